@@ -1,0 +1,1 @@
+//! the server's HTTP interface: paths, requests, answers, error codes

@@ -1,0 +1,2 @@
+//! latchkey: the command line of administrators and of the person at the machine
+fn main() {}

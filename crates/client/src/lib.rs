@@ -1,0 +1,1 @@
+//! typed calls to the server; the only HTTP and TLS client

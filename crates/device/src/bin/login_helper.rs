@@ -1,0 +1,2 @@
+//! The login helper.
+fn main() {}

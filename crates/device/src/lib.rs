@@ -1,0 +1,1 @@
+//! latchkeyd, the daemon that owns a workstation's credentials, and its login helper

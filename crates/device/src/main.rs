@@ -1,0 +1,2 @@
+//! latchkeyd, the daemon that owns a workstation's credentials, and its login helper
+fn main() {}

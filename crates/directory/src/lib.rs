@@ -1,0 +1,1 @@
+//! reading and writing Active Directory over sealed LDAP

@@ -1,0 +1,1 @@
+//! stop points at the joints between parts, for kill tests

@@ -1,0 +1,1 @@
+//! MIT libkrb5 and GSSAPI through hand-written bindings

@@ -1,0 +1,1 @@
+//! key credentials (msDS-KeyCredentialLink) and public key blobs: bytes to types and back

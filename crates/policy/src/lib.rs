@@ -1,0 +1,1 @@
+//! what a PIN must be, and later: settings, group policy, merge and explanation

@@ -1,0 +1,1 @@
+//! enrollment and registration as sans-IO state machines, and the statements both ends sign

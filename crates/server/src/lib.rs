@@ -1,0 +1,1 @@
+//! latchkey-server: accounts, factors, tokens, devices, keys and the change feed

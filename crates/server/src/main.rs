@@ -1,0 +1,2 @@
+//! latchkey-server: accounts, factors, tokens, devices, keys and the change feed
+fn main() {}

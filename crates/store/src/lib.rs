@@ -1,0 +1,1 @@
+//! the server's persistence: one contract, SQLite behind one writer

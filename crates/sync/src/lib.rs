@@ -1,0 +1,1 @@
+//! latchkey-sync: users up, keys down, passwords checked, beside the domain controllers

@@ -1,0 +1,2 @@
+//! latchkey-sync: users up, keys down, passwords checked, beside the domain controllers
+fn main() {}

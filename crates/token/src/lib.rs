@@ -1,0 +1,1 @@
+//! signed and sealed statements (JWS, JWE) with pinned algorithms

@@ -1,0 +1,1 @@
+//! making, using and attesting keys in a TPM 2.0

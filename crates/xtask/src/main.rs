@@ -1,0 +1,2 @@
+//! the project's own tasks: demo, test, bench, lab
+fn main() {}
