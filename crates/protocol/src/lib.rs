@@ -1,1 +1,10 @@
-//! enrollment and registration as sans-IO state machines, and the statements both ends sign
+//! What the parts agree on, without I/O: the statement that a device and its user sign about a key,
+//! the joints of the chain, and enrollment as a state machine.
+
+#![forbid(unsafe_code)]
+
+pub mod joint;
+pub mod statement;
+
+pub use joint::Joint;
+pub use statement::{Operation, Statement};

@@ -1,0 +1,227 @@
+//! The agent's side: enrollment, the change feed, confirmations and leased work.
+
+use model::{Guid, Sid, UnixTime};
+use serde::{Deserialize, Serialize};
+
+use crate::device::UserProof;
+
+/// `POST`, no token: a one-time code and a PKCS#10 request for an agent's identity.
+pub const ENROLL_PATH: &str = "/agent/v1/enroll";
+
+/// `GET ?token=&wait=`: [`Changes`].
+pub const CHANGES_PATH: &str = "/agent/v1/changes";
+
+/// `POST`: [`StatusReport`].
+pub const STATUS_PATH: &str = "/agent/v1/status";
+
+/// `GET ?wait=`: one leased [`Work`] or 204.
+pub const WORK_PATH: &str = "/agent/v1/work";
+
+/// `POST`: the signed [`WorkAnswer`].
+pub fn work_answer_path(id: &str) -> String {
+    format!("{WORK_PATH}/{id}")
+}
+
+/// Enrollment.
+#[derive(Serialize, Deserialize)]
+pub struct AgentEnroll {
+    /// The one-time code, valid for an hour.
+    pub code: String,
+    /// Base64 DER of a PKCS#10 request; its key becomes the agent's.
+    pub csr: String,
+    /// The domain that the agent stands beside.
+    pub domain: DomainInfo,
+    /// The agent's service principal, `latchkey-sync/host@REALM`.
+    pub principal: String,
+}
+
+/// A domain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DomainInfo {
+    /// Its objectGUID.
+    pub guid: Guid,
+    /// Its SID.
+    pub sid: Sid,
+    /// Its DNS name.
+    pub dns_name: String,
+    /// Its NetBIOS name.
+    pub netbios_name: String,
+}
+
+/// An enrolled agent.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AgentEnrolled {
+    /// Its id, the `iss` and `sub` of its private_key_jwt.
+    pub agent: Guid,
+    /// The tenant.
+    pub tenant: Guid,
+}
+
+/// A page of the change feed, oldest first, at most 100 changes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Changes {
+    /// Give this back as `token` next time.
+    pub next: String,
+    /// What changed since the token given.
+    pub changes: Vec<KeyChange>,
+}
+
+/// One change of one key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyChange {
+    /// Position in the feed.
+    pub seq: u64,
+    /// Add or remove.
+    pub op: ChangeOp,
+    /// Whose key.
+    pub user: ChangeUser,
+    /// The key.
+    pub key: ChangeKey,
+    /// Evidence: always for an addition of our own devices; none for a removal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<ChangeEvidence>,
+}
+
+/// Add or remove.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeOp {
+    /// Write the value.
+    Add,
+    /// Take it out.
+    Remove,
+}
+
+/// Whose key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeUser {
+    /// objectGUID in AD.
+    pub anchor: Guid,
+    /// objectSid in AD.
+    pub sid: Sid,
+}
+
+/// The key of a change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeKey {
+    /// Its id at the server.
+    pub kid: String,
+    /// Base64 of the BCRYPT RSA1 blob.
+    pub material: String,
+    /// The device that made it: the computer's objectGUID.
+    pub device: Guid,
+    /// When it was registered.
+    pub created: UnixTime,
+}
+
+/// What the agent checks against AD.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeEvidence {
+    /// When the statement was made.
+    pub time: UnixTime,
+    /// The device's sequence number in the statement.
+    pub sequence: u64,
+    /// Base64 signature by the key behind the computer's `userCertificate`.
+    pub device_sig: String,
+    /// The user's Kerberos proof; none for keys of foreign clients.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_proof: Option<UserProof>,
+}
+
+/// What became of changes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StatusReport {
+    /// At most 100.
+    pub results: Vec<ChangeResult>,
+}
+
+/// What became of one change. Reporting it twice changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeResult {
+    /// Position in the feed.
+    pub seq: u64,
+    /// The outcome.
+    pub state: ResultState,
+    /// The domain controller that was written and read back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dc: Option<String>,
+    /// Its highestCommittedUSN after the write.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usn: Option<u64>,
+    /// Why it was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// The same in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// The outcome of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResultState {
+    /// In AD and read back.
+    Confirmed,
+    /// Out of AD, or never in it.
+    Removed,
+    /// Refused; will not be tried again.
+    Refused,
+    /// The proof is too old; the device must make a fresh one.
+    NeedsProof,
+}
+
+/// A piece of work, leased for 30 seconds.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Work {
+    /// Its id.
+    pub id: String,
+    /// `password`; `evaluate_policy` is reserved.
+    pub kind: String,
+    /// Compact JWE (RSA-OAEP-256, A256GCM) to the agent's key; the plaintext is [`PasswordWork`].
+    pub sealed: String,
+}
+
+/// Whose password to check.
+#[derive(Deserialize)]
+pub struct PasswordWork {
+    /// objectSid in AD.
+    pub sid: Sid,
+    /// The password.
+    pub password: model::Secret<String>,
+}
+
+/// The answer to a piece of work: a compact JWS (RS256, the agent's key) with [`WorkClaims`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct WorkAnswer {
+    /// The JWS.
+    pub answer: String,
+}
+
+/// What the agent says of a piece of work.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct WorkClaims {
+    /// The work's id.
+    pub id: String,
+    /// The outcome.
+    pub outcome: PasswordOutcome,
+    /// Unix seconds.
+    pub iat: i64,
+    /// Unix seconds.
+    pub exp: i64,
+}
+
+/// Whether a password is right, as AD says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PasswordOutcome {
+    /// Right, and the KDC proved itself by the agent's keytab.
+    Right,
+    /// Wrong, or no such account.
+    Wrong,
+    /// Right but expired.
+    Expired,
+    /// The account is disabled, locked, or may not sign in now.
+    Disabled,
+    /// No KDC answered, or the one that did could not prove itself.
+    Unreachable,
+}

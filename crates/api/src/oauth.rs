@@ -1,0 +1,178 @@
+//! Tokens: the server nonce, device tokens, native sign-in and the code exchange.
+//!
+//! Forms are `application/x-www-form-urlencoded`; errors are [`OAuthError`].
+
+use model::Guid;
+use serde::{Deserialize, Serialize};
+
+/// `POST`: every grant (MS-OAPXBC, RFC 6749).
+pub fn token_path(tenant: Guid) -> String {
+    format!("/{tenant}/oauth2/token")
+}
+
+/// `POST`: native sign-in by the authorization challenge endpoint (OAuth 2.0 for First-Party
+/// Applications, IETF draft).
+pub fn challenge_path(tenant: Guid) -> String {
+    format!("/{tenant}/oauth2/v2.0/challenge")
+}
+
+/// `grant_type` of a signed request by a device or agent (MS-OAPXBC 3.2.5.1.2).
+pub const GRANT_JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+
+/// `client_assertion_type` of private_key_jwt (RFC 7523).
+pub const ASSERTION_JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// The header that carries a device's signed statement about itself (MS-OAPXBC 3.1.5.1.3).
+pub const DEVICE_CREDENTIAL_HEADER: &str = "x-ms-devicecredential";
+
+/// Answer to `grant_type=srv_challenge`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct NonceAnswer {
+    /// Opaque, valid for 5 minutes.
+    #[serde(rename = "Nonce")]
+    pub nonce: String,
+}
+
+/// Claims of the RS256 request (`request=`) for a device token, header `x5c` = device certificate.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct DeviceTokenClaims {
+    /// [`crate::WORKSTATION_CLIENT`].
+    pub client_id: String,
+    /// From [`NonceAnswer`].
+    pub request_nonce: String,
+    /// Always `device_token`.
+    pub grant_type: String,
+    /// Unix seconds.
+    pub iat: i64,
+    /// Unix seconds.
+    pub exp: i64,
+}
+
+/// Claims of `x-ms-DeviceCredential`, RS256, header `x5c` = device certificate.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct DeviceCredentialClaims {
+    /// Always `device_auth`.
+    pub grant_type: String,
+    /// Always `aad:brokerplugin`.
+    pub iss: String,
+    /// From [`NonceAnswer`].
+    pub request_nonce: String,
+    /// Unix seconds.
+    pub iat: i64,
+    /// Unix seconds.
+    pub exp: i64,
+}
+
+/// Form of the challenge endpoint. The first request names the user and the PKCE challenge; each
+/// further one carries `auth_session` and the one factor that was asked.
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ChallengeForm {
+    /// [`crate::WORKSTATION_CLIENT`].
+    pub client_id: String,
+    /// The user principal name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// The audience of the token to come.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource: Option<String>,
+    /// Base64url SHA-256 of the verifier (RFC 7636); only S256 is taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code_challenge: Option<String>,
+    /// `ngcmfa`: both factors anew, in this very attempt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub amr_values: Option<String>,
+    /// From the last answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth_session: Option<String>,
+    /// The directory password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password: Option<String>,
+    /// The one-time code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub otp: Option<String>,
+}
+
+/// Success of the challenge endpoint.
+#[derive(Serialize, Deserialize)]
+pub struct ChallengeAnswer {
+    /// Single use, valid for 60 seconds.
+    pub authorization_code: String,
+}
+
+/// Success of the token endpoint.
+#[derive(Serialize, Deserialize)]
+pub struct TokenAnswer {
+    /// `Bearer`.
+    pub token_type: String,
+    /// Seconds.
+    pub expires_in: i64,
+    /// A JWT, RS256, claims [`AccessClaims`].
+    pub access_token: String,
+}
+
+/// Claims of every access token.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AccessClaims {
+    /// `https://…/{tenant}/`.
+    pub iss: String,
+    /// One of the audiences of this crate.
+    pub aud: String,
+    /// The tenant.
+    pub tid: Guid,
+    /// Unix seconds.
+    pub iat: i64,
+    /// Unix seconds.
+    pub nbf: i64,
+    /// Unix seconds.
+    pub exp: i64,
+    /// Unique.
+    pub jti: String,
+    /// The client that asked.
+    pub appid: String,
+    /// The device that asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deviceid: Option<Guid>,
+    /// The user's objectGUID.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oid: Option<Guid>,
+    /// The user's principal name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upn: Option<String>,
+    /// How the user signed in: `pwd`, `mfa`, `ngcmfa`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub amr: Vec<String>,
+    /// When the second factor was given, unix seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mfa_time: Option<i64>,
+    /// The agent that asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Guid>,
+}
+
+/// A refusal of the token and challenge endpoints (RFC 6749 5.2 with Entra's fields).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OAuthError {
+    /// `invalid_grant`, `insufficient_authorization`, …
+    pub error: String,
+    /// `AADSTSnnnnn: sentence`.
+    pub error_description: String,
+    /// The AADSTS numbers.
+    #[serde(default)]
+    pub error_codes: Vec<u32>,
+    /// RFC 3339.
+    #[serde(default)]
+    pub timestamp: String,
+    /// The request's id in the server's log.
+    #[serde(default)]
+    pub trace_id: String,
+    /// Goes on with the attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_session: Option<String>,
+    /// The factor that is asked next: `password` or `otp`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub factor: Option<String>,
+    /// Seconds after which trying again makes sense.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_s: Option<u32>,
+}
