@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod enroll;
 pub mod joint;
 pub mod statement;
 

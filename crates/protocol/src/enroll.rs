@@ -1,0 +1,377 @@
+//! Enrollment as a state machine: what is asked of the person, what is asked of the world, and
+//! what each answer means.
+//!
+//! ```text
+//! account → password → otp → pin → making key → stating → proof → registering → waiting → done
+//!             ▲         │ ▲                        ▲                               │
+//!             └─────────┘ └─ wrong: asked again    └── the agent wants a new proof ┘
+//! ```
+//!
+//! [`Enrollment::step`] takes one input and gives at most one output; whoever carries the output
+//! out brings its outcome back as the next input. The machine does no I/O and reads no clock, so
+//! a table of inputs tests it whole. An input that does not belong to the stage changes nothing.
+//!
+//! What must hold: no key is made before both factors are right; nothing is registered without
+//! the person's proof; and a second factor older than [`FACTOR_LIFETIME_S`] registers nothing, it
+//! is asked for again (the key that is already made stays).
+
+use model::{Secret, UnixTime};
+use policy::PinRules;
+
+/// How long an approved second factor is used. The server's own limit is ten minutes; the rest
+/// is for the request's way and for clocks that differ.
+pub const FACTOR_LIFETIME_S: i64 = 9 * 60;
+
+/// How long the person is kept waiting for the directory before they are told "later".
+pub const DIRECTORY_PATIENCE_S: i64 = 60;
+
+/// A reason to show, and whether trying again makes sense.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Stable, for programs.
+    pub code: String,
+    /// Names the cause and the next step.
+    pub sentence: String,
+    /// Seconds after which trying again makes sense.
+    pub retry_after_s: Option<u32>,
+}
+
+impl Problem {
+    /// A reason without a delay.
+    pub fn new(code: &str, sentence: impl Into<String>) -> Self {
+        Self {
+            code: code.to_owned(),
+            sentence: sentence.into(),
+            retry_after_s: None,
+        }
+    }
+}
+
+/// A factor that the server asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Factor {
+    /// The directory password.
+    Password,
+    /// The one-time code.
+    Otp,
+}
+
+/// Where an enrollment is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stage {
+    /// The person is shown the account.
+    Account,
+    /// A factor is asked for.
+    Asking {
+        /// Which.
+        factor: Factor,
+        /// Why the last one was refused.
+        problem: Option<Problem>,
+    },
+    /// A factor is at the server.
+    Checking,
+    /// A PIN is asked for.
+    Pin {
+        /// Why the last one was refused.
+        problem: Option<Problem>,
+    },
+    /// The key is being made.
+    MakingKey,
+    /// The device writes and signs its statement about the key.
+    Stating,
+    /// The person's process is asked for a Kerberos proof.
+    Proof(Statement),
+    /// The key is on its way to the server.
+    Registering,
+    /// The server has the key, the directory not yet.
+    Waiting {
+        /// The key's id at the server.
+        kid: String,
+        /// Until when the person is kept waiting.
+        until: UnixTime,
+    },
+    /// The credential exists.
+    Done {
+        /// The key's id at the server.
+        kid: String,
+        /// Milliseconds from registered to confirmed; none when the directory was too slow.
+        directory_ms: Option<u64>,
+    },
+    /// Ended without a credential.
+    Failed(Problem),
+}
+
+/// What the person's process is to prove, and to whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statement {
+    /// The agent's service principal.
+    pub service: String,
+    /// The statement's bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// A Kerberos proof over the statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proof {
+    /// The initial GSS-API token.
+    pub token: Vec<u8>,
+    /// The MIC.
+    pub mic: Vec<u8>,
+}
+
+/// What comes in: from the person, or as the outcome of an [`Output`].
+#[derive(Debug)]
+pub enum Input {
+    /// The account shown is right.
+    Confirmed,
+    /// The factor that was asked for.
+    Factor(Secret<String>),
+    /// A new PIN, typed twice.
+    Pin {
+        /// Once.
+        pin: Secret<String>,
+        /// And again.
+        again: Secret<String>,
+    },
+    /// The proof that was asked for.
+    Proven(Proof),
+    /// Outcome of [`Output::CheckFactor`].
+    FactorChecked(FactorOutcome),
+    /// Outcome of [`Output::MakeKey`].
+    KeyMade(Result<(), Problem>),
+    /// Outcome of [`Output::State`].
+    Stated(Result<Statement, Problem>),
+    /// Outcome of [`Output::Register`].
+    Registered(RegisterOutcome),
+    /// Outcome of [`Output::AskDirectory`].
+    Directory(DirectoryOutcome),
+}
+
+/// What the server said to a factor.
+#[derive(Debug)]
+pub enum FactorOutcome {
+    /// Right; it asks for this one next.
+    Next(Factor),
+    /// Both are right, and a token is in hand.
+    Approved,
+    /// Wrong; it takes another try at this one.
+    Again(Factor, Problem),
+    /// It goes no further: locked, not allowed, out of reach.
+    Ended(Problem),
+}
+
+/// What the server said to the registration.
+#[derive(Debug)]
+pub enum RegisterOutcome {
+    /// Registered.
+    Done {
+        /// The key's id at the server.
+        kid: String,
+    },
+    /// The second factor is too old for it.
+    FactorTooOld,
+    /// Refused, or out of reach.
+    Ended(Problem),
+}
+
+/// What the server says of the key.
+#[derive(Debug)]
+pub enum DirectoryOutcome {
+    /// In the directory.
+    Confirmed {
+        /// Milliseconds from registered to confirmed.
+        took_ms: Option<u64>,
+    },
+    /// Not yet, or the server is out of reach.
+    NotYet,
+    /// The agent wants a fresh proof.
+    NeedsProof,
+    /// Refused for good.
+    Refused(Problem),
+}
+
+/// What is to be done in the world.
+#[derive(Debug)]
+pub enum Output {
+    /// Send this factor.
+    CheckFactor(Factor, Secret<String>),
+    /// Make the key under this PIN and keep it on disk.
+    MakeKey(Secret<String>),
+    /// Write and sign the statement about the key.
+    State,
+    /// Post the key with this proof; keep the key's id on disk.
+    Register(Proof),
+    /// Ask the server where the key is, waiting for a change.
+    AskDirectory {
+        /// The key's id at the server.
+        kid: String,
+    },
+}
+
+/// One person's enrollment on one device.
+#[derive(Debug)]
+pub struct Enrollment {
+    stage: Stage,
+    rules: PinRules,
+    approved: Option<UnixTime>,
+    key_made: bool,
+}
+
+impl Enrollment {
+    /// From the start.
+    pub fn begin(rules: PinRules) -> Self {
+        Self {
+            stage: Stage::Account,
+            rules,
+            approved: None,
+            key_made: false,
+        }
+    }
+
+    /// Of a key that the server already has: only the directory's word is missing.
+    pub fn resume(rules: PinRules, kid: String, now: UnixTime) -> (Self, Output) {
+        let output = Output::AskDirectory { kid: kid.clone() };
+        let stage = Stage::Waiting {
+            kid,
+            until: now.plus(DIRECTORY_PATIENCE_S),
+        };
+        let enrollment = Self {
+            stage,
+            rules,
+            approved: None,
+            key_made: true,
+        };
+        (enrollment, output)
+    }
+
+    /// Where it is.
+    pub fn stage(&self) -> &Stage {
+        &self.stage
+    }
+
+    /// Takes one input in.
+    pub fn step(&mut self, input: Input, now: UnixTime) -> Option<Output> {
+        let (stage, output) = match (&self.stage, input) {
+            (Stage::Account, Input::Confirmed) => (ask(Factor::Password, None), None),
+            (Stage::Asking { factor, .. }, Input::Factor(value)) => {
+                (Stage::Checking, Some(Output::CheckFactor(*factor, value)))
+            }
+            (Stage::Checking, Input::FactorChecked(outcome)) => self.after_factor(outcome, now),
+            (Stage::Pin { .. }, Input::Pin { pin, again }) => self.after_pin(pin, &again),
+            (Stage::MakingKey, Input::KeyMade(outcome)) => match outcome {
+                Ok(()) => {
+                    self.key_made = true;
+                    (Stage::Stating, Some(Output::State))
+                }
+                Err(problem) => (Stage::Failed(problem), None),
+            },
+            (Stage::Stating, Input::Stated(outcome)) => match outcome {
+                Ok(statement) => (Stage::Proof(statement), None),
+                Err(problem) => (Stage::Failed(problem), None),
+            },
+            (Stage::Proof(_), Input::Proven(proof)) => self.after_proof(proof, now),
+            (Stage::Registering, Input::Registered(outcome)) => after_registration(outcome, now),
+            (Stage::Waiting { kid, until }, Input::Directory(outcome)) => {
+                after_directory(kid, *until, outcome, now)
+            }
+            _ => return None,
+        };
+        self.stage = stage;
+        output
+    }
+
+    fn after_factor(&mut self, outcome: FactorOutcome, now: UnixTime) -> (Stage, Option<Output>) {
+        match outcome {
+            FactorOutcome::Next(factor) => (ask(factor, None), None),
+            FactorOutcome::Again(factor, problem) => (ask(factor, Some(problem)), None),
+            FactorOutcome::Ended(problem) => (Stage::Failed(problem), None),
+            FactorOutcome::Approved => {
+                self.approved = Some(now);
+                if self.key_made {
+                    (Stage::Stating, Some(Output::State))
+                } else {
+                    (Stage::Pin { problem: None }, None)
+                }
+            }
+        }
+    }
+
+    fn after_pin(&self, pin: Secret<String>, again: &Secret<String>) -> (Stage, Option<Output>) {
+        let refuse = |code, sentence: String| {
+            let problem = Some(Problem::new(code, sentence));
+            (Stage::Pin { problem }, None)
+        };
+        if let Err(refusal) = self.rules.check(pin.expose()) {
+            return refuse("pin_rule", refusal.to_string());
+        }
+        if pin != *again {
+            return refuse("pin_differs", "The two PINs differ.".to_owned());
+        }
+        (Stage::MakingKey, Some(Output::MakeKey(pin)))
+    }
+
+    fn after_proof(&self, proof: Proof, now: UnixTime) -> (Stage, Option<Output>) {
+        let fresh = self
+            .approved
+            .is_some_and(|approved| now <= approved.plus(FACTOR_LIFETIME_S));
+        if fresh {
+            (Stage::Registering, Some(Output::Register(proof)))
+        } else {
+            (factors_again(), None)
+        }
+    }
+}
+
+fn ask(factor: Factor, problem: Option<Problem>) -> Stage {
+    Stage::Asking { factor, problem }
+}
+
+fn factors_again() -> Stage {
+    ask(
+        Factor::Password,
+        Some(Problem::new(
+            "factors_too_old",
+            "Too much time has passed since you confirmed who you are; please do it again.",
+        )),
+    )
+}
+
+fn after_registration(outcome: RegisterOutcome, now: UnixTime) -> (Stage, Option<Output>) {
+    match outcome {
+        RegisterOutcome::Done { kid } => {
+            let output = Output::AskDirectory { kid: kid.clone() };
+            let until = now.plus(DIRECTORY_PATIENCE_S);
+            (Stage::Waiting { kid, until }, Some(output))
+        }
+        RegisterOutcome::FactorTooOld => (factors_again(), None),
+        RegisterOutcome::Ended(problem) => (Stage::Failed(problem), None),
+    }
+}
+
+fn after_directory(
+    kid: &str,
+    until: UnixTime,
+    outcome: DirectoryOutcome,
+    now: UnixTime,
+) -> (Stage, Option<Output>) {
+    let kid = kid.to_owned();
+    match outcome {
+        DirectoryOutcome::Confirmed { took_ms } => {
+            let directory_ms = took_ms;
+            (Stage::Done { kid, directory_ms }, None)
+        }
+        DirectoryOutcome::NotYet if now < until => {
+            let output = Output::AskDirectory { kid: kid.clone() };
+            (Stage::Waiting { kid, until }, Some(output))
+        }
+        DirectoryOutcome::NotYet => {
+            let directory_ms = None;
+            (Stage::Done { kid, directory_ms }, None)
+        }
+        DirectoryOutcome::NeedsProof => (Stage::Stating, Some(Output::State)),
+        DirectoryOutcome::Refused(problem) => (Stage::Failed(problem), None),
+    }
+}
+
+#[cfg(test)]
+mod tests;
