@@ -1,0 +1,254 @@
+//! Compact JWS by RS256: RSASSA-PKCS1-v1_5 with SHA-256 (RFC 7518 3.3).
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use model::{UnixTime, sha256};
+use openssl::{
+    hash::MessageDigest,
+    pkey::{Id, PKey, Public},
+    sign::Verifier,
+    x509::X509Ref,
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::{Error, LEEWAY_S, MAX_MESSAGE, compact, json};
+
+const RS256: &str = "RS256";
+
+/// The most certificates that are read from `x5c`.
+const MAX_CHAIN: usize = 4;
+
+/// What a header says besides the algorithm, which is never the message's to choose.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Header {
+    /// `typ`.
+    pub typ: Option<String>,
+    /// `kid`.
+    pub kid: Option<String>,
+    /// `x5c`: certificates in DER, the signer's first. Whether to believe them is the caller's
+    /// to decide before taking a key out of them.
+    pub x5c: Vec<Vec<u8>>,
+}
+
+/// Which spellings of `x5c` are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum X5cForm {
+    /// An array, as RFC 7515 4.1.6 wants it.
+    Array,
+    /// An array, or one certificate as a plain string, as some clients of Entra ID send it.
+    ArrayOrString,
+}
+
+/// A public key that RS256 signatures are checked with.
+#[derive(Debug, Clone)]
+pub struct VerifyingKey(PKey<Public>);
+
+/// A message whose signature is still to be made. Between [`Draft::digest`] and
+/// [`Draft::finish`] the digest may travel to wherever the private key is.
+#[derive(Debug)]
+pub struct Draft {
+    signing_input: String,
+}
+
+/// A message whose signature was not checked: only its header can be seen.
+#[derive(Debug)]
+pub struct Unverified<'a> {
+    header: Header,
+    signing_input: &'a str,
+    payload: Vec<u8>,
+    signature: Vec<u8>,
+}
+
+/// Signs claims; `signer` makes the RSASSA-PKCS1-v1_5 signature for the SHA-256 digest it gets.
+pub fn sign<E: From<Error>>(
+    header: &Header,
+    claims: &impl Serialize,
+    signer: impl FnOnce(&[u8; 32]) -> Result<Vec<u8>, E>,
+) -> Result<String, E> {
+    let draft = Draft::new(header, claims)?;
+    let signature = signer(&draft.digest())?;
+    Ok(draft.finish(&signature)?)
+}
+
+impl Draft {
+    /// Writes header and claims.
+    pub fn new(header: &Header, claims: &impl Serialize) -> Result<Self, Error> {
+        let header = RawHeader {
+            alg: RS256.to_owned(),
+            typ: header.typ.clone(),
+            kid: header.kid.clone(),
+            x5c: (!header.x5c.is_empty())
+                .then(|| RawChain::Array(header.x5c.iter().map(|c| STANDARD.encode(c)).collect())),
+            crit: None,
+        };
+        let unsendable = |_| Error::Unsendable("the claims are not JSON");
+        let header = serde_json::to_vec(&header).map_err(unsendable)?;
+        let claims = serde_json::to_vec(claims).map_err(unsendable)?;
+        Ok(Self {
+            signing_input: format!("{}.{}", compact::encode(&header), compact::encode(&claims)),
+        })
+    }
+
+    /// What is signed: SHA-256 of the signing input.
+    pub fn digest(&self) -> [u8; 32] {
+        sha256(self.signing_input.as_bytes())
+    }
+
+    /// Puts the signature to it.
+    pub fn finish(self, signature: &[u8]) -> Result<String, Error> {
+        let message = format!("{}.{}", self.signing_input, compact::encode(signature));
+        if message.len() > MAX_MESSAGE {
+            return Err(Error::Unsendable("longer than 16 KiB"));
+        }
+        Ok(message)
+    }
+}
+
+impl<'a> Unverified<'a> {
+    /// Takes a message apart; any algorithm but RS256 is refused here already.
+    pub fn read(message: &'a str, x5c: X5cForm) -> Result<Self, Error> {
+        let [header, payload, signature] = compact::split(message)?;
+        let raw: RawHeader = json::read(&compact::decode(header)?)?;
+        if raw.alg != RS256 {
+            return Err(Error::Algorithm(RS256));
+        }
+        if raw.crit.is_some() {
+            return Err(Error::Malformed(
+                "its header has crit, of which nothing is known here",
+            ));
+        }
+        let chain = raw
+            .x5c
+            .map(|chain| chain.read(x5c))
+            .transpose()?
+            .unwrap_or_default();
+        let signature_at = header.len() + 1 + payload.len();
+        Ok(Self {
+            header: Header {
+                typ: raw.typ,
+                kid: raw.kid,
+                x5c: chain,
+            },
+            signing_input: message.get(..signature_at).unwrap_or_default(),
+            payload: compact::decode(payload)?,
+            signature: compact::decode(signature)?,
+        })
+    }
+
+    /// The header. It is what the sender says, no more, until [`Unverified::verify`] succeeds.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Checks the signature, then the times, and hands out the claims.
+    ///
+    /// `exp` must be there; `nbf` and `iat` count where they are there. Who may say what to whom
+    /// (`iss`, `aud`) is in the claims and the caller's to check.
+    pub fn verify<C: DeserializeOwned>(
+        self,
+        key: &VerifyingKey,
+        now: UnixTime,
+    ) -> Result<C, Error> {
+        key.check(self.signing_input.as_bytes(), &self.signature)?;
+        let times: Times = json::read(&self.payload)?;
+        times.check(now)?;
+        json::read(&self.payload)
+    }
+}
+
+impl VerifyingKey {
+    /// An RSA key of 2,048 to 4,096 bits for RS256.
+    pub fn rs256(key: PKey<Public>) -> Result<Self, Error> {
+        if key.id() != Id::RSA {
+            return Err(Error::Key("not an RSA key"));
+        }
+        if !(2048..=4096).contains(&key.bits()) {
+            return Err(Error::Key("not of 2,048 to 4,096 bits"));
+        }
+        Ok(Self(key))
+    }
+
+    /// The key of a certificate, which the caller has found worthy of it.
+    pub fn rs256_of_certificate(certificate: &X509Ref) -> Result<Self, Error> {
+        let key = certificate
+            .public_key()
+            .map_err(|_| Error::Key("the certificate holds no key that can be read"))?;
+        Self::rs256(key)
+    }
+
+    fn check(&self, message: &[u8], signature: &[u8]) -> Result<(), Error> {
+        let failed = |_| Error::Library("preparing the check of a signature");
+        let mut verifier = Verifier::new(MessageDigest::sha256(), &self.0).map_err(failed)?;
+        // A signature of a wrong length is an error to OpenSSL and not a `false`.
+        match verifier.verify_oneshot(signature, message) {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(_) => Err(Error::Signature),
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct RawHeader {
+    alg: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    typ: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kid: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    x5c: Option<RawChain>,
+    #[serde(skip_serializing)]
+    crit: Option<json::Present>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum RawChain {
+    Array(Vec<String>),
+    One(String),
+}
+
+impl RawChain {
+    fn read(self, form: X5cForm) -> Result<Vec<Vec<u8>>, Error> {
+        let chain = match self {
+            Self::Array(chain) => chain,
+            Self::One(one) if form == X5cForm::ArrayOrString => vec![one],
+            Self::One(_) => return Err(Error::Malformed("x5c is not an array")),
+        };
+        if chain.is_empty() || chain.len() > MAX_CHAIN {
+            return Err(Error::Malformed(
+                "x5c does not hold one to four certificates",
+            ));
+        }
+        chain
+            .iter()
+            .map(|c| {
+                STANDARD
+                    .decode(c)
+                    .map_err(|_| Error::Malformed("x5c is not base64"))
+            })
+            .collect()
+    }
+}
+
+#[derive(Deserialize)]
+struct Times {
+    exp: i64,
+    nbf: Option<i64>,
+    iat: Option<i64>,
+}
+
+impl Times {
+    fn check(&self, now: UnixTime) -> Result<(), Error> {
+        if now.plus(-LEEWAY_S) >= UnixTime(self.exp) {
+            return Err(Error::Expired);
+        }
+        let latest = now.plus(LEEWAY_S);
+        if [self.nbf, self.iat]
+            .into_iter()
+            .flatten()
+            .any(|start| UnixTime(start) > latest)
+        {
+            return Err(Error::NotYetValid);
+        }
+        Ok(())
+    }
+}
