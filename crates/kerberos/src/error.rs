@@ -1,0 +1,152 @@
+//! Why Kerberos said no, told apart by who can do something about it.
+
+/// Every text in a variant is the library's own and belongs in the log, not before the person.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The person: another password.
+    #[error("the password is wrong: {0}")]
+    WrongPassword(String),
+    /// The person: a new password.
+    #[error("the password has expired: {0}")]
+    PasswordExpired(String),
+    /// The administrator: the account is disabled, locked or expired.
+    #[error("the account is disabled, locked or expired: {0}")]
+    AccountRevoked(String),
+    /// The administrator: the KDC knows no such account.
+    #[error("the principal is unknown: {0}")]
+    UnknownPrincipal(String),
+    /// The person or the administrator: the key is not, or no longer, in the directory.
+    #[error("the KDC does not trust the key: {0}")]
+    NotTrusted(String),
+    /// The administrator: the certificate names another account.
+    #[error("the certificate names another account: {0}")]
+    NameMismatch(String),
+    /// The network: no KDC answered.
+    #[error("no KDC answers: {0}")]
+    KdcUnreachable(String),
+    /// The administrator: the KDC could not prove that it is the domain's.
+    #[error("the KDC is not trusted: {0}")]
+    KdcNotTrusted(String),
+    /// The administrator: the clocks differ by more than Kerberos tolerates.
+    #[error("the clocks differ too much: {0}")]
+    ClockSkew(String),
+    /// This device: the PKCS#11 token did not open or did not sign.
+    #[error("the token refused: {0}")]
+    TokenRefused(String),
+    /// None of the above.
+    #[error("Kerberos error {code}: {message}")]
+    Other {
+        /// The library's error code; for GSS-API the minor status.
+        code: i64,
+        /// The library's own text.
+        message: String,
+    },
+}
+
+impl Error {
+    /// A stable name for programs; `docs/joints.md` lists them.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::WrongPassword(_) => "wrong_password",
+            Self::PasswordExpired(_) => "password_expired",
+            Self::AccountRevoked(_) => "account_revoked",
+            Self::UnknownPrincipal(_) => "unknown_principal",
+            Self::NotTrusted(_) => "key_not_trusted",
+            Self::NameMismatch(_) => "name_mismatch",
+            Self::KdcUnreachable(_) => "kdc_unreachable",
+            Self::KdcNotTrusted(_) => "kdc_not_trusted",
+            Self::ClockSkew(_) => "clock_skew",
+            Self::TokenRefused(_) => "token_refused",
+            Self::Other { .. } => "kerberos",
+        }
+    }
+
+    /// The text cannot be handed to the library.
+    pub(crate) fn unfit(what: &str) -> Self {
+        Self::Other {
+            code: i64::from(libc::EINVAL),
+            message: format!("{what} does not fit"),
+        }
+    }
+
+    /// Sorts a libkrb5 error code.
+    pub(crate) fn from_code(code: i32, message: String) -> Self {
+        match code {
+            C_PRINCIPAL_UNKNOWN => Self::UnknownPrincipal(message),
+            CLIENT_EXPIRED | CLIENT_REVOKED | CLIENT_NOT_YET => Self::AccountRevoked(message),
+            KEY_EXPIRED => Self::PasswordExpired(message),
+            CLIENT_NOT_TRUSTED => Self::NotTrusted(message),
+            CLIENT_NAME_MISMATCH => Self::NameMismatch(message),
+            KDC_UNREACHABLE | REALM_CANT_RESOLVE | REALM_UNKNOWN => Self::KdcUnreachable(message),
+            CLOCK_SKEW | KDC_REPLY_SKEW => Self::ClockSkew(message),
+            KDC_NOT_TRUSTED
+            | INVALID_SIGNATURE
+            | CANT_VERIFY_CERTIFICATE..=REVOCATION_STATUS_UNAVAILABLE
+            | KDC_NAME_MISMATCH
+            | INCONSISTENT_KEY_PURPOSE => Self::KdcNotTrusted(message),
+            code => Self::Other {
+                code: i64::from(code),
+                message,
+            },
+        }
+    }
+
+    /// Sorts what a login by key failed with. `reason` is what the PKINIT module itself reported,
+    /// which libkrb5 replaces by something vaguer.
+    pub(crate) fn of_pkinit(code: i32, message: String, reason: Option<String>) -> Self {
+        let Some(reason) = reason else {
+            return Self::from_code(code, message);
+        };
+        let told = format!("{message} ({reason})");
+        match code {
+            // The module rejected the KDC's reply; the library then looked for another way to
+            // decrypt it and found no password to try.
+            libc::EIO => Self::KdcNotTrusted(told),
+            // The module could not make its request: the token did not do its part.
+            PREAUTH_FAILED_HERE => Self::TokenRefused(told),
+            code => Self::from_code(code, told),
+        }
+    }
+
+    /// Sorts what a login by password failed with.
+    pub(crate) fn of_password(code: i32, message: String) -> Self {
+        match code {
+            PREAUTH_FAILED | BAD_INTEGRITY => Self::WrongPassword(message),
+            code => Self::from_code(code, message),
+        }
+    }
+
+    /// Sorts what the check against a keytab failed with: whatever is not plainly the network or
+    /// the clock means that the KDC could not make a ticket for a key that this host has.
+    pub(crate) fn of_verify(code: i32, message: String) -> Self {
+        match Self::from_code(code, message) {
+            kept @ (Self::KdcUnreachable(_) | Self::ClockSkew(_)) => kept,
+            Self::Other { code, message } => Self::KdcNotTrusted(format!("{message} [{code}]")),
+            other => Self::KdcNotTrusted(other.to_string()),
+        }
+    }
+}
+
+// krb5_err.et: the KDC's codes are offsets from the table's base, the library's own follow.
+const BASE: i32 = -1_765_328_384;
+const CLIENT_EXPIRED: i32 = BASE + 1;
+const C_PRINCIPAL_UNKNOWN: i32 = BASE + 6;
+const CLIENT_REVOKED: i32 = BASE + 18;
+const CLIENT_NOT_YET: i32 = BASE + 21;
+const KEY_EXPIRED: i32 = BASE + 23;
+const PREAUTH_FAILED: i32 = BASE + 24;
+const BAD_INTEGRITY: i32 = BASE + 31;
+const CLOCK_SKEW: i32 = BASE + 37;
+const CLIENT_NOT_TRUSTED: i32 = BASE + 62;
+const KDC_NOT_TRUSTED: i32 = BASE + 63;
+const INVALID_SIGNATURE: i32 = BASE + 64;
+const CANT_VERIFY_CERTIFICATE: i32 = BASE + 70;
+const REVOCATION_STATUS_UNAVAILABLE: i32 = BASE + 74;
+const CLIENT_NAME_MISMATCH: i32 = BASE + 75;
+const KDC_NAME_MISMATCH: i32 = BASE + 76;
+const INCONSISTENT_KEY_PURPOSE: i32 = BASE + 77;
+const KDC_REPLY_SKEW: i32 = BASE + 148;
+const REALM_UNKNOWN: i32 = BASE + 154;
+const KDC_UNREACHABLE: i32 = BASE + 156;
+const PREAUTH_FAILED_HERE: i32 = BASE + 210;
+const REALM_CANT_RESOLVE: i32 = BASE + 220;
