@@ -1,0 +1,36 @@
+//! Why the store could not do what was asked.
+
+use std::path::PathBuf;
+
+/// The answer of every call.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why not, by who can do something about it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The request contradicts what is stored; the caller decides what to tell whom.
+    #[error("it contradicts what is stored: {0}")]
+    Conflict(&'static str),
+    /// The file was written by a newer release.
+    #[error(
+        "the store at {} has version {found}, this release knows {known}: run the newer release",
+        path.display()
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+        /// The newest that this release knows.
+        known: i64,
+    },
+    /// The database refused: the disk, the file or its rights.
+    #[error("the database failed")]
+    Database(#[from] rusqlite::Error),
+    /// The store was closed while the request was under way.
+    #[error("the store is closed")]
+    Closed,
+    /// A stored value cannot be read: a defect of this program or of the file.
+    #[error("a stored value is not what it should be: {0}")]
+    Bug(&'static str),
+}

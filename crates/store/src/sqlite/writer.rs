@@ -1,0 +1,118 @@
+//! The one thread that writes, with group commit: whatever has come in while the last commit was
+//! under way goes into the next one together.
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::Topic;
+use crate::{Error, Result};
+
+/// The most writes of one commit.
+const MAX_BATCH: usize = 256;
+
+/// Writes that may wait; beyond it callers wait to get in.
+const QUEUE: usize = 1024;
+
+/// Tells a caller its answer, or that the commit failed.
+type Reply = Box<dyn FnOnce(bool) + Send>;
+
+/// One write: runs in a savepoint of its own, so that its failure undoes it alone.
+type Job = Box<dyn FnOnce(&mut Transaction<'_>) -> Reply + Send>;
+
+/// The way to the writing thread, which ends when the last of these is dropped.
+#[derive(Clone)]
+pub(super) struct Writer {
+    jobs: mpsc::Sender<(Topic, Job)>,
+    commits: watch::Receiver<u64>,
+}
+
+impl Writer {
+    pub(super) fn start(connection: Connection) -> Result<Self> {
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        let (news, commits) = watch::channel(0);
+        std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || drain(connection, queue, &news))
+            .map_err(|_| Error::Closed)?;
+        Ok(Self { jobs, commits })
+    }
+
+    pub(super) async fn run<T, F>(&self, topic: Topic, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T> + Send + 'static,
+    {
+        let (sender, receiver) = oneshot::channel();
+        let job: Job = Box::new(move |transaction| {
+            let answer = in_savepoint(transaction, work);
+            Box::new(move |committed| {
+                let answer = if committed || answer.is_err() {
+                    answer
+                } else {
+                    Err(Error::Closed)
+                };
+                // A caller that has gone away needs no answer.
+                let _ = sender.send(answer);
+            })
+        });
+        self.jobs
+            .send((topic, job))
+            .await
+            .map_err(|_| Error::Closed)?;
+        receiver.await.map_err(|_| Error::Closed)?
+    }
+
+    pub(super) fn commits(&self) -> watch::Receiver<u64> {
+        self.commits.clone()
+    }
+}
+
+fn in_savepoint<T>(
+    transaction: &mut Transaction<'_>,
+    work: impl FnOnce(&Connection) -> Result<T>,
+) -> Result<T> {
+    let savepoint = transaction.savepoint()?;
+    let answer = work(&savepoint)?;
+    savepoint.commit()?;
+    Ok(answer)
+}
+
+fn drain(
+    mut connection: Connection,
+    mut queue: mpsc::Receiver<(Topic, Job)>,
+    news: &watch::Sender<u64>,
+) {
+    while let Some(first) = queue.blocking_recv() {
+        let mut jobs = vec![first];
+        while jobs.len() < MAX_BATCH
+            && let Ok(job) = queue.try_recv()
+        {
+            jobs.push(job);
+        }
+        let touches_keys = jobs.iter().any(|(topic, _)| *topic == Topic::Keys);
+        let (replies, committed) = commit(&mut connection, jobs);
+        if let Err(error) = &committed {
+            tracing::error!(code = "store_commit", %error, "a batch of writes was lost");
+        }
+        if touches_keys && committed.is_ok() {
+            news.send_modify(|n| *n += 1);
+        }
+        for reply in replies {
+            reply(committed.is_ok());
+        }
+    }
+}
+
+fn commit(connection: &mut Connection, jobs: Vec<(Topic, Job)>) -> (Vec<Reply>, Result<()>) {
+    let begun = connection.transaction_with_behavior(TransactionBehavior::Immediate);
+    let mut transaction = match begun {
+        Ok(transaction) => transaction,
+        // The jobs are dropped, and with them the callers' channels: they see a closed store.
+        Err(error) => return (Vec::new(), Err(error.into())),
+    };
+    let replies = jobs
+        .into_iter()
+        .map(|(_, job)| job(&mut transaction))
+        .collect();
+    (replies, transaction.commit().map_err(Error::from))
+}
