@@ -1,2 +1,58 @@
-//! the project's own tasks: demo, test, bench, lab
-fn main() {}
+//! The project's own tasks: `cargo xtask demo|test|bench|lab`.
+//!
+//! Only the command line is here. It depends on nothing that needs a library of the system, so that
+//! it builds first on a fresh machine and can install what the rest needs.
+
+mod lab;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use lexopt::Arg::{Long, Short, Value};
+
+const USAGE: &str = "\
+cargo xtask demo [--keep] [--json] [--name NAME]   the whole story, from no credential to a ticket
+cargo xtask test [--long]                          everything that guards a commit
+cargo xtask bench [TOPIC] [--json]                 the budgets, measured
+cargo xtask lab up [--workstations N] [--name NAME]
+cargo xtask lab down|status [--json] [--name NAME]
+cargo xtask lab shell HOST [--name NAME]           a shell in a host
+cargo xtask lab run HOST [--name NAME] -- CMD…     a command in a host
+";
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(code) => code,
+        Err(fault) => {
+            complain(&format!("error: {fault:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<ExitCode> {
+    let mut words = lexopt::Parser::from_env();
+    match words.next()? {
+        None | Some(Long("help") | Short('h')) => {
+            say(USAGE.trim_end());
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Value(task)) => match task.to_string_lossy().as_ref() {
+            "lab" => lab::run(words),
+            other => bail!("no task {other}\n{USAGE}"),
+        },
+        Some(other) => Err(other.unexpected().into()),
+    }
+}
+
+/// One line for the person or the program that reads the output.
+fn say(line: &str) {
+    // A reader that has gone away wants no more lines.
+    let _gone = writeln!(std::io::stdout(), "{line}");
+}
+
+/// One line about what happens meanwhile.
+fn complain(line: &str) {
+    let _gone = writeln!(std::io::stderr(), "{line}");
+}

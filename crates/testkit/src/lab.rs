@@ -1,0 +1,430 @@
+//! The lab: a domain controller, a server and workstations on this machine.
+//!
+//! Every host has a root file system and namespaces of its own (`supervisor`), starts from a root
+//! that is made once per machine (`base`), and runs the programs as they are installed. A lab is
+//! known by its name; its folder under [`LABS`] holds everything of it, and goes with it.
+
+pub mod address;
+mod base;
+mod call;
+mod domain;
+mod host;
+mod install;
+mod pki;
+mod process;
+mod secrets;
+mod status;
+mod supervisor;
+mod workstation;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+
+use self::address::{Role, role};
+use self::base::{private_folder, remove_tree};
+pub use self::call::{Call, Output, until_ok};
+pub use self::host::Host;
+pub use self::install::{Profile, target_folder, workspace};
+pub use self::pki::{CRL_URL, KdcCertificate, Pki};
+pub use self::process::Process;
+pub use self::secrets::Secrets;
+pub use self::status::{HostStatus, Status};
+use crate::packages;
+
+/// What is kept from one lab to the next.
+pub const CACHE: &str = "/var/cache/latchkey/lab";
+/// Where the labs' own folders are.
+pub const LABS: &str = "/var/tmp/latchkey-lab";
+/// The account with which `latchkey-sync` works in the domain.
+pub const AGENT_ACCOUNT: &str = "svc-latchkey";
+/// The service for which people get tickets to prove themselves to the agent.
+pub const AGENT_SERVICE: &str = "latchkey-sync/server.corp.latchkey.test";
+/// Where the agent's keytab is on the host `server`.
+pub const AGENT_KEYTAB: &str = "/etc/latchkey/sync.keytab";
+
+/// How a lab is brought up.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// How many workstations, from `ws1`.
+    pub workstations: u8,
+    /// Is told what happens, one line at a time.
+    pub say: fn(&str),
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            workstations: 1,
+            say: |_| {},
+        }
+    }
+}
+
+/// A lab that is up.
+#[derive(Clone)]
+pub struct Lab {
+    name: String,
+    folder: PathBuf,
+    state: State,
+}
+
+/// What the state file holds.
+#[derive(Clone, Serialize, Deserialize)]
+struct State {
+    version: u32,
+    supervisor: Process,
+    hosts: BTreeMap<String, Process>,
+    samba: String,
+    secrets: Secrets,
+}
+
+const STATE_VERSION: u32 = 1;
+
+impl Lab {
+    /// Brings the lab `name` up, or finds it up and well. What a killed lab left is removed.
+    ///
+    /// # Errors
+    /// When this machine lacks rights or packages, or a part does not come up in time.
+    pub fn up(name: &str, options: Options) -> Result<Self> {
+        let folder = folder_of(name)?;
+        if !packages::is_root() {
+            bail!("the lab needs root: it makes namespaces, mounts and links (none of them stay)");
+        }
+        packages::install(&[packages::LAB], options.say)?;
+        supervisor::probe()?;
+        private_folder(Path::new(LABS))?;
+        let _held = hold(name)?;
+        if let Ok(lab) = Self::attach(name) {
+            if lab.is_well() {
+                (options.say)(&format!("the lab {name} is up already"));
+                return Ok(lab);
+            }
+            (options.say)(&format!("the lab {name} is not well: making it anew"));
+        }
+        clear(&folder)?;
+        private_folder(&folder)?;
+        let built = build(name, &folder, options);
+        if built.is_err() {
+            end_supervisor(&folder)?;
+        }
+        built
+    }
+
+    /// The lab `name`, if it is up.
+    ///
+    /// # Errors
+    /// When it is not up.
+    pub fn attach(name: &str) -> Result<Self> {
+        let folder = folder_of(name)?;
+        let text = fs::read(folder.join("state.json"))
+            .with_context(|| format!("the lab {name} is not up (cargo xtask lab up)"))?;
+        let state: State = serde_json::from_slice(&text)?;
+        if state.version != STATE_VERSION || !state.supervisor.is_alive() {
+            bail!("the lab {name} is not up any more (cargo xtask lab up)");
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            folder,
+            state,
+        })
+    }
+
+    /// Ends the lab `name` politely, then for good; does nothing when there is none.
+    ///
+    /// # Errors
+    /// When something of it cannot be removed.
+    pub fn down(name: &str) -> Result<()> {
+        let folder = folder_of(name)?;
+        if !folder.exists() {
+            return Ok(());
+        }
+        let _held = hold(name)?;
+        if let Ok(lab) = Self::attach(name) {
+            lab.stop_politely();
+        }
+        clear(&folder)
+    }
+
+    /// The lab's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The process whose end is the lab's end.
+    #[must_use]
+    pub fn supervisor(&self) -> Process {
+        self.state.supervisor
+    }
+
+    /// The lab's folder on this machine.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The version of Samba on the domain controller.
+    #[must_use]
+    pub fn samba(&self) -> &str {
+        &self.state.samba
+    }
+
+    /// A host by its short name.
+    ///
+    /// # Errors
+    /// When this lab has no such host.
+    pub fn host(&self, name: &str) -> Result<Host> {
+        let Some(&init) = self.state.hosts.get(name) else {
+            bail!("the lab {} has no host {name}", self.name)
+        };
+        Ok(Host {
+            name: name.to_owned(),
+            init,
+        })
+    }
+
+    /// All hosts, by name.
+    #[must_use]
+    pub fn hosts(&self) -> Vec<Host> {
+        let hosts = self.state.hosts.iter();
+        hosts
+            .map(|(name, &init)| Host {
+                name: name.clone(),
+                init,
+            })
+            .collect()
+    }
+
+    /// The domain password of `alice`, `bob`, `carol` or `dave`.
+    ///
+    /// # Errors
+    /// When the lab has no such person.
+    pub fn password(&self, person: &str) -> Result<&str> {
+        self.state.secrets.person(person)
+    }
+
+    /// The password of the domain's Administrator.
+    #[must_use]
+    pub fn administrator_password(&self) -> &str {
+        &self.state.secrets.administrator
+    }
+
+    /// The lab's certificate authorities.
+    #[must_use]
+    pub fn pki(&self) -> Pki {
+        Pki::at(&self.folder)
+    }
+
+    /// Gives the KDC another certificate and restarts Samba; returns when it answers again.
+    ///
+    /// # Errors
+    /// When Samba does not come back.
+    pub fn use_kdc_certificate(&self, kind: KdcCertificate) -> Result<()> {
+        let dc = self.host("dc")?;
+        domain::put_certificate(&dc, &self.pki(), kind)?;
+        dc.stop("samba")?;
+        domain::start_samba(&dc)
+    }
+
+    /// Serves the KDC authority's revocation list as it is now (see [`Pki::revoke`]).
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn publish_revocation_list(&self) -> Result<()> {
+        domain::publish_list(&self.host("dc")?, &self.pki())
+    }
+
+    /// Exports the agent's keys anew to [`AGENT_KEYTAB`] on the server, as is needed after its
+    /// password or its service name has changed.
+    ///
+    /// # Errors
+    /// When Samba refuses.
+    pub fn export_agent_keytab(&self) -> Result<()> {
+        let dc = self.host("dc")?;
+        domain::export_keytab(&dc)?;
+        domain::hand_over_keytab(&dc, &self.host("server")?)
+    }
+
+    /// What `samba` has logged, the KDC's lines included.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub fn kdc_log(&self) -> Result<String> {
+        self.host("dc")?.read_text("/var/log/samba/samba.log")
+    }
+
+    /// Starts the TPM of a workstation with the state that it had.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn start_tpm(&self, workstation: &str) -> Result<()> {
+        workstation::start_tpm(&self.host(workstation)?)
+    }
+
+    /// Shuts the TPM of a workstation down in order.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub fn stop_tpm(&self, workstation: &str) -> Result<()> {
+        workstation::stop_tpm(&self.host(workstation)?)
+    }
+
+    fn is_well(&self) -> bool {
+        let hosts = self.hosts();
+        let daemons = |host: &Host| host.daemons().iter().all(|name| host.pid(name).is_some());
+        hosts
+            .iter()
+            .all(|host| host.init.is_alive() && daemons(host))
+    }
+
+    /// Lets what keeps state end in order. Whatever fails here is ended with the lab anyway.
+    fn stop_politely(&self) {
+        for host in self.hosts() {
+            for name in host.daemons() {
+                let _ended_anyway = match name.as_str() {
+                    "swtpm" => workstation::stop_tpm(&host),
+                    // The domain is thrown away, and Samba takes seconds to say goodbye.
+                    "samba" | "crl" => Ok(()),
+                    _ => host.stop(&name),
+                };
+            }
+        }
+    }
+}
+
+fn build(name: &str, folder: &Path, options: Options) -> Result<Lab> {
+    let say = options.say;
+    let mut times = Times {
+        last: Instant::now(),
+        say,
+    };
+    let (controller, member) = std::thread::scope(|scope| {
+        let controller = scope.spawn(|| base::prepare(&base::DOMAIN_CONTROLLER, say));
+        let member = base::prepare(&base::MEMBER, say);
+        let controller = controller
+            .join()
+            .unwrap_or_else(|_| bail!("making the base failed"));
+        controller.and_then(|controller| Ok((controller, member?)))
+    })?;
+    times.step(&format!("bases: Samba {}", controller.version));
+
+    let supervisor = supervisor::start(folder)?;
+    let domain = domain::provisioned(&controller, supervisor, folder, say)?;
+    times.step("domain layer");
+    let (pki, secrets) = (Pki::make(folder)?, Secrets::make()?);
+    times.step("certificates");
+
+    let mut names = vec!["dc".to_owned(), "server".to_owned()];
+    names.extend((1..=options.workstations).map(|count| format!("ws{count}")));
+    let mut hosts = BTreeMap::new();
+    for name in names {
+        let mut layers = vec![member.folder.as_path()];
+        if role(&name)? == Role::DomainController {
+            layers = vec![domain.as_path(), controller.folder.as_path()];
+        }
+        let init = supervisor::start_host(supervisor, folder, &name, &layers)?;
+        supervisor::link(supervisor, init, &name)?;
+        hosts.insert(name, init);
+    }
+    let state = State {
+        version: STATE_VERSION,
+        supervisor,
+        hosts,
+        samba: controller.version,
+        secrets,
+    };
+    let lab = Lab {
+        name: name.to_owned(),
+        folder: folder.to_owned(),
+        state,
+    };
+    times.step("hosts");
+
+    let dc = lab.host("dc")?;
+    domain::start(&dc, &pki, &lab.state.secrets)?;
+    times.step("domain up");
+    let server = lab.host("server")?;
+    workstation::prepare_server(&server, &pki)?;
+    domain::hand_over_keytab(&dc, &server)?;
+    for host in lab.hosts() {
+        if role(&host.name)? == Role::Workstation {
+            workstation::prepare(&host, &pki)?;
+            workstation::join(&host, &lab.state.secrets)?;
+            times.step(&format!("{} joined", host.name));
+        }
+    }
+    write_state(&lab)?;
+    Ok(lab)
+}
+
+struct Times {
+    last: Instant,
+    say: fn(&str),
+}
+
+impl Times {
+    fn step(&mut self, what: &str) {
+        (self.say)(&format!(
+            "{what} ({:.1} s)",
+            self.last.elapsed().as_secs_f64()
+        ));
+        self.last = Instant::now();
+    }
+}
+
+fn write_state(lab: &Lab) -> Result<()> {
+    let part = lab.folder.join("state.part");
+    let mut options = fs::OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&part)?;
+    file.write_all(&serde_json::to_vec_pretty(&lab.state)?)?;
+    fs::rename(&part, lab.folder.join("state.json")).context("the lab's state file")
+}
+
+fn folder_of(name: &str) -> Result<PathBuf> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if name.is_empty() || name.len() > 32 || !name.chars().all(plain) {
+        bail!("a lab's name is 1 to 32 of a-z, 0-9 and -");
+    }
+    Ok(Path::new(LABS).join(name))
+}
+
+/// Keeps other processes from changing the same lab until the file is dropped.
+fn hold(name: &str) -> Result<fs::File> {
+    let file = fs::File::create(Path::new(LABS).join(format!("{name}.lock")))?;
+    file.lock()
+        .context("waiting for another run on the same lab")?;
+    Ok(file)
+}
+
+/// Removes what is left of a lab in `folder`, running or not.
+fn clear(folder: &Path) -> Result<()> {
+    end_supervisor(folder)?;
+    remove_tree(folder)
+}
+
+/// Ends the lab in `folder` by the number that its supervisor left there, which is known earlier
+/// than the state file. A number that now belongs to another program is left alone.
+fn end_supervisor(folder: &Path) -> Result<()> {
+    let Ok(text) = fs::read_to_string(folder.join("supervisor")) else {
+        return Ok(());
+    };
+    let number: u32 = text.trim().parse().context("the supervisor's number")?;
+    let own = folder.join("supervisor.sh").display().to_string();
+    let words = fs::read_to_string(format!("/proc/{number}/cmdline")).unwrap_or_default();
+    if words.split('\0').any(|word| word == own) {
+        return Process::with_number(number)?.kill();
+    }
+    Ok(())
+}
