@@ -1,0 +1,305 @@
+//! The open TPM: its storage key, its session, and what comes and goes in its slots.
+
+use openssl::bn::BigNum;
+use openssl::ec::{EcGroup, EcKey};
+use openssl::nid::Nid;
+use openssl::pkey::{PKey, Public};
+use zeroize::Zeroizing;
+
+use crate::command::{Answer, Auth, Command, Encrypts, Entity};
+use crate::session::{Session, fresh_nonce, salt_for};
+use crate::spec::{alg, cap, cc, handle, object, rc, session as attribute};
+use crate::transport::Transport;
+use crate::wire::{Malformed, Reader, Writer};
+use crate::{Error, KeyBlob, error, policy};
+
+/// One open TPM.
+pub struct Tpm {
+    pub(crate) transport: Transport,
+    /// The parent of every key here, made anew from the owner's seed at each opening.
+    pub(crate) storage: Entity,
+    storage_key: PKey<Public>,
+    /// The session that authorises whatever needs no policy.
+    pub(crate) session: Session,
+}
+
+impl Tpm {
+    /// Opens the TPM that `tcti` names: `device:/dev/tpmrm0` or `swtpm:host=127.0.0.1,port=2321`.
+    ///
+    /// swtpm has no resource manager, so what a killed client left in its three slots is flushed
+    /// first; that is why no two programs may share one swtpm.
+    pub fn open(tcti: &str) -> Result<Self, Error> {
+        let mut transport = Transport::open(tcti)?;
+        if transport.is_swtpm() {
+            for first in [
+                handle::FIRST_TRANSIENT,
+                handle::FIRST_LOADED_SESSION,
+                handle::FIRST_SAVED_SESSION,
+            ] {
+                for stale in handles(&mut transport, first)? {
+                    flush(&mut transport, stale)?;
+                }
+            }
+        }
+        let (storage, storage_key) = make_storage_key(&mut transport)?;
+        let session = start_session(&mut transport, &storage, &storage_key, attribute::TYPE_HMAC)?;
+        Ok(Self {
+            transport,
+            storage,
+            storage_key,
+            session,
+        })
+    }
+
+    /// Runs a command whose one authorisation is the session, with this value.
+    pub(crate) fn run(&mut self, command: Command<'_>, value: &[u8]) -> Result<Answer, Error> {
+        command.run(
+            &mut self.transport,
+            &mut [Auth::hmac(&mut self.session, value)],
+        )
+    }
+
+    /// The same for a command that replaces the authorisation value it was given.
+    pub(crate) fn run_becoming(
+        &mut self,
+        command: Command<'_>,
+        value: &[u8],
+        value_after: &[u8],
+    ) -> Result<Answer, Error> {
+        let auth = Auth::hmac(&mut self.session, value).becoming(value_after);
+        command.run(&mut self.transport, &mut [auth])
+    }
+
+    /// Starts a policy session for `act`, which satisfies and spends it; flushes it where `act`
+    /// failed before that.
+    pub(crate) fn with_policy<T>(
+        &mut self,
+        act: impl FnOnce(&mut Self, &mut Session) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut session = start_session(
+            &mut self.transport,
+            &self.storage,
+            &self.storage_key,
+            attribute::TYPE_POLICY,
+        )?;
+        let result = act(self, &mut session);
+        if result.is_err() {
+            self.flush_quietly(session.handle);
+        }
+        result
+    }
+
+    /// Loads a key below the storage key, lets `act` use it, and flushes it.
+    pub(crate) fn with_key<T>(
+        &mut self,
+        public: &[u8],
+        private: &[u8],
+        act: impl FnOnce(&mut Self, &Entity) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let storage = self.storage.clone();
+        let load = Command {
+            name: "Load",
+            code: cc::LOAD,
+            handles: &[&storage],
+            encrypts: Encrypts::BOTH,
+            params: Writer::new().sized(private).sized(public),
+            makes_handle: true,
+        };
+        let answer = self.run(load, &[]).map_err(|error| match error.code() {
+            Some(rc::INTEGRITY) => {
+                Error::KeyUnusable("it was made by another TPM, or the TPM was cleared".to_owned())
+            }
+            _ => error,
+        })?;
+        let key = Entity {
+            handle: answer.handle,
+            name: policy::name(public),
+        };
+        let result = act(self, &key);
+        self.flush_quietly(key.handle);
+        result
+    }
+
+    /// Makes a key below the storage key.
+    pub(crate) fn create(&mut self, template: &[u8], value: &[u8]) -> Result<KeyBlob, Error> {
+        let storage = self.storage.clone();
+        let sensitive = Writer::new().sized(value).sized(&[]).done();
+        let create = Command {
+            name: "Create",
+            code: cc::CREATE,
+            handles: &[&storage],
+            encrypts: Encrypts::BOTH,
+            params: Writer::new()
+                .sized(&sensitive)
+                .sized(template)
+                .sized(&[])
+                .u32(0),
+            makes_handle: false,
+        };
+        let answer = self.run(create, &[])?;
+        let mut reader = Reader::new(&answer.params);
+        let read = (|| Ok((reader.sized()?.to_vec(), reader.sized()?.to_vec())))();
+        let (private, public) = read.map_err(|Malformed| error::malformed("Create"))?;
+        Ok(KeyBlob { public, private })
+    }
+
+    /// Flushing serves the next caller; its failure must not hide what came before it.
+    pub(crate) fn flush_quietly(&mut self, handle: u32) {
+        if let Err(error) = flush(&mut self.transport, handle) {
+            tracing::warn!(%error, "a slot of the TPM stays taken");
+        }
+    }
+}
+
+impl Drop for Tpm {
+    fn drop(&mut self) {
+        self.flush_quietly(self.session.handle);
+        self.flush_quietly(self.storage.handle);
+    }
+}
+
+/// The handles of one kind that the TPM holds from `first` on, at most as many as fit in an
+/// answer.
+pub(crate) fn handles(transport: &mut Transport, first: u32) -> Result<Vec<u32>, Error> {
+    let answer = Command {
+        name: "GetCapability",
+        code: cc::GET_CAPABILITY,
+        handles: &[],
+        encrypts: Encrypts::NOTHING,
+        params: Writer::new().u32(cap::HANDLES).u32(first).u32(1000),
+        makes_handle: false,
+    }
+    .plain(transport)?;
+    let mut reader = Reader::new(&answer.params);
+    let mut read = || -> Result<Vec<u32>, Malformed> {
+        reader.u8()?;
+        reader.u32()?;
+        (0..reader.u32()?).map(|_| reader.u32()).collect()
+    };
+    read().map_err(|Malformed| error::malformed("GetCapability"))
+}
+
+fn flush(transport: &mut Transport, handle: u32) -> Result<(), Error> {
+    Command {
+        name: "FlushContext",
+        code: cc::FLUSH_CONTEXT,
+        handles: &[],
+        encrypts: Encrypts::NOTHING,
+        params: Writer::new().u32(handle),
+        makes_handle: false,
+    }
+    .plain(transport)
+    .map(drop)
+}
+
+/// P-256, because an RSA parent takes a hardware TPM seconds to make; outside the dictionary
+/// attack protection, because a lockout must not stop the keys that have no PIN.
+fn make_storage_key(transport: &mut Transport) -> Result<(Entity, PKey<Public>), Error> {
+    let template = Writer::new()
+        .u16(alg::ECC)
+        .u16(alg::SHA256)
+        .u32(
+            object::FIXED_TPM
+                | object::FIXED_PARENT
+                | object::SENSITIVE_DATA_ORIGIN
+                | object::USER_WITH_AUTH
+                | object::NO_DA
+                | object::RESTRICTED
+                | object::DECRYPT,
+        )
+        .sized(&[])
+        .u16(alg::AES)
+        .u16(128)
+        .u16(alg::CFB)
+        .u16(alg::NULL)
+        .u16(alg::CURVE_P256)
+        .u16(alg::NULL)
+        .sized(&[])
+        .sized(&[])
+        .plain();
+    let sensitive = Writer::new().sized(&[]).sized(&[]).plain();
+    let owner = Entity::by_handle(handle::OWNER);
+    let create = Command {
+        name: "CreatePrimary",
+        code: cc::CREATE_PRIMARY,
+        handles: &[&owner],
+        encrypts: Encrypts::NOTHING,
+        params: Writer::new()
+            .sized(&sensitive)
+            .sized(&template)
+            .sized(&[])
+            .u32(0),
+        makes_handle: true,
+    };
+    let answer = create.with_empty_password(transport).map_err(|error| {
+        if error.is_wrong_value() {
+            Error::Unavailable("its owner hierarchy has a password".to_owned())
+        } else {
+            error
+        }
+    })?;
+    let public = Reader::new(&answer.params)
+        .sized()
+        .map_err(|Malformed| error::malformed("CreatePrimary"))?;
+    let key = point_of(public).map_err(|Malformed| error::malformed("CreatePrimary"))?;
+    Ok((
+        Entity {
+            handle: answer.handle,
+            name: policy::name(public),
+        },
+        point(&key)?,
+    ))
+}
+
+/// Reads both coordinates at the end of a P-256 public area without a policy.
+fn point_of(public: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
+    let mut reader = Reader::new(public);
+    reader.take(8)?;
+    reader.sized()?;
+    reader.take(12)?;
+    Ok((reader.sized()?, reader.sized()?))
+}
+
+fn point(coordinates: &(&[u8], &[u8])) -> Result<PKey<Public>, openssl::error::ErrorStack> {
+    let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1)?;
+    let x = BigNum::from_slice(coordinates.0)?;
+    let y = BigNum::from_slice(coordinates.1)?;
+    PKey::from_ec_key(EcKey::from_public_key_affine_coordinates(&group, &x, &y)?)
+}
+
+fn start_session(
+    transport: &mut Transport,
+    storage: &Entity,
+    storage_key: &PKey<Public>,
+    kind: u8,
+) -> Result<Session, Error> {
+    let salt = salt_for(storage_key)?;
+    let nonce_caller = fresh_nonce()?;
+    let null = Entity::by_handle(handle::NULL);
+    let answer = Command {
+        name: "StartAuthSession",
+        code: cc::START_AUTH_SESSION,
+        handles: &[storage, &null],
+        encrypts: Encrypts::NOTHING,
+        params: Writer::new()
+            .sized(&nonce_caller)
+            .sized(&salt.encrypted)
+            .u8(kind)
+            .u16(alg::AES)
+            .u16(128)
+            .u16(alg::CFB)
+            .u16(alg::SHA256),
+        makes_handle: true,
+    }
+    .plain(transport)?;
+    let nonce_tpm = Reader::new(&answer.params)
+        .sized()
+        .map_err(|Malformed| error::malformed("StartAuthSession"))?;
+    let secret: &Zeroizing<Vec<u8>> = &salt.secret;
+    Ok(Session::new(
+        answer.handle,
+        secret,
+        nonce_tpm,
+        &nonce_caller,
+    )?)
+}

@@ -1,0 +1,372 @@
+//! The NV index of a user: the TPM's own count of wrong PINs.
+
+use model::Secret;
+use openssl::ecdsa::EcdsaSig;
+use zeroize::Zeroizing;
+
+use crate::command::{Auth, Command, Encrypts, Entity};
+use crate::keys::trimmed;
+use crate::policy::{self, Digest, IndexBranches, PIN_LIMIT};
+use crate::session::Session;
+use crate::spec::{alg, cc, handle, rc};
+use crate::tpm::handles;
+use crate::wire::{Malformed, Reader, Writer};
+use crate::{Error, Signer, Tpm, UserKey, error};
+
+/// Where the indexes of users begin, in the range that the specification leaves to owners.
+const FIRST: u32 = 0x0180_4C00;
+
+/// How many users one device takes: as many as one answer of the TPM lists.
+const COUNT: u32 = 200;
+
+/// SHA-256 of the PIN under the scope it belongs to: what the TPM knows instead of the PIN.
+pub(crate) struct AuthValue(Zeroizing<[u8; 32]>);
+
+impl AuthValue {
+    pub(crate) fn new(scope: &str, pin: &Secret<String>) -> Self {
+        let mut hasher = openssl::sha::Sha256::new();
+        hasher.update(b"latchkey pin v1\0");
+        hasher.update(scope.as_bytes());
+        hasher.update(&[0]);
+        hasher.update(pin.expose().as_bytes());
+        Self(Zeroizing::new(hasher.finish()))
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        trimmed(&*self.0)
+    }
+}
+
+/// An index as a user key remembers it.
+#[derive(Clone)]
+pub(crate) struct Index {
+    pub(crate) entity: Entity,
+    public: Vec<u8>,
+}
+
+impl Index {
+    pub(crate) fn from_public(public: &[u8]) -> Result<Self, Error> {
+        let handle = policy::index_handle(public)
+            .map_err(|Malformed| Error::KeyUnusable("its index is malformed".to_owned()))?;
+        let entity = Entity {
+            handle,
+            name: policy::name(public),
+        };
+        Ok(Self {
+            entity,
+            public: public.to_vec(),
+        })
+    }
+}
+
+impl Tpm {
+    /// Deletes the PIN counters of all users but these, and says how many: what a program that
+    /// died while it made a key has left behind.
+    ///
+    /// A key whose counter is gone never works again, so the caller has read every key it has.
+    pub fn forget_other_users(&mut self, known: &[UserKey]) -> Result<u32, Error> {
+        let mut forgotten = 0;
+        for handle in self.taken_indexes()? {
+            let Some(public) = self.nv_public(handle)? else {
+                continue;
+            };
+            let ours = policy::is_user_index(&public);
+            if ours && known.iter().all(|key| key.nv_public() != public) {
+                self.undefine_index(&Entity {
+                    handle,
+                    name: policy::name(&public),
+                })?;
+                forgotten += 1;
+            }
+        }
+        Ok(forgotten)
+    }
+
+    fn taken_indexes(&mut self) -> Result<Vec<u32>, Error> {
+        let all = handles(&mut self.transport, FIRST)?;
+        Ok(all
+            .into_iter()
+            .filter(|handle| (FIRST..FIRST + COUNT).contains(handle))
+            .collect())
+    }
+
+    /// A handle that no index has yet.
+    pub(crate) fn free_index(&mut self) -> Result<u32, Error> {
+        let taken = self.taken_indexes()?;
+        (FIRST..FIRST + COUNT)
+            .find(|handle| !taken.contains(handle))
+            .ok_or_else(|| Error::Unavailable(format!("it already holds {COUNT} users")))
+    }
+
+    /// Defines an index with a PIN; it counts nothing before its limit is written.
+    pub(crate) fn define_index(&mut self, public: &[u8], value: &AuthValue) -> Result<(), Error> {
+        let define = Command {
+            name: "NV_DefineSpace",
+            code: cc::NV_DEFINE_SPACE,
+            handles: &[&Entity::by_handle(handle::OWNER)],
+            encrypts: Encrypts::COMMAND,
+            params: Writer::new().sized(value.bytes()).sized(public),
+            makes_handle: false,
+        };
+        self.run(define, &[]).map(drop)
+    }
+
+    /// Sets the count to nothing and the limit to [`PIN_LIMIT`], with a signature of K.
+    pub(crate) fn write_index(
+        &mut self,
+        unwritten: &Entity,
+        value: &AuthValue,
+        recovery_public: &[u8],
+        sign: &mut Signer<'_>,
+    ) -> Result<(), Error> {
+        let branches = IndexBranches::new(&policy::name(recovery_public));
+        self.with_policy(|tpm, session| {
+            tpm.policy_signed(session, recovery_public, sign)?;
+            tpm.policy_command_code(session, cc::NV_WRITE)?;
+            tpm.policy_or(session, &branches.list())?;
+            let data = Writer::new().u32(0).u32(PIN_LIMIT).done();
+            let write = Command {
+                name: "NV_Write",
+                code: cc::NV_WRITE,
+                handles: &[unwritten, unwritten],
+                encrypts: Encrypts::COMMAND,
+                params: Writer::new().sized(&data).u16(0),
+                makes_handle: false,
+            };
+            write
+                .run(
+                    &mut tpm.transport,
+                    &mut [Auth::policy(session, value.bytes())],
+                )
+                .map(drop)
+        })
+    }
+
+    /// Replaces the PIN of the index, with the old PIN.
+    pub(crate) fn change_index(
+        &mut self,
+        index: &Index,
+        recovery_name: &[u8],
+        old: &AuthValue,
+        new: &AuthValue,
+    ) -> Result<(), Error> {
+        let branches = IndexBranches::new(recovery_name);
+        self.with_policy(|tpm, session| {
+            tpm.policy_auth_value(session)?;
+            tpm.policy_command_code(session, cc::NV_CHANGE_AUTH)?;
+            tpm.policy_or(session, &branches.list())?;
+            let change = Command {
+                name: "NV_ChangeAuth",
+                code: cc::NV_CHANGE_AUTH,
+                handles: &[&index.entity],
+                encrypts: Encrypts::COMMAND,
+                params: Writer::new().sized(new.bytes()),
+                makes_handle: false,
+            };
+            let auth = Auth::policy_with_value(session, old.bytes()).becoming(new.bytes());
+            change.run(&mut tpm.transport, &mut [auth]).map(drop)
+        })
+    }
+
+    /// Deletes an index; one that is gone already is no error.
+    pub(crate) fn undefine_index(&mut self, index: &Entity) -> Result<(), Error> {
+        let undefine = Command {
+            name: "NV_UndefineSpace",
+            code: cc::NV_UNDEFINE_SPACE,
+            handles: &[&Entity::by_handle(handle::OWNER), index],
+            encrypts: Encrypts::NOTHING,
+            params: Writer::new(),
+            makes_handle: false,
+        };
+        match self.run(undefine, &[]) {
+            Err(error) if error.code() == Some(rc::HANDLE) => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
+    /// Whether the TPM still holds this very index, written by K.
+    pub(crate) fn check_index(&mut self, index: &Index) -> Result<(), Error> {
+        match self.nv_public(index.entity.handle)? {
+            Some(public) if public == index.public => Ok(()),
+            Some(_) => Err(Error::KeyUnusable(
+                "its PIN counter was replaced".to_owned(),
+            )),
+            None => Err(Error::KeyUnusable("its PIN counter was deleted".to_owned())),
+        }
+    }
+
+    /// The public area of an index, where there is one.
+    pub(crate) fn nv_public(&mut self, handle: u32) -> Result<Option<Vec<u8>>, Error> {
+        let read = Command {
+            name: "NV_ReadPublic",
+            code: cc::NV_READ_PUBLIC,
+            handles: &[&Entity::by_handle(handle)],
+            encrypts: Encrypts::NOTHING,
+            params: Writer::new(),
+            makes_handle: false,
+        };
+        let answer = match read.plain(&mut self.transport) {
+            Err(error) if error.code() == Some(rc::HANDLE) => return Ok(None),
+            other => other?,
+        };
+        let public = Reader::new(&answer.params)
+            .sized()
+            .map_err(|Malformed| error::malformed("NV_ReadPublic"))?;
+        Ok(Some(public.to_vec()))
+    }
+
+    /// Reads count and limit, as the owner or, with a PIN, as the user: the second proves the PIN
+    /// and is counted.
+    pub(crate) fn read_index(
+        &mut self,
+        index: &Index,
+        value: Option<&AuthValue>,
+    ) -> Result<(u32, u32), Error> {
+        let owner = Entity::by_handle(handle::OWNER);
+        let reader = if value.is_some() {
+            &index.entity
+        } else {
+            &owner
+        };
+        let read = Command {
+            name: "NV_Read",
+            code: cc::NV_READ,
+            handles: &[reader, &index.entity],
+            encrypts: Encrypts::ANSWER,
+            params: Writer::new().u16(8).u16(0),
+            makes_handle: false,
+        };
+        let answer = self.run(read, value.map_or(&[], |value| value.bytes()))?;
+        let mut reader = Reader::new(&answer.params);
+        let read = (|| {
+            let mut data = Reader::new(reader.sized()?);
+            Ok((data.u32()?, data.u32()?))
+        })();
+        read.map_err(|Malformed| error::malformed("NV_Read"))
+    }
+
+    /// TPM2_PolicySecret with the index: proves the PIN to the policy session.
+    pub(crate) fn policy_secret(
+        &mut self,
+        session: &Session,
+        index: &Index,
+        value: &AuthValue,
+    ) -> Result<(), Error> {
+        let secret = Command {
+            name: "PolicySecret",
+            code: cc::POLICY_SECRET,
+            handles: &[&index.entity, &Entity::by_handle(session.handle)],
+            encrypts: Encrypts::BOTH,
+            params: Writer::new()
+                .sized(&session.nonce_tpm)
+                .sized(&[])
+                .sized(&[])
+                .u32(0),
+            makes_handle: false,
+        };
+        self.run(secret, value.bytes()).map(drop)
+    }
+
+    /// TPM2_PolicySigned: K's word for this session and no other, since its nonce is signed.
+    fn policy_signed(
+        &mut self,
+        session: &Session,
+        recovery_public: &[u8],
+        sign: &mut Signer<'_>,
+    ) -> Result<(), Error> {
+        // The expiration, zero, is signed too; command and reference are left open.
+        let digest = model::sha256(&Writer::new().bytes(&session.nonce_tpm).u32(0).done());
+        let signature = EcdsaSig::from_der(&sign(&digest)?)?;
+        let load = Command {
+            name: "LoadExternal",
+            code: cc::LOAD_EXTERNAL,
+            handles: &[],
+            encrypts: Encrypts::NOTHING,
+            params: Writer::new()
+                .sized(&[])
+                .sized(recovery_public)
+                .u32(handle::NULL),
+            makes_handle: true,
+        };
+        let recovery = Entity {
+            handle: load.plain(&mut self.transport)?.handle,
+            name: policy::name(recovery_public),
+        };
+        let signed = Command {
+            name: "PolicySigned",
+            code: cc::POLICY_SIGNED,
+            handles: &[&recovery, &Entity::by_handle(session.handle)],
+            encrypts: Encrypts::NOTHING,
+            params: Writer::new()
+                .sized(&session.nonce_tpm)
+                .sized(&[])
+                .sized(&[])
+                .u32(0)
+                .u16(alg::ECDSA)
+                .u16(alg::SHA256)
+                .sized(&signature.r().to_vec_padded(32)?)
+                .sized(&signature.s().to_vec_padded(32)?),
+            makes_handle: false,
+        };
+        let result = signed.plain(&mut self.transport).map(drop);
+        self.flush_quietly(recovery.handle);
+        result
+    }
+
+    /// TPM2_PolicyAuthValue.
+    pub(crate) fn policy_auth_value(&mut self, session: &Session) -> Result<(), Error> {
+        self.policy(
+            "PolicyAuthValue",
+            cc::POLICY_AUTH_VALUE,
+            session,
+            Writer::new(),
+        )
+    }
+
+    /// TPM2_PolicyCommandCode.
+    pub(crate) fn policy_command_code(
+        &mut self,
+        session: &Session,
+        code: u32,
+    ) -> Result<(), Error> {
+        let params = Writer::new().u32(code);
+        self.policy(
+            "PolicyCommandCode",
+            cc::POLICY_COMMAND_CODE,
+            session,
+            params,
+        )
+    }
+
+    /// TPM2_PolicyOR.
+    pub(crate) fn policy_or(
+        &mut self,
+        session: &Session,
+        branches: &[Digest],
+    ) -> Result<(), Error> {
+        let mut params = Writer::new().u32(u32::try_from(branches.len()).unwrap_or(u32::MAX));
+        for branch in branches {
+            params = params.sized(&branch.0);
+        }
+        self.policy("PolicyOR", cc::POLICY_OR, session, params)
+    }
+
+    fn policy(
+        &mut self,
+        name: &'static str,
+        code: u32,
+        session: &Session,
+        params: Writer,
+    ) -> Result<(), Error> {
+        Command {
+            name,
+            code,
+            handles: &[&Entity::by_handle(session.handle)],
+            encrypts: Encrypts::NOTHING,
+            params,
+            makes_handle: false,
+        }
+        .plain(&mut self.transport)
+        .map(drop)
+    }
+}

@@ -1,0 +1,426 @@
+//! A user's key: made, proven, used and changed with a PIN that the TPM counts.
+
+use model::Secret;
+use openssl::ec::{EcGroup, EcKey};
+use openssl::ecdsa::EcdsaSig;
+use openssl::nid::Nid;
+use openssl::pkey::{PKey, Public};
+use serde::{Deserialize, Serialize};
+
+use crate::command::{Auth, Command, Encrypts, Entity};
+use crate::keys::{rsa_public_key, sign_command, signature};
+use crate::policy::{self, KeyBranches};
+use crate::session::{Session, coordinates};
+use crate::spec::{cc, rc};
+use crate::user_index::{AuthValue, Index};
+use crate::wire::{Malformed, Reader, Writer};
+use crate::{Error, Tpm, error};
+
+/// The version of [`UserKey`] on disk.
+const VERSION: u32 = 1;
+
+/// What is signed to learn which of two blobs a PIN opens; it means nothing anywhere else.
+const TRIAL: &[u8] = b"latchkey: which blob does this PIN open";
+
+/// A user's key as it lies on disk: nothing in it is secret, and nothing in it works on another
+/// TPM.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UserKey {
+    version: u32,
+    scope: String,
+    #[serde(with = "crate::text")]
+    public: Vec<u8>,
+    #[serde(with = "crate::text")]
+    private: Vec<u8>,
+    /// While a PIN is being changed: the same key under the new PIN.
+    #[serde(with = "crate::text::option")]
+    pending: Option<Vec<u8>>,
+    #[serde(with = "crate::text")]
+    nv_public: Vec<u8>,
+    #[serde(with = "crate::text")]
+    recovery_public: Vec<u8>,
+}
+
+impl UserKey {
+    /// Whom the key belongs to: the text of a SID.
+    pub fn scope(&self) -> &str {
+        &self.scope
+    }
+
+    /// TPMT_PUBLIC of the key.
+    pub fn public(&self) -> &[u8] {
+        &self.public
+    }
+
+    /// TPMS_NV_PUBLIC of the index that counts wrong PINs.
+    pub fn nv_public(&self) -> &[u8] {
+        &self.nv_public
+    }
+
+    /// TPMT_PUBLIC of the recovery authority K.
+    pub fn recovery_public(&self) -> &[u8] {
+        &self.recovery_public
+    }
+
+    /// The branches of the key's policy.
+    pub fn branches(&self) -> KeyBranches {
+        KeyBranches::new(
+            &policy::name(&self.nv_public),
+            &policy::name(&self.recovery_public),
+        )
+    }
+
+    /// The public key.
+    pub fn public_key(&self) -> Result<PKey<Public>, Error> {
+        rsa_public_key(&self.public)
+    }
+
+    fn index(&self) -> Result<Index, Error> {
+        if self.version != VERSION {
+            return Err(Error::KeyUnusable(format!(
+                "its version {} is unknown",
+                self.version
+            )));
+        }
+        Index::from_public(&self.nv_public)
+    }
+}
+
+/// Has K sign a SHA-256 digest; the answer is an ECDSA signature in DER.
+pub type Signer<'a> = dyn FnMut(&[u8; 32]) -> Result<Vec<u8>, Error> + 'a;
+
+/// Who may give the key a new PIN without the old one. Fixed for ever when the key is made.
+pub enum Recovery<'a> {
+    /// Nobody: K is made in memory, sets the limit of the index once, and is wiped.
+    Destroyed,
+    /// The server: it signs once now, to set the limit of the index, and in each recovery.
+    Server {
+        /// K, a key on P-256.
+        public: PKey<Public>,
+        /// How to reach its private half.
+        sign: &'a mut Signer<'a>,
+    },
+}
+
+/// How many wrong PINs a key has left, and how many it had at first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tries {
+    /// Wrong PINs until the key locks; nothing when it is locked.
+    pub left: u32,
+    /// What a right PIN brings it back to.
+    pub limit: u32,
+}
+
+/// A proven PIN, good for one signature.
+///
+/// It holds no slot of the TPM: the proof is repeated inside the signature's policy session, with
+/// the hash kept here, which is wiped when this is used or dropped.
+pub struct Unlocked {
+    key: UserKey,
+    value: AuthValue,
+}
+
+impl Unlocked {
+    /// The key that was unlocked. It differs from the one on disk after a PIN change that was cut
+    /// short, and is then to be stored in its place.
+    pub fn key(&self) -> &UserKey {
+        &self.key
+    }
+}
+
+impl Tpm {
+    /// Makes a key for the user whose SID is `scope`, under `pin`.
+    ///
+    /// Hardware needs up to half a minute. Where it fails, nothing stays in the TPM; where the
+    /// program dies, one index stays, which [`Tpm::forget_other_users`] finds.
+    pub fn create_user_key(
+        &mut self,
+        scope: &str,
+        pin: &Secret<String>,
+        recovery: Recovery<'_>,
+    ) -> Result<UserKey, Error> {
+        let value = AuthValue::new(scope, pin);
+        match recovery {
+            Recovery::Server { public, sign } => {
+                self.create_with(scope, &value, recovery_public(&public)?, sign)
+            }
+            Recovery::Destroyed => {
+                let key = EcKey::generate(&*p256()?)?;
+                let public =
+                    PKey::from_ec_key(EcKey::from_public_key(key.group(), key.public_key())?)?;
+                let mut sign = |digest: &[u8; 32]| Ok(EcdsaSig::sign(digest, &key)?.to_der()?);
+                self.create_with(scope, &value, recovery_public(&public)?, &mut sign)
+            }
+        }
+    }
+
+    fn create_with(
+        &mut self,
+        scope: &str,
+        value: &AuthValue,
+        recovery_public: Vec<u8>,
+        sign: &mut Signer<'_>,
+    ) -> Result<UserKey, Error> {
+        let handle = self.free_index()?;
+        let recovery_name = policy::name(&recovery_public);
+        let unwritten = policy::index_public(handle, &recovery_name, false);
+        let nv_public = policy::index_public(handle, &recovery_name, true);
+        self.define_index(&unwritten, value)?;
+
+        let unwritten = Entity {
+            handle,
+            name: policy::name(&unwritten),
+        };
+        let index = Index::from_public(&nv_public)?;
+        let branches = KeyBranches::new(&index.entity.name, &recovery_name);
+        let made = self
+            .write_index(&unwritten, value, &recovery_public, sign)
+            .and_then(|()| {
+                self.check_index(&index)?;
+                self.create(
+                    &policy::user_key_public(branches.policy(), &[]),
+                    value.bytes(),
+                )
+            });
+        match made {
+            Ok(blob) => Ok(UserKey {
+                version: VERSION,
+                scope: scope.to_owned(),
+                public: blob.public,
+                private: blob.private,
+                pending: None,
+                nv_public,
+                recovery_public,
+            }),
+            Err(error) => {
+                // Written or not, the handle is ours; only the name differs.
+                if self.undefine_index(&index.entity).is_err() {
+                    self.undefine_index(&unwritten)?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Proves a PIN. A wrong one is counted by the TPM against this user alone.
+    pub fn unlock(&mut self, key: &UserKey, pin: &Secret<String>) -> Result<Unlocked, Error> {
+        let index = key.index()?;
+        let value = AuthValue::new(&key.scope, pin);
+        self.check_index(&index)?;
+        self.read_index(&index, Some(&value))
+            .map_err(|error| self.wrong_pin(&index, error))?;
+        let key = match &key.pending {
+            None => key.clone(),
+            Some(pending) => self.settle(key, pending, &value)?,
+        };
+        Ok(Unlocked { key, value })
+    }
+
+    /// Signs one SHA-256 digest: RSASSA-PKCS1-v1_5.
+    pub fn sign_unlocked(
+        &mut self,
+        unlocked: Unlocked,
+        digest: &[u8; 32],
+    ) -> Result<Vec<u8>, Error> {
+        let Unlocked { key, value } = unlocked;
+        self.sign_with_blob(&key, &key.private, &value, digest)
+    }
+
+    /// How many wrong PINs are left; needs no PIN.
+    pub fn tries(&mut self, key: &UserKey) -> Result<Tries, Error> {
+        let index = key.index()?;
+        self.check_index(&index)?;
+        let (count, limit) = self.read_index(&index, None)?;
+        Ok(Tries {
+            left: limit.saturating_sub(count),
+            limit,
+        })
+    }
+
+    /// Gives the key another PIN.
+    ///
+    /// The PIN stands in two places, the blob and the index, and no power cut may leave the key
+    /// with neither PIN. So the new blob is made first, and `store` must have both blobs on disk
+    /// before it returns; then the index is changed, which is the moment when the old PIN dies.
+    /// Before that moment the old PIN opens the old blob, after it the new PIN opens the new one.
+    /// The result holds the new blob alone and takes the place of what `store` stored; until it
+    /// does, [`Tpm::unlock`] finds out which blob counts.
+    pub fn change_pin<E: From<Error>>(
+        &mut self,
+        key: &UserKey,
+        old: &Secret<String>,
+        new: &Secret<String>,
+        store: impl FnOnce(&UserKey) -> Result<(), E>,
+    ) -> Result<UserKey, E> {
+        // A change that was cut short is settled first.
+        let Unlocked { key, value: old } = self.unlock(key, old)?;
+        let new = AuthValue::new(&key.scope, new);
+        let index = key.index()?;
+        let private = self.rewrap(&key, &old, &new)?;
+        let both = UserKey {
+            pending: Some(private.clone()),
+            ..key
+        };
+        store(&both)?;
+        self.change_index(&index, &policy::name(&both.recovery_public), &old, &new)?;
+        Ok(UserKey {
+            private,
+            pending: None,
+            ..both
+        })
+    }
+
+    /// Deletes the index, without which no copy of the key opens.
+    pub fn delete_user_key(&mut self, key: &UserKey) -> Result<(), Error> {
+        let index = key.index()?;
+        match self.check_index(&index) {
+            Ok(()) => self.undefine_index(&index.entity),
+            // Gone, or somebody else's by now.
+            Err(Error::KeyUnusable(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Satisfies the branch of the key's policy that ends in `code`, or in nothing for signing.
+    pub(crate) fn open_branch(
+        &mut self,
+        session: &Session,
+        key: &UserKey,
+        value: &AuthValue,
+        code: Option<u32>,
+    ) -> Result<(), Error> {
+        let index = key.index()?;
+        self.policy_secret(session, &index, value)
+            .map_err(|error| self.wrong_pin(&index, error))?;
+        self.policy_auth_value(session)?;
+        if let Some(code) = code {
+            self.policy_command_code(session, code)?;
+        }
+        self.policy_or(session, &key.branches().list())
+    }
+
+    /// Loads the key for `act`.
+    pub(crate) fn with_user_key<T>(
+        &mut self,
+        key: &UserKey,
+        act: impl FnOnce(&mut Self, &Entity) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.with_key(&key.public, &key.private, act)
+    }
+
+    fn sign_with_blob(
+        &mut self,
+        key: &UserKey,
+        private: &[u8],
+        value: &AuthValue,
+        digest: &[u8; 32],
+    ) -> Result<Vec<u8>, Error> {
+        self.with_key(&key.public, private, |tpm, entity| {
+            tpm.with_policy(|tpm, session| {
+                tpm.open_branch(session, key, value, None)?;
+                let answer = sign_command(&[entity], digest).run(
+                    &mut tpm.transport,
+                    &mut [Auth::policy_with_value(session, value.bytes())],
+                );
+                signature(&answer.map_err(stale_blob)?.params)
+            })
+        })
+    }
+
+    /// TPM2_ObjectChangeAuth: the same key in a new blob, under a new PIN.
+    fn rewrap(
+        &mut self,
+        key: &UserKey,
+        old: &AuthValue,
+        new: &AuthValue,
+    ) -> Result<Vec<u8>, Error> {
+        let storage = self.storage.clone();
+        self.with_key(&key.public, &key.private, |tpm, entity| {
+            tpm.with_policy(|tpm, session| {
+                tpm.open_branch(session, key, old, Some(cc::OBJECT_CHANGE_AUTH))?;
+                let change = Command {
+                    name: "ObjectChangeAuth",
+                    code: cc::OBJECT_CHANGE_AUTH,
+                    handles: &[entity, &storage],
+                    encrypts: Encrypts::BOTH,
+                    params: Writer::new().sized(new.bytes()),
+                    makes_handle: false,
+                };
+                let auth = Auth::policy_with_value(session, old.bytes());
+                let answer = change
+                    .run(&mut tpm.transport, &mut [auth])
+                    .map_err(stale_blob)?;
+                let private = Reader::new(&answer.params)
+                    .sized()
+                    .map_err(|Malformed| error::malformed("ObjectChangeAuth"))?;
+                Ok(private.to_vec())
+            })
+        })
+    }
+
+    /// Finds out which blob a PIN opens that the index has already accepted.
+    ///
+    /// A wrong guess costs one failure of the TPM's global count, once after a power cut.
+    fn settle(
+        &mut self,
+        key: &UserKey,
+        pending: &[u8],
+        value: &AuthValue,
+    ) -> Result<UserKey, Error> {
+        let digest = model::sha256(TRIAL);
+        let private = match self.sign_with_blob(key, pending, value, &digest) {
+            Ok(_) => pending.to_vec(),
+            Err(Error::KeyUnusable(_)) => {
+                self.sign_with_blob(key, &key.private, value, &digest)?;
+                key.private.clone()
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(UserKey {
+            private,
+            pending: None,
+            ..key.clone()
+        })
+    }
+
+    /// Says how many tries are left, where the TPM found the PIN wrong.
+    fn wrong_pin(&mut self, index: &Index, error: Error) -> Error {
+        if error.code() == Some(rc::NV_UNINITIALIZED) {
+            return Error::KeyUnusable("its PIN counter was replaced".to_owned());
+        }
+        if !error.is_wrong_value() {
+            return error;
+        }
+        match self.read_index(index, None) {
+            Ok((count, limit)) if count < limit => Error::WrongPin {
+                tries_left: limit - count,
+            },
+            Ok(_) => Error::Locked,
+            Err(error) => error,
+        }
+    }
+}
+
+/// The index took the PIN and the blob did not: the blob is from before a change of PIN.
+fn stale_blob(error: Error) -> Error {
+    if error.is_wrong_value() {
+        Error::KeyUnusable("it is a copy from before the PIN was changed".to_owned())
+    } else {
+        error
+    }
+}
+
+fn p256() -> Result<EcGroup, openssl::error::ErrorStack> {
+    EcGroup::from_curve_name(Nid::X9_62_PRIME256V1)
+}
+
+fn recovery_public(key: &PKey<Public>) -> Result<Vec<u8>, Error> {
+    let (x, y) = coordinates(&*p256()?, key.ec_key()?.public_key())?;
+    match (<[u8; 32]>::try_from(x), <[u8; 32]>::try_from(y)) {
+        (Ok(x), Ok(y)) => Ok(policy::recovery_public(&x, &y)),
+        _ => Err(Error::Unavailable(
+            "the recovery key is not on P-256".to_owned(),
+        )),
+    }
+}

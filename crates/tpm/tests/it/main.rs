@@ -1,0 +1,8 @@
+//! The TPM's promises, each tested by attacking it on a real swtpm.
+
+#[cfg(test)]
+mod device_keys;
+#[cfg(test)]
+mod pin;
+#[cfg(test)]
+mod swtpm;

@@ -1,0 +1,142 @@
+//! A real swtpm for one test, on ports of its own, and tpm2-tools as somebody else's hand on it.
+
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use model::Secret;
+use tpm::Tpm;
+
+/// A running swtpm with fresh state; stopped politely when dropped.
+pub(crate) struct Swtpm {
+    pub(crate) port: u16,
+    pub(crate) folder: PathBuf,
+}
+
+impl Swtpm {
+    pub(crate) fn start() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("tpm-it-{}-{number}", std::process::id()));
+        std::fs::create_dir(&folder).unwrap();
+        // Between choosing a port and swtpm's taking it another program may: then choose again.
+        for _ in 0..20 {
+            let port = free_pair();
+            // With --daemon the command returns when the sockets listen.
+            let started = Command::new("swtpm")
+                .args([
+                    "socket",
+                    "--tpm2",
+                    "--daemon",
+                    "--flags",
+                    "not-need-init,startup-clear",
+                ])
+                .arg("--tpmstate")
+                .arg(format!("dir={}", folder.display()))
+                .arg("--server")
+                .arg(format!("type=tcp,port={port},bindaddr=127.0.0.1"))
+                .arg("--ctrl")
+                .arg(format!("type=tcp,port={},bindaddr=127.0.0.1", port + 1))
+                .output()
+                .expect("swtpm is installed");
+            if started.status.success() {
+                return Self { port, folder };
+            }
+        }
+        panic!("swtpm found no free ports");
+    }
+
+    pub(crate) fn tcti(&self) -> String {
+        format!("swtpm:host=127.0.0.1,port={}", self.port)
+    }
+
+    pub(crate) fn open(&self) -> Tpm {
+        Tpm::open(&self.tcti()).unwrap()
+    }
+
+    /// Runs one of tpm2-tools in the folder of this TPM. Nothing else may have it open.
+    pub(crate) fn tool(&self, line: &str) -> Output {
+        let mut words = line.split_whitespace();
+        Command::new(words.next().unwrap())
+            .args(words)
+            .env("TPM2TOOLS_TCTI", self.tcti())
+            .current_dir(&self.folder)
+            .output()
+            .expect("tpm2-tools are installed")
+    }
+
+    /// A tool that must succeed.
+    pub(crate) fn succeeds(&self, line: &str) -> String {
+        let output = self.tool(line);
+        assert!(
+            output.status.success(),
+            "{line}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// A tool that the TPM must refuse, with this response code.
+    pub(crate) fn refuses(&self, line: &str, code: &str) {
+        let output = self.tool(line);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success(), "{line} succeeded");
+        assert!(said.to_lowercase().contains(code), "{line}: {said}");
+    }
+
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) {
+        std::fs::write(self.folder.join(name), bytes).unwrap();
+    }
+
+    /// Writes a TPM2B, the form in which the tools read public and private areas.
+    pub(crate) fn write_sized(&self, name: &str, bytes: &[u8]) {
+        let mut sized = u16::try_from(bytes.len()).unwrap().to_be_bytes().to_vec();
+        sized.extend_from_slice(bytes);
+        self.write(name, &sized);
+    }
+
+    pub(crate) fn read(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.folder.join(name)).unwrap()
+    }
+}
+
+impl Drop for Swtpm {
+    fn drop(&mut self) {
+        let stopped = Command::new("swtpm_ioctl")
+            .arg("--tcp")
+            .arg(format!("127.0.0.1:{}", self.port + 1))
+            .arg("-s")
+            .status();
+        if !std::thread::panicking() {
+            assert!(stopped.unwrap().success(), "swtpm did not stop");
+            remove(&self.folder);
+        }
+    }
+}
+
+fn remove(folder: &Path) {
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// A port that is free together with the next one, which is where tools look for the control
+/// channel.
+fn free_pair() -> u16 {
+    loop {
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        if port < u16::MAX && TcpStream::connect(("127.0.0.1", port + 1)).is_err() {
+            return port;
+        }
+    }
+}
+
+pub(crate) fn pin(text: &str) -> Secret<String> {
+    Secret::new(text.to_owned())
+}
+
+pub(crate) const ALICE: &str = "S-1-5-21-1004336348-1177238915-682003330-1104";
+pub(crate) const BOB: &str = "S-1-5-21-1004336348-1177238915-682003330-1105";
