@@ -1,0 +1,462 @@
+//! Users, groups and computers as the directory has them.
+
+use model::{Guid, Sid};
+
+use crate::{
+    Directory, Domain, Error,
+    entry::Entry,
+    filter::Filter,
+    message::{Scope, Search},
+    search::{Pages, Query},
+};
+
+/// What identifies an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum By {
+    /// objectGUID.
+    Guid(Guid),
+    /// objectSid.
+    Sid(Sid),
+    /// A userPrincipalName, or `account@REALM`. Nobody where two accounts could be meant.
+    Principal(String),
+    /// sAMAccountName.
+    Account(String),
+}
+
+/// A user.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct User {
+    /// objectGUID.
+    pub guid: Guid,
+    /// objectSid.
+    pub sid: Sid,
+    /// distinguishedName.
+    pub dn: String,
+    /// sAMAccountName.
+    pub account: String,
+    /// userPrincipalName, or sAMAccountName@domain where there is none.
+    pub principal: String,
+    /// displayName, or sAMAccountName.
+    pub display_name: String,
+    /// Not disabled.
+    pub enabled: bool,
+    /// Why no key may be written to it, if so; group membership is looked at only where
+    /// [`Directory::keys`] read the user.
+    pub protection: Option<Protection>,
+    /// uSNChanged at the domain controller of this connection.
+    pub usn: u64,
+}
+
+/// Why an account is out of bounds for keys, whatever the scope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Protection {
+    /// adminCount: AD itself protects it (MS-ADTS 3.1.1.6.1).
+    AdminCount,
+    /// In a privileged group, directly or not. Samba does not maintain adminCount.
+    PrivilegedGroup,
+    /// A computer or domain controller.
+    Computer,
+    /// The account of a trust.
+    Trust,
+    /// The built-in administrator or a KDC's account.
+    WellKnown,
+}
+
+/// A group.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Group {
+    /// objectGUID.
+    pub guid: Guid,
+    /// objectSid.
+    pub sid: Sid,
+    /// distinguishedName.
+    pub dn: String,
+    /// sAMAccountName.
+    pub account: String,
+    /// objectGUIDs of its direct members.
+    pub members: Vec<Guid>,
+    /// uSNChanged at the domain controller of this connection.
+    pub usn: u64,
+    /// Where the rest of the members begins that the page had no room for.
+    more: Option<usize>,
+}
+
+/// A computer.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Computer {
+    /// objectGUID.
+    pub guid: Guid,
+    /// objectSid.
+    pub sid: Sid,
+    /// distinguishedName.
+    pub dn: String,
+    /// cn.
+    pub name: String,
+    /// sAMAccountName.
+    pub account: String,
+    /// Not disabled.
+    pub enabled: bool,
+    /// userCertificate, DER each.
+    pub certificates: Vec<Vec<u8>>,
+    /// uSNChanged at the domain controller of this connection.
+    pub usn: u64,
+}
+
+/// The kinds of accounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Users.
+    User,
+    /// Groups.
+    Group,
+    /// Computers.
+    Computer,
+}
+
+/// Attributes of a user.
+pub(crate) const USER: &[&str] = &[
+    "objectGUID",
+    "objectSid",
+    "objectClass",
+    "sAMAccountName",
+    "userPrincipalName",
+    "displayName",
+    "userAccountControl",
+    "adminCount",
+    "uSNChanged",
+];
+const GROUP: &[&str] = &[
+    "objectGUID",
+    "objectSid",
+    "sAMAccountName",
+    "member",
+    "uSNChanged",
+];
+const COMPUTER: &[&str] = &[
+    "objectGUID",
+    "objectSid",
+    "cn",
+    "sAMAccountName",
+    "userAccountControl",
+    "userCertificate",
+    "uSNChanged",
+];
+
+const DISABLED: u32 = 0x2;
+const TRUST: u32 = 0x800;
+const WORKSTATION: u32 = 0x1000;
+const DOMAIN_CONTROLLER: u32 = 0x2000;
+const READ_ONLY_DOMAIN_CONTROLLER: u32 = 0x0400_0000;
+
+const ADMINISTRATOR: u32 = 500;
+const KRBTGT: u32 = 502;
+/// Relative identifiers of a domain's privileged groups: Enterprise Read-only Domain Controllers,
+/// Domain Admins, Domain Controllers, Schema Admins, Enterprise Admins, Group Policy Creator
+/// Owners, Read-only Domain Controllers, Key Admins, Enterprise Key Admins (MS-DTYP 2.4.2.4).
+const PRIVILEGED: [u32; 9] = [498, 512, 516, 518, 519, 520, 521, 526, 527];
+/// Built-in groups that are as good as an administrator: Administrators, Account Operators,
+/// Server Operators, Print Operators, Backup Operators, Replicator.
+const PRIVILEGED_BUILT_IN: [u32; 6] = [544, 548, 549, 550, 551, 552];
+
+/// More certificates than any computer has; the rest is left out.
+const MAX_CERTIFICATES: usize = 32;
+const MAX_CERTIFICATE: usize = 16 * 1024;
+
+impl Kind {
+    pub(crate) fn filter(self) -> Filter {
+        match self {
+            Self::User => Filter::And(vec![
+                Filter::equal("objectCategory", "person"),
+                Filter::equal("objectClass", "user"),
+            ]),
+            Self::Group => Filter::equal("objectCategory", "group"),
+            Self::Computer => Filter::equal("objectCategory", "computer"),
+        }
+    }
+}
+
+impl Directory {
+    /// A user.
+    pub async fn user(&self, by: &By) -> Result<Option<User>, Error> {
+        let entry = self.account(by, Kind::User, USER).await?;
+        entry
+            .map(|entry| User::read(&entry, self.domain()))
+            .transpose()
+    }
+
+    /// A computer.
+    pub async fn computer(&self, by: &By) -> Result<Option<Computer>, Error> {
+        let entry = self.account(by, Kind::Computer, COMPUTER).await?;
+        entry
+            .map(|entry| Computer::read(&entry, self.domain()))
+            .transpose()
+    }
+
+    /// The computer whose ticket bound this connection.
+    pub async fn own_computer(&self) -> Result<Computer, Error> {
+        let name = self.who_am_i().await?;
+        let account = name
+            .split_once('\\')
+            .map_or(name.as_str(), |(_, account)| account);
+        self.computer(&By::Account(account.to_owned()))
+            .await?
+            .ok_or(Error::Missing(
+                "a computer for the ticket that bound the connection",
+            ))
+    }
+
+    /// The SIDs of all accounts for which a KDC would issue a ticket in the name `account`: by
+    /// sAMAccountName, or by userPrincipalName of this domain.
+    pub async fn claimants(&self, account: &str) -> Result<Vec<Sid>, Error> {
+        let filter = principal_filter(account, &self.domain().dns_name);
+        let search = Search {
+            base: &self.domain().dn,
+            scope: Scope::Subtree,
+            filter: &filter,
+            attributes: &["objectSid"],
+            page: None,
+            extended_dn: false,
+        };
+        self.all(&search).await?.iter().map(Entry::sid).collect()
+    }
+
+    /// All users below `base` that have changed since `usn`.
+    pub fn users(&self, base: &str, usn: u64) -> Pages<'_, User> {
+        self.pages(Query {
+            base: base.to_owned(),
+            filter: changed(Kind::User, usn),
+            attributes: USER,
+            extended_dn: false,
+            read: User::read,
+        })
+    }
+
+    /// All groups of the domain that have changed since `usn`. Complete each with
+    /// [`Directory::complete_members`].
+    pub fn groups(&self, usn: u64) -> Pages<'_, Group> {
+        self.group_pages(changed(Kind::Group, usn))
+    }
+
+    /// The groups that `member` is in, directly or not.
+    pub fn groups_of(&self, member: &str) -> Pages<'_, Group> {
+        let within = Filter::InChain("member", member.to_owned());
+        self.group_pages(Filter::And(vec![Kind::Group.filter(), within]))
+    }
+
+    fn group_pages(&self, filter: Filter) -> Pages<'_, Group> {
+        self.pages(Query {
+            base: self.domain().dn.clone(),
+            filter,
+            attributes: GROUP,
+            extended_dn: true,
+            read: Group::read,
+        })
+    }
+
+    /// All computers of the domain that have changed since `usn`.
+    pub fn computers(&self, usn: u64) -> Pages<'_, Computer> {
+        self.pages(Query {
+            base: self.domain().dn.clone(),
+            filter: changed(Kind::Computer, usn),
+            attributes: COMPUTER,
+            extended_dn: false,
+            read: Computer::read,
+        })
+    }
+
+    /// The objectGUIDs of all accounts of a kind below `base`, to find out what is gone.
+    pub fn ids(&self, kind: Kind, base: &str) -> Pages<'_, Guid> {
+        self.pages(Query {
+            base: base.to_owned(),
+            filter: kind.filter(),
+            attributes: &["objectGUID"],
+            extended_dn: false,
+            read: |entry, _| entry.guid(),
+        })
+    }
+
+    /// Reads the members of a large group that its page had no room for.
+    pub async fn complete_members(&self, group: &mut Group) -> Result<(), Error> {
+        while let Some(start) = group.more {
+            let search = Search {
+                base: &format!("<GUID={}>", group.guid),
+                scope: Scope::Base,
+                filter: &Kind::Group.filter(),
+                attributes: &[&format!("member;range={start}-*")],
+                page: None,
+                extended_dn: true,
+            };
+            let Some(entry) = self.one(&search).await? else {
+                break;
+            };
+            let Some((values, more)) = entry.range("member") else {
+                break;
+            };
+            group
+                .members
+                .extend(values.iter().filter_map(|value| extended_guid(value)));
+            group.more = more.filter(|next| *next > start);
+        }
+        group.more = None;
+        Ok(())
+    }
+
+    async fn account(
+        &self,
+        by: &By,
+        kind: Kind,
+        attributes: &'static [&'static str],
+    ) -> Result<Option<Entry>, Error> {
+        let identity = match by {
+            By::Guid(guid) => return self.by_guid(*guid, &kind.filter(), attributes).await,
+            By::Sid(sid) => Filter::equal("objectSid", sid.to_bytes()),
+            By::Account(account) => Filter::equal("sAMAccountName", account.as_bytes()),
+            By::Principal(principal) => match principal.rsplit_once('@') {
+                Some((account, realm)) if realm.eq_ignore_ascii_case(&self.domain().dns_name) => {
+                    principal_filter(account, realm)
+                }
+                _ => Filter::equal("userPrincipalName", principal.as_bytes()),
+            },
+        };
+        let filter = Filter::And(vec![kind.filter(), identity]);
+        let search = Search {
+            base: &self.domain().dn,
+            scope: Scope::Subtree,
+            filter: &filter,
+            attributes,
+            page: None,
+            extended_dn: false,
+        };
+        let mut found = self.all(&search).await?;
+        Ok(found.pop().filter(|_| found.is_empty()))
+    }
+}
+
+impl User {
+    pub(crate) fn read(entry: &Entry, domain: &Domain) -> Result<Self, Error> {
+        let account = entry.required_text("sAMAccountName")?;
+        let control = entry.flags("userAccountControl");
+        let sid = entry.sid()?;
+        Ok(Self {
+            guid: entry.guid()?,
+            dn: plain_dn(&entry.dn).to_owned(),
+            principal: entry
+                .text("userPrincipalName")
+                .map_or_else(|| format!("{account}@{}", domain.dns_name), str::to_owned),
+            display_name: entry.text("displayName").unwrap_or(&account).to_owned(),
+            enabled: control & DISABLED == 0,
+            protection: protection(entry, control, &sid, &account),
+            usn: entry.number("uSNChanged"),
+            sid,
+            account,
+        })
+    }
+}
+
+impl Group {
+    fn read(entry: &Entry, _: &Domain) -> Result<Self, Error> {
+        let (members, more) = match entry.range("member") {
+            Some(range) => range,
+            None => (entry.values("member"), None),
+        };
+        Ok(Self {
+            guid: entry.guid()?,
+            sid: entry.sid()?,
+            dn: plain_dn(&entry.dn).to_owned(),
+            account: entry.required_text("sAMAccountName")?,
+            members: members
+                .iter()
+                .filter_map(|value| extended_guid(value))
+                .collect(),
+            usn: entry.number("uSNChanged"),
+            more,
+        })
+    }
+}
+
+impl Computer {
+    pub(crate) fn read(entry: &Entry, _: &Domain) -> Result<Self, Error> {
+        Ok(Self {
+            guid: entry.guid()?,
+            sid: entry.sid()?,
+            dn: plain_dn(&entry.dn).to_owned(),
+            name: entry.required_text("cn")?,
+            account: entry.required_text("sAMAccountName")?,
+            enabled: entry.flags("userAccountControl") & DISABLED == 0,
+            certificates: entry
+                .values("userCertificate")
+                .iter()
+                .filter(|der| der.len() <= MAX_CERTIFICATE)
+                .take(MAX_CERTIFICATES)
+                .cloned()
+                .collect(),
+            usn: entry.number("uSNChanged"),
+        })
+    }
+}
+
+fn protection(entry: &Entry, control: u32, sid: &Sid, account: &str) -> Option<Protection> {
+    let machine = WORKSTATION | DOMAIN_CONTROLLER | READ_ONLY_DOMAIN_CONTROLLER;
+    if control & machine != 0 || entry.is_a("computer") {
+        return Some(Protection::Computer);
+    }
+    if control & TRUST != 0 {
+        return Some(Protection::Trust);
+    }
+    let kdc = account
+        .get(..6)
+        .is_some_and(|head| head.eq_ignore_ascii_case("krbtgt"));
+    if kdc || matches!(sid.rid(), Some(ADMINISTRATOR | KRBTGT)) {
+        return Some(Protection::WellKnown);
+    }
+    if entry.number("adminCount") > 0 {
+        return Some(Protection::AdminCount);
+    }
+    let groups = entry
+        .values("tokenGroups")
+        .iter()
+        .filter_map(|group| Sid::from_bytes(group).ok());
+    groups
+        .into_iter()
+        .any(|group| is_privileged(&group))
+        .then_some(Protection::PrivilegedGroup)
+}
+
+/// Whether a group of any domain of the forest, or a built-in one, makes its members privileged.
+pub(crate) fn is_privileged(group: &Sid) -> bool {
+    let text = group.to_string();
+    let rid = group.rid().unwrap_or(0);
+    (text.starts_with("S-1-5-21-") && PRIVILEGED.contains(&rid))
+        || (text.starts_with("S-1-5-32-") && PRIVILEGED_BUILT_IN.contains(&rid))
+}
+
+fn changed(kind: Kind, usn: u64) -> Filter {
+    match usn {
+        0 => kind.filter(),
+        usn => Filter::And(vec![Filter::AtLeast("uSNChanged", usn), kind.filter()]),
+    }
+}
+
+fn principal_filter(account: &str, realm: &str) -> Filter {
+    Filter::Or(vec![
+        Filter::equal("sAMAccountName", account.as_bytes()),
+        Filter::equal("userPrincipalName", format!("{account}@{realm}")),
+    ])
+}
+
+/// The DN behind `<GUID=…>;<SID=…>;`.
+fn plain_dn(extended: &str) -> &str {
+    let mut rest = extended;
+    while let Some((_, tail)) = rest
+        .strip_prefix('<')
+        .and_then(|rest| rest.split_once(">;"))
+    {
+        rest = tail;
+    }
+    rest
+}
+
+fn extended_guid(value: &[u8]) -> Option<Guid> {
+    let text = std::str::from_utf8(value).ok()?;
+    text.strip_prefix("<GUID=")?.split_once('>')?.0.parse().ok()
+}

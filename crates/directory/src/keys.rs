@@ -1,0 +1,94 @@
+//! The keys of a user: values of `msDS-KeyCredentialLink` (MS-ADA2, MS-ADTS 2.2.20).
+
+use keycred::DnBinary;
+use model::Guid;
+
+use crate::{
+    Directory, Error, User,
+    accounts::{Kind, USER},
+    message::{Change, Request},
+    search::success,
+};
+
+const ATTRIBUTE: &str = "msDS-KeyCredentialLink";
+const NO_SUCH_ATTRIBUTE: u32 = 16;
+const VALUE_EXISTS: u32 = 20;
+
+/// A user and the keys that the directory has for it.
+#[derive(Debug, Clone)]
+pub struct KeyHolder {
+    /// The user; privileged groups are looked at.
+    pub user: User,
+    /// All values, those of others too.
+    pub values: Vec<KeyValue>,
+}
+
+/// One value as the directory has it now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyValue {
+    /// The key credential.
+    pub blob: Vec<u8>,
+    /// The whole text. To be deleted a value must be repeated with the owner's DN as it is now,
+    /// not as it was when the value was written.
+    text: String,
+}
+
+impl Directory {
+    /// A user's keys; `None` where there is no such user.
+    pub async fn keys(&self, user: Guid) -> Result<Option<KeyHolder>, Error> {
+        let attributes = [USER, &["tokenGroups", ATTRIBUTE]].concat();
+        let Some(entry) = self
+            .by_guid(user, &Kind::User.filter(), &attributes)
+            .await?
+        else {
+            return Ok(None);
+        };
+        if entry.range(ATTRIBUTE).is_some() {
+            return Err(Error::Malformed(
+                "a user with more keys than one answer holds",
+            ));
+        }
+        let values = entry.texts(ATTRIBUTE).filter_map(|text| {
+            let DnBinary { binary, .. } = text.parse().ok()?;
+            Some(KeyValue {
+                blob: binary,
+                text: text.to_owned(),
+            })
+        });
+        Ok(Some(KeyHolder {
+            values: values.collect(),
+            user: User::read(&entry, self.domain())?,
+        }))
+    }
+
+    /// One value more. A value that is already there is no error.
+    pub async fn add_key(&self, user: &User, blob: &[u8]) -> Result<(), Error> {
+        let text = DnBinary {
+            binary: blob.to_vec(),
+            dn: user.dn.clone(),
+        }
+        .to_string();
+        self.change_key(user, Change::Add(ATTRIBUTE, text.as_bytes()), VALUE_EXISTS)
+            .await
+    }
+
+    /// That value out, and no other. A value that is no longer there is no error.
+    pub async fn delete_key(&self, user: &User, value: &KeyValue) -> Result<(), Error> {
+        let change = Change::Delete(ATTRIBUTE, value.text.as_bytes());
+        self.change_key(user, change, NO_SUCH_ATTRIBUTE).await
+    }
+
+    async fn change_key(&self, user: &User, change: Change<'_>, done: u32) -> Result<(), Error> {
+        // By GUID: a user who is renamed in this very moment is still the same user.
+        let outcome = self
+            .call(&Request::Modify(
+                &format!("<GUID={}>", user.guid),
+                &[change],
+            ))
+            .await?;
+        if outcome.code == done {
+            return Ok(());
+        }
+        success(outcome).map(drop)
+    }
+}

@@ -1,0 +1,173 @@
+use crate::{
+    accounts::is_privileged,
+    ber::{INTEGER, Reader, Writer, split},
+    dns::{self, Service},
+    filter::Filter,
+    message::{Body, Request, Response, first_message},
+    trust::ServicePoint,
+};
+
+fn ber(write: impl FnOnce(&mut Writer)) -> Vec<u8> {
+    let mut out = Writer::default();
+    write(&mut out);
+    out.into_bytes()
+}
+
+#[test]
+fn numbers_have_their_shortest_form() {
+    for (value, bytes) in [
+        (0, vec![2, 1, 0]),
+        (127, vec![2, 1, 127]),
+        (128, vec![2, 2, 0, 128]),
+        (1000, vec![2, 2, 3, 232]),
+        (-1, vec![2, 1, 255]),
+        (-129, vec![2, 2, 255, 127]),
+        (i32::MAX, vec![2, 4, 127, 255, 255, 255]),
+    ] {
+        assert_eq!(
+            ber(|out| {
+                out.number(INTEGER, value).boolean(1, true);
+            }),
+            {
+                let mut bytes = bytes;
+                bytes.extend([1, 1, 255]);
+                bytes
+            }
+        );
+    }
+}
+
+#[test]
+fn lengths_of_any_size_are_read_back() {
+    for length in [0, 1, 127, 128, 255, 256, 70_000] {
+        let bytes = ber(|out| {
+            out.octets(vec![7; length]);
+        });
+        let (tag, content, rest) = split(&bytes).unwrap().unwrap();
+        assert_eq!((tag, content.len(), rest.len()), (4, length, 0));
+        assert!(split(&bytes[..bytes.len() - 1]).unwrap().is_none() || length == 0);
+    }
+}
+
+#[test]
+fn a_length_without_end_is_refused() {
+    assert!(split(&[0x30, 0x80, 0, 0]).is_err());
+    assert!(split(&[0x30, 0x88, 1, 1, 1, 1, 1, 1, 1, 1]).is_err());
+}
+
+#[test]
+fn a_filter_value_cannot_become_syntax() {
+    let bytes = ber(|out| Filter::equal("cn", "*)(x=\0").write(out));
+    assert_eq!(bytes, b"\xa3\x0c\x04\x02cn\x04\x06*)(x=\0".as_slice());
+}
+
+#[test]
+fn no_prefix_and_no_flipped_byte_of_an_answer_panics() {
+    let mut message = ber(|out| {
+        out.node(0x30, |out| {
+            out.number(INTEGER, 7).node(0x64, |out| {
+                out.octets("CN=a").node(0x30, |out| {
+                    out.node(0x30, |out| {
+                        out.octets("cn").node(0x31, |out| {
+                            out.octets("a");
+                        });
+                    });
+                });
+            });
+        });
+    });
+    let (content, length) = first_message(&message).unwrap().unwrap();
+    assert_eq!(length, message.len());
+    let response = Response::decode(content).unwrap();
+    let Body::Entry(entry) = response.body else {
+        panic!("not an entry")
+    };
+    assert_eq!((response.id, entry.text("CN")), (7, Some("a")));
+    for cut in 0..message.len() {
+        assert!(first_message(&message[..cut]).unwrap().is_none());
+    }
+    for at in 0..message.len() {
+        for bit in 0..8 {
+            message[at] ^= 1 << bit;
+            if let Ok(Some((content, _))) = first_message(&message) {
+                let _ = Response::decode(content);
+            }
+            message[at] ^= 1 << bit;
+        }
+    }
+}
+
+#[test]
+fn a_bind_request_has_the_layout_of_rfc_4511() {
+    let bytes = Request::Bind(b"tok").encode(1);
+    assert_eq!(
+        bytes,
+        b"\x30\x19\x02\x01\x01\x60\x14\x02\x01\x03\x04\x00\xa3\x0d\x04\x06GSSAPI\x04\x03tok"
+    );
+    assert_eq!(Reader::new(&bytes).peek(), Some(0x30));
+}
+
+#[test]
+fn an_srv_reply_names_hosts_through_pointers() {
+    let mut reply = vec![0, 0, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0];
+    reply.extend(b"\x05_ldap\x04corp\x00\x00\x21\x00\x01");
+    reply.extend(b"\xc0\x0c\x00\x21\x00\x01\x00\x00\x00\x3c\x00\x0b\x00\x00\x00\x64\x01\x85");
+    reply.extend(b"\x02dc\xc0\x12");
+    let host = "dc.corp".to_owned();
+    let expected = Service {
+        priority: 0,
+        weight: 100,
+        port: 389,
+        host,
+    };
+    assert_eq!(dns::parse(&reply).unwrap(), [expected]);
+}
+
+#[test]
+fn a_pointer_that_leads_to_itself_ends() {
+    let mut reply = vec![0, 0, 0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0];
+    reply.extend(b"\xc0\x0c\x00\x21\x00\x01");
+    assert_eq!(dns::parse(&reply), None);
+}
+
+#[test]
+fn a_service_point_needs_all_its_parts() {
+    let tenant = "47f577e3-d2d0-4a0a-8aca-e0501098bde4";
+    let pin = "ab".repeat(32);
+    let binding = format!("url=https://s:8443;spki-sha256={pin};agent=latchkey-sync/s");
+    let point = ServicePoint::read(&["latchkey", tenant], &[&binding]).unwrap();
+    assert_eq!(point.fingerprint, format!("sha256:{pin}"));
+    assert_eq!(
+        (point.url.as_str(), point.agent.as_str()),
+        ("https://s:8443", "latchkey-sync/s")
+    );
+    for (keywords, binding) in [
+        (vec!["latchkey"], binding.clone()),
+        (vec!["latchkey", tenant], binding.replace("url=", "uri=")),
+        (
+            vec!["latchkey", tenant],
+            binding.replace(";agent=", ";agnet="),
+        ),
+        (vec!["latchkey", tenant], binding.replace("abab;", ";")),
+    ] {
+        assert_eq!(
+            ServicePoint::read(&keywords, &[&binding]),
+            None,
+            "{binding}"
+        );
+    }
+}
+
+#[test]
+fn groups_that_administer_are_privileged_and_others_are_not() {
+    for (sid, privileged) in [
+        ("S-1-5-21-1-2-3-512", true),
+        ("S-1-5-21-1-2-3-519", true),
+        ("S-1-5-32-544", true),
+        ("S-1-5-32-545", false),
+        ("S-1-5-21-1-2-3-513", false),
+        ("S-1-5-21-1-2-3-544", false),
+    ] {
+        assert_eq!(is_privileged(&sid.parse().unwrap()), privileged, "{sid}");
+    }
+}
