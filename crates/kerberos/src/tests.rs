@@ -1,4 +1,4 @@
-use crate::{Context, Error, Profile};
+use crate::{Context, Error, Profile, gss};
 
 fn profile() -> Profile {
     Profile {
@@ -101,15 +101,17 @@ fn bytes_that_are_no_ticket_are_refused() {
 
 #[test]
 fn a_failure_carries_the_librarys_own_words() {
-    let context = Context::new().unwrap();
     let keytab = std::path::Path::new("/nonexistent/keytab");
-    let refused = context
-        .keytab_ccache("nobody@CORP.EXAMPLE", keytab, "MEMORY:x")
-        .unwrap_err();
+    let proof = gss::Proof {
+        token: vec![1],
+        mic: vec![2],
+    };
+    let refused = gss::accept(keytab, &proof, b"statement").unwrap_err();
     assert!(
         refused.to_string().contains("/nonexistent/keytab"),
         "{refused}"
     );
+    let context = Context::new().unwrap();
     let unfit = context
         .keytab_ccache("a\0b@CORP.EXAMPLE", keytab, "MEMORY:x")
         .unwrap_err();
