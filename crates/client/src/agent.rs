@@ -1,0 +1,205 @@
+//! The agent's calls, each with a token that its own key got (private_key_jwt, RFC 7523).
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use api::{
+    AGENT_AUDIENCE,
+    agent::{
+        CHANGES_PATH, Changes, STATUS_PATH, StatusReport, WORK_PATH, Work, WorkAnswer,
+        work_answer_path,
+    },
+    oauth::{ASSERTION_JWT_BEARER, TokenAnswer, token_path},
+    scim::{BULK_PATH, BulkRequest, BulkResponse},
+};
+use model::{Guid, Secret};
+use openssl::{
+    md::Md,
+    pkey::{PKey, Private},
+    pkey_ctx::PkeyCtx,
+    rsa::Padding,
+};
+use serde::Serialize;
+use tokio::sync::Mutex;
+
+use crate::{
+    Client, Error,
+    form::Form,
+    http::{Body, Call},
+    tls::library,
+};
+
+/// Who the agent is.
+pub struct AgentIdentity {
+    /// Its id.
+    pub agent: Guid,
+    /// The tenant.
+    pub tenant: Guid,
+    /// The key of its enrollment.
+    pub key: PKey<Private>,
+}
+
+/// The server as an enrolled agent sees it.
+pub struct Agent {
+    client: Client,
+    identity: AgentIdentity,
+    token: Mutex<Option<Token>>,
+}
+
+struct Token {
+    text: Secret<String>,
+    renew: Instant,
+}
+
+/// An assertion is used at once.
+const ASSERTION_LIFETIME_S: i64 = 300;
+const UNAUTHORIZED: u16 = 401;
+const NO_CONTENT: u16 = 204;
+
+impl Agent {
+    /// The server behind `client` for this agent.
+    pub fn new(client: Client, identity: AgentIdentity) -> Self {
+        Self {
+            client,
+            identity,
+            token: Mutex::new(None),
+        }
+    }
+
+    /// Who the agent is.
+    pub fn identity(&self) -> &AgentIdentity {
+        &self.identity
+    }
+
+    /// What changed since `token`, waiting at most `wait_s` for something to change.
+    pub async fn changes(&self, token: &str, wait_s: u32) -> Result<Changes, Error> {
+        let path = format!("{CHANGES_PATH}?token={token}&wait={wait_s}");
+        self.call(|| Ok(Call::get(&path).waiting(wait_s)))
+            .await?
+            .json()
+    }
+
+    /// Says what became of changes.
+    pub async fn status(&self, report: &StatusReport) -> Result<(), Error> {
+        self.call(|| Ok(Call::post(STATUS_PATH, Body::json(report)?)))
+            .await
+            .map(drop)
+    }
+
+    /// One piece of work, waiting at most `wait_s` for it.
+    pub async fn work(&self, wait_s: u32) -> Result<Option<Work>, Error> {
+        let path = format!("{WORK_PATH}?wait={wait_s}");
+        let answer = self.call(|| Ok(Call::get(&path).waiting(wait_s))).await?;
+        match answer.status {
+            NO_CONTENT => Ok(None),
+            _ => answer.json().map(Some),
+        }
+    }
+
+    /// Answers a piece of work.
+    pub async fn answer_work(&self, id: &str, answer: &WorkAnswer) -> Result<(), Error> {
+        let path = work_answer_path(id);
+        self.call(|| Ok(Call::post(&path, Body::json(answer)?)))
+            .await
+            .map(drop)
+    }
+
+    /// Brings accounts in.
+    pub async fn bulk(&self, request: &BulkRequest) -> Result<BulkResponse, Error> {
+        self.call(|| Ok(Call::post(BULK_PATH, Body::json(request)?)))
+            .await?
+            .json()
+    }
+
+    /// Signs `claims` with the agent's key.
+    pub fn sign(&self, claims: &impl Serialize) -> Result<String, Error> {
+        token::sign(&token::Header::default(), claims, |digest| {
+            sign_digest(&self.identity.key, digest)
+        })
+    }
+
+    /// Makes a call with a token; once more with a new one where the server has forgotten it.
+    async fn call<'a>(
+        &self,
+        call: impl Fn() -> Result<Call<'a>, Error>,
+    ) -> Result<crate::http::Answer, Error> {
+        let token = self.token().await?;
+        let answer = self.client.send(call()?.bearer(token.expose())).await?;
+        if answer.status != UNAUTHORIZED {
+            return answer.success();
+        }
+        *self.token.lock().await = None;
+        let token = self.token().await?;
+        self.client
+            .send(call()?.bearer(token.expose()))
+            .await?
+            .success()
+    }
+
+    async fn token(&self) -> Result<Secret<String>, Error> {
+        let mut token = self.token.lock().await;
+        if let Some(token) = token.as_ref().filter(|token| Instant::now() < token.renew) {
+            return Ok(token.text.clone());
+        }
+        let path = token_path(self.identity.tenant);
+        let agent = self.identity.agent.to_string();
+        let assertion = self.assertion(&path)?;
+        let form = Form::default()
+            .field("grant_type", "client_credentials")
+            .field("client_id", &agent)
+            .field("resource", AGENT_AUDIENCE)
+            .field("client_assertion_type", ASSERTION_JWT_BEARER)
+            .field("client_assertion", &assertion);
+        let answer: TokenAnswer = self
+            .client
+            .json(Call::post(&path, Body::Form(form)))
+            .await?;
+        let text = Secret::new(answer.access_token);
+        // Well before it expires, so that no call carries one that ends on the way.
+        let lifetime = Duration::from_secs(answer.expires_in.clamp(0, 3600) as u64);
+        *token = Some(Token {
+            text: text.clone(),
+            renew: Instant::now() + lifetime / 2,
+        });
+        Ok(text)
+    }
+
+    fn assertion(&self, path: &str) -> Result<String, Error> {
+        #[derive(Serialize)]
+        struct Claims {
+            iss: Guid,
+            sub: Guid,
+            aud: String,
+            jti: Guid,
+            iat: i64,
+            exp: i64,
+        }
+        let mut random = [0; 16];
+        getrandom::fill(&mut random)
+            .map_err(|error| Error::Protocol(format!("no randomness: {error}")))?;
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs() as i64;
+        self.sign(&Claims {
+            iss: self.identity.agent,
+            sub: self.identity.agent,
+            aud: format!("{}{path}", self.client.base_url()),
+            jti: Guid::from_random(random),
+            iat: now,
+            exp: now + ASSERTION_LIFETIME_S,
+        })
+    }
+}
+
+/// RSASSA-PKCS1-v1_5 over a SHA-256 digest.
+fn sign_digest(key: &PKey<Private>, digest: &[u8; 32]) -> Result<Vec<u8>, Error> {
+    let mut signature = Vec::new();
+    let mut context = PkeyCtx::new(key).map_err(library)?;
+    context.sign_init().map_err(library)?;
+    context.set_rsa_padding(Padding::PKCS1).map_err(library)?;
+    context.set_signature_md(Md::sha256()).map_err(library)?;
+    context
+        .sign_to_vec(digest, &mut signature)
+        .map_err(library)?;
+    Ok(signature)
+}

@@ -1,0 +1,183 @@
+//! A workstation's calls: discovery, join, tokens, keys.
+//!
+//! What a device signs (compact JWS) is made by the caller, in its TPM, and handed over as text.
+
+use api::{
+    agent::{self, AgentEnroll, AgentEnrolled},
+    device::{
+        Discovery, JoinAnswer, JoinRequest, KEY_PATH, KEYS_PATH, KeyAnswer, KeyList, KeyRequest,
+        KeyState, KeyStatus, device_path, discover_path, key_path,
+    },
+    oauth::{
+        ChallengeAnswer, ChallengeForm, DEVICE_CREDENTIAL_HEADER, GRANT_JWT_BEARER, NonceAnswer,
+        OAuthError, TokenAnswer, challenge_path, token_path,
+    },
+};
+use http::Method;
+use model::{Guid, Sid};
+
+use crate::{
+    Client, Error,
+    form::Form,
+    http::{Body, Call},
+};
+
+/// Where a native sign-in stands.
+pub enum Challenge {
+    /// Everything was right.
+    Approved(ChallengeAnswer),
+    /// A factor is asked, or was wrong; the error says which and whether to go on.
+    Asked {
+        /// The HTTP status.
+        status: u16,
+        /// The server's words.
+        error: OAuthError,
+    },
+}
+
+/// The exchange of an authorization code for a token.
+pub struct CodeExchange<'a> {
+    /// The client that asked for the code.
+    pub client_id: &'a str,
+    /// The code.
+    pub code: &'a str,
+    /// Proves that the exchange is made by who began the sign-in (RFC 7636).
+    pub code_verifier: &'a str,
+}
+
+impl Client {
+    /// Where everything is.
+    pub async fn discover(&self, tenant: &str) -> Result<Discovery, Error> {
+        let path = format!("{}?api-version=1.9", discover_path(tenant));
+        self.json(Call::get(&path)).await
+    }
+
+    /// Joins the device.
+    pub async fn join(&self, device: Guid, request: &JoinRequest) -> Result<JoinAnswer, Error> {
+        let path = format!("{}?api-version=2.0", device_path(device));
+        let call = Call {
+            body: Body::json(request)?,
+            ..Call::new(Method::PUT, &path)
+        };
+        self.json(call).await
+    }
+
+    /// A nonce of the server.
+    pub async fn nonce(&self, tenant: Guid) -> Result<String, Error> {
+        let form = Form::default().field("grant_type", "srv_challenge");
+        let path = token_path(tenant);
+        let answer: NonceAnswer = self.json(Call::post(&path, Body::Form(form))).await?;
+        Ok(answer.nonce)
+    }
+
+    /// A token of the device's own for a signed request.
+    pub async fn device_token(&self, tenant: Guid, request: &str) -> Result<TokenAnswer, Error> {
+        let form = Form::default()
+            .field("grant_type", GRANT_JWT_BEARER)
+            .field("request", request);
+        self.json(Call::post(&token_path(tenant), Body::Form(form)))
+            .await
+    }
+
+    /// One step of a native sign-in; `credential` is the device's signed word about itself.
+    pub async fn challenge(
+        &self,
+        tenant: Guid,
+        credential: &str,
+        form: &ChallengeForm,
+    ) -> Result<Challenge, Error> {
+        let form = Form::default()
+            .field("client_id", &form.client_id)
+            .maybe("username", form.username.as_deref())
+            .maybe("resource", form.resource.as_deref())
+            .maybe("code_challenge", form.code_challenge.as_deref())
+            .maybe(
+                "code_challenge_method",
+                form.code_challenge.as_ref().map(|_| "S256"),
+            )
+            .maybe("amr_values", form.amr_values.as_deref())
+            .maybe("auth_session", form.auth_session.as_deref())
+            .maybe("password", form.password.as_deref())
+            .maybe("otp", form.otp.as_deref());
+        let path = challenge_path(tenant);
+        let call = Call {
+            header: Some((DEVICE_CREDENTIAL_HEADER, credential)),
+            ..Call::post(&path, Body::Form(form))
+        };
+        let answer = self.send(call).await?;
+        match answer.status {
+            200..300 => answer.json().map(Challenge::Approved),
+            status => match answer.json() {
+                Ok(error) => Ok(Challenge::Asked { status, error }),
+                Err(_) => Err(answer.refusal()),
+            },
+        }
+    }
+
+    /// A token for an authorization code.
+    pub async fn token(
+        &self,
+        tenant: Guid,
+        exchange: &CodeExchange<'_>,
+    ) -> Result<TokenAnswer, Error> {
+        let form = Form::default()
+            .field("grant_type", "authorization_code")
+            .field("client_id", exchange.client_id)
+            .field("code", exchange.code)
+            .field("code_verifier", exchange.code_verifier);
+        self.json(Call::post(&token_path(tenant), Body::Form(form)))
+            .await
+    }
+
+    /// Registers a key.
+    pub async fn register_key(
+        &self,
+        bearer: &str,
+        request: &KeyRequest,
+    ) -> Result<KeyAnswer, Error> {
+        let path = format!("{KEY_PATH}?api-version=1.0");
+        self.json(Call::post(&path, Body::json(request)?).bearer(bearer))
+            .await
+    }
+
+    /// A key's state; waits at most `wait_s` for it to be another than `seen`.
+    pub async fn key_status(
+        &self,
+        bearer: &str,
+        kid: &str,
+        seen: Option<KeyState>,
+        wait_s: u32,
+    ) -> Result<KeyStatus, Error> {
+        let mut path = format!("{}?wait={wait_s}", key_path(kid));
+        if let Some(Ok(serde_json::Value::String(seen))) = seen.map(serde_json::to_value) {
+            path = format!("{path}&seen={seen}");
+        }
+        self.json(Call::get(&path).bearer(bearer).waiting(wait_s))
+            .await
+    }
+
+    /// A user's keys.
+    pub async fn keys(&self, bearer: &str, user: &Sid) -> Result<KeyList, Error> {
+        self.json(Call::get(&format!("{KEYS_PATH}?user={user}")).bearer(bearer))
+            .await
+    }
+
+    /// Removes a key of this device.
+    pub async fn delete_key(&self, bearer: &str, kid: &str) -> Result<(), Error> {
+        self.done(Call::new(Method::DELETE, &key_path(kid)).bearer(bearer))
+            .await
+    }
+
+    /// Takes the device out.
+    pub async fn leave(&self, bearer: &str, device: Guid) -> Result<(), Error> {
+        let path = format!("{}?api-version=2.0", device_path(device));
+        self.done(Call::new(Method::DELETE, &path).bearer(bearer))
+            .await
+    }
+
+    /// Makes an agent known by a one-time code.
+    pub async fn enroll_agent(&self, request: &AgentEnroll) -> Result<AgentEnrolled, Error> {
+        self.json(Call::post(agent::ENROLL_PATH, Body::json(request)?))
+            .await
+    }
+}
