@@ -15,6 +15,7 @@ mod process;
 mod secrets;
 mod status;
 mod supervisor;
+mod talk;
 mod workstation;
 
 use std::collections::BTreeMap;
@@ -36,6 +37,7 @@ pub use self::pki::{CRL_URL, KdcCertificate, Pki};
 pub use self::process::Process;
 pub use self::secrets::Secrets;
 pub use self::status::{HostStatus, Status};
+pub use self::talk::Talk;
 use crate::packages;
 
 /// What is kept from one lab to the next.
@@ -233,14 +235,6 @@ impl Lab {
         domain::start_samba(&dc)
     }
 
-    /// Serves the KDC authority's revocation list as it is now (see [`Pki::revoke`]).
-    ///
-    /// # Errors
-    /// When a file cannot be written.
-    pub fn publish_revocation_list(&self) -> Result<()> {
-        domain::publish_list(&self.host("dc")?, &self.pki())
-    }
-
     /// Exports the agent's keys anew to [`AGENT_KEYTAB`] on the server, as is needed after its
     /// password or its service name has changed.
     ///
@@ -274,6 +268,37 @@ impl Lab {
     /// When it does not end.
     pub fn stop_tpm(&self, workstation: &str) -> Result<()> {
         workstation::stop_tpm(&self.host(workstation)?)
+    }
+
+    /// Adds a workstation such as `ws2`: a host with a TPM, joined to the domain, running SSSD.
+    ///
+    /// # Errors
+    /// When it does not come up, or the lab has it already.
+    pub fn add_workstation(&mut self, name: &str) -> Result<Host> {
+        if role(name)? != Role::Workstation || self.state.hosts.contains_key(name) {
+            bail!("{name} is no new workstation");
+        }
+        let host = self.join_workstation(name, &base::prepare(&base::MEMBER, |_| {})?)?;
+        write_state(self)?;
+        Ok(host)
+    }
+
+    fn join_workstation(&mut self, name: &str, member: &base::Base) -> Result<Host> {
+        let host = self.start_host(name, &[&member.folder])?;
+        workstation::prepare(&host, &self.pki())?;
+        workstation::join(&host, &self.state.secrets)?;
+        Ok(host)
+    }
+
+    fn start_host(&mut self, name: &str, layers: &[&Path]) -> Result<Host> {
+        let supervisor = self.state.supervisor;
+        let init = supervisor::start_host(supervisor, &self.folder, name, layers)?;
+        supervisor::link(supervisor, init, name)?;
+        self.state.hosts.insert(name.to_owned(), init);
+        Ok(Host {
+            name: name.to_owned(),
+            init,
+        })
     }
 
     fn is_well(&self) -> bool {
@@ -318,47 +343,30 @@ fn build(name: &str, folder: &Path, options: Options) -> Result<Lab> {
     let supervisor = supervisor::start(folder)?;
     let domain = domain::provisioned(&controller, supervisor, folder, say)?;
     times.step("domain layer");
-    let (pki, secrets) = (Pki::make(folder)?, Secrets::make()?);
+    let pki = Pki::make(folder)?;
     times.step("certificates");
 
-    let mut names = vec!["dc".to_owned(), "server".to_owned()];
-    names.extend((1..=options.workstations).map(|count| format!("ws{count}")));
-    let mut hosts = BTreeMap::new();
-    for name in names {
-        let mut layers = vec![member.folder.as_path()];
-        if role(&name)? == Role::DomainController {
-            layers = vec![domain.as_path(), controller.folder.as_path()];
-        }
-        let init = supervisor::start_host(supervisor, folder, &name, &layers)?;
-        supervisor::link(supervisor, init, &name)?;
-        hosts.insert(name, init);
-    }
     let state = State {
         version: STATE_VERSION,
         supervisor,
-        hosts,
+        hosts: BTreeMap::new(),
         samba: controller.version,
-        secrets,
+        secrets: Secrets::make()?,
     };
-    let lab = Lab {
+    let mut lab = Lab {
         name: name.to_owned(),
         folder: folder.to_owned(),
         state,
     };
-    times.step("hosts");
-
-    let dc = lab.host("dc")?;
+    let dc = lab.start_host("dc", &[&domain, &controller.folder])?;
     domain::start(&dc, &pki, &lab.state.secrets)?;
     times.step("domain up");
-    let server = lab.host("server")?;
+    let server = lab.start_host("server", &[&member.folder])?;
     workstation::prepare_server(&server, &pki)?;
     domain::hand_over_keytab(&dc, &server)?;
-    for host in lab.hosts() {
-        if role(&host.name)? == Role::Workstation {
-            workstation::prepare(&host, &pki)?;
-            workstation::join(&host, &lab.state.secrets)?;
-            times.step(&format!("{} joined", host.name));
-        }
+    for count in 1..=options.workstations {
+        lab.join_workstation(&format!("ws{count}"), &member)?;
+        times.step(&format!("ws{count} joined"));
     }
     write_state(&lab)?;
     Ok(lab)

@@ -3,7 +3,9 @@
 //! Only the command line is here. It depends on nothing that needs a library of the system, so that
 //! it builds first on a fresh machine and can install what the rest needs.
 
+mod demo;
 mod lab;
+mod test;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -39,7 +41,10 @@ fn run() -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Some(Value(task)) => match task.to_string_lossy().as_ref() {
+            "demo" => demo::run(words),
             "lab" => lab::run(words),
+            "test" => test::run(words),
+            "bench" => bail!("no budget is measured by this version yet"),
             other => bail!("no task {other}\n{USAGE}"),
         },
         Some(other) => Err(other.unexpected().into()),

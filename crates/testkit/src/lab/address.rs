@@ -68,3 +68,6 @@ pub fn address(host: &str) -> Result<String> {
 pub fn full_name(host: &str) -> String {
     format!("{host}.{DOMAIN}")
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use super::talk::Talk;
 use crate::wait;
 
 const CLEAN: &[(&str, &str)] = &[
@@ -172,6 +173,32 @@ impl Call {
             .with_context(|| self.what())
     }
 
+    /// Starts it on a terminal of the host's own, for a program that asks questions.
+    ///
+    /// # Errors
+    /// When it could not be started.
+    pub fn talk(mut self) -> Result<Talk> {
+        let what = self.what();
+        // `script` opens the terminal inside the host, where the program can find its name.
+        let line = self
+            .words
+            .iter()
+            .map(|word| quoted(word))
+            .collect::<Vec<_>>()
+            .join(" ");
+        self.words = [
+            "script",
+            "--quiet",
+            "--return",
+            "--command",
+            &line,
+            "/dev/null",
+        ]
+        .map(str::to_owned)
+        .to_vec();
+        Talk::with(what, self.spawn()?)
+    }
+
     /// Runs it on the caller's own terminal and returns its status.
     ///
     /// # Errors
@@ -232,7 +259,12 @@ pub(super) fn enter(init: u32) -> Command {
     command
 }
 
-fn status_number(status: std::process::ExitStatus) -> i32 {
+/// A word as the shell reads it unchanged.
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+pub(super) fn status_number(status: std::process::ExitStatus) -> i32 {
     use std::os::unix::process::ExitStatusExt as _;
     status
         .code()

@@ -204,7 +204,7 @@ pub(super) fn put_certificate(dc: &Host, pki: &Pki, kind: KdcCertificate) -> Res
 }
 
 /// Puts the KDC authority's revocation list where its certificates say it is.
-pub(super) fn publish_list(dc: &Host, pki: &Pki) -> Result<()> {
+fn publish_list(dc: &Host, pki: &Pki) -> Result<()> {
     dc.write_file("/srv/pki/kdc-ca.crl", pki.read("kdc-ca.crl")?, 0o644)?;
     dc.write_file("/srv/pki/kdc-ca.crt", pki.read("kdc-ca.crt")?, 0o644)
 }

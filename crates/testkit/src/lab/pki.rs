@@ -26,10 +26,17 @@ pub enum KdcCertificate {
     PkinitName,
     /// As [`KdcCertificate::DnsNames`], but from the authority that nobody trusts.
     WrongAuthority,
+    /// As [`KdcCertificate::DnsNames`], but on the authority's revocation list.
+    Revoked,
 }
 
 impl KdcCertificate {
-    pub(super) const ALL: [Self; 3] = [Self::DnsNames, Self::PkinitName, Self::WrongAuthority];
+    const ALL: [Self; 4] = [
+        Self::DnsNames,
+        Self::PkinitName,
+        Self::WrongAuthority,
+        Self::Revoked,
+    ];
 
     /// The stem of its files.
     #[must_use]
@@ -38,6 +45,7 @@ impl KdcCertificate {
             Self::DnsNames => "kdc-dns",
             Self::PkinitName => "kdc-pkinit",
             Self::WrongAuthority => "kdc-wrong",
+            Self::Revoked => "kdc-revoked",
         }
     }
 }
@@ -55,7 +63,7 @@ impl Pki {
         }
     }
 
-    /// Makes the authorities, the certificates of the lab's hosts and an empty revocation list.
+    /// Makes the authorities, the certificates of the lab's hosts and the revocation list.
     pub(super) fn make(lab: &Path) -> Result<Self> {
         let pki = Self::at(lab);
         private_folder(&pki.folder)?;
@@ -72,7 +80,7 @@ impl Pki {
         }
         let dc = full_name("dc");
         let names = format!("DNS:{dc},DNS:{DOMAIN}");
-        let [dns, pkinit, wrong] = KdcCertificate::ALL.map(KdcCertificate::name);
+        let [dns, pkinit, wrong, revoked] = KdcCertificate::ALL.map(KdcCertificate::name);
         pki.issue("kdc-ca", dns, &dc, "kdc", &names)?;
         pki.issue(
             "kdc-ca",
@@ -82,9 +90,10 @@ impl Pki {
             &format!("{names},otherName:{PKINIT_NAME}"),
         )?;
         pki.issue("wrong-ca", wrong, &dc, "kdc", &names)?;
+        pki.issue("kdc-ca", revoked, &dc, "kdc", &names)?;
+        pki.revoke(revoked)?;
         let server = full_name("server");
         pki.issue("tls-ca", "server", &server, "tls", &format!("DNS:{server}"))?;
-        pki.renew_list()?;
         Ok(pki)
     }
 
@@ -112,12 +121,8 @@ impl Pki {
         Ok(command.output().context("openssl")?.stdout)
     }
 
-    /// Puts a certificate of the KDC authority on its revocation list. The list served over HTTP
-    /// is another file: see `Lab::publish_revocation_list`.
-    ///
-    /// # Errors
-    /// When openssl refuses.
-    pub fn revoke(&self, name: &str) -> Result<()> {
+    /// Puts one certificate of the KDC authority on the list that its certificates point to.
+    fn revoke(&self, name: &str) -> Result<()> {
         let file = format!("{name}.crt");
         run(self.openssl(&["ca", "-config", "openssl.cnf", "-revoke", &file]))?;
         self.renew_list()

@@ -64,3 +64,6 @@ pub(super) fn started_in(stat: &str) -> Option<u64> {
     }
     fields.nth(18)?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests;
