@@ -1,1 +1,21 @@
-//! pam_latchkey.so: asks for the PIN and lets the daemon decide
+//! pam_latchkey.so: asks for the PIN and lets the daemon decide.
+//!
+//! It stands in the stack before the module that asks for the password, as
+//! `auth sufficient pam_latchkey.so`: whom it cannot serve (no credential on this device, no
+//! daemon, a person who comes over the network) it leaves to that module without a word, and an
+//! empty answer to "PIN:" is the person's own wish for the password.
+//!
+//! Arguments: `try_first_pass` takes what an earlier module asked for as the PIN where there is
+//! something, `use_first_pass` only that; `socket=PATH` names another socket of the daemon.
+//!
+//! *Invariant:* the PIN goes to the daemon and nowhere else; `PAM_AUTHTOK` is never set, so no
+//! module after this one sees it or tries it as a password.
+//!
+//! *Invariant:* a guest in login programs: it starts no thread, reads no environment, links what
+//! `links.txt` lists and lets no panic out.
+
+mod ffi;
+mod flow;
+
+#[cfg(test)]
+mod tests;

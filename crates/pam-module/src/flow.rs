@@ -1,0 +1,177 @@
+//! A sign-in without C: what is asked, what is said, what the stack is told.
+
+use std::{os::unix::net::UnixStream, path::PathBuf, time::Duration};
+
+use ipc::{
+    CallError, Connection, Failure, Request, Secret, Signin, SigninAnswer, TokenInfo,
+    TokenInfoAnswer,
+};
+
+/// What a PAM function answers; the names and numbers of `_pam_types.h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(i32)]
+pub(crate) enum Code {
+    Success = 0,
+    ServiceError = 3,
+    AuthError = 7,
+    AuthInfoUnavailable = 9,
+    MaxTries = 11,
+    AccountExpired = 13,
+    ConversationError = 19,
+    Ignore = 25,
+}
+
+/// The module's arguments.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Options {
+    /// Take what an earlier module asked for.
+    pub(crate) first_pass: bool,
+    /// Ask nothing.
+    pub(crate) never_ask: bool,
+    /// Another socket of the daemon.
+    pub(crate) socket: Option<PathBuf>,
+}
+
+impl Options {
+    /// Reads the arguments; None where one is not known.
+    pub(crate) fn parse<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Option<Self> {
+        let mut options = Self::default();
+        for argument in arguments {
+            match argument {
+                "try_first_pass" => options.first_pass = true,
+                "use_first_pass" => (options.first_pass, options.never_ask) = (true, true),
+                other => options.socket = Some(other.strip_prefix("socket=")?.into()),
+            }
+        }
+        Some(options)
+    }
+}
+
+/// Who wants in, and how.
+pub(crate) struct Visit {
+    pub(crate) user: String,
+    pub(crate) uid: u32,
+    pub(crate) service: String,
+    pub(crate) remote_host: String,
+    /// What an earlier module asked for.
+    pub(crate) earlier: Option<Secret>,
+}
+
+/// The conversation with the person.
+pub(crate) trait Person {
+    /// Asks without echo.
+    fn ask(&mut self, prompt: &str) -> Result<Secret, Code>;
+    /// Says a sentence.
+    fn tell(&mut self, sentence: &str);
+}
+
+/// The daemon as a sign-in needs it.
+pub(crate) trait Daemon {
+    /// Is there a credential, and how many tries has it left?
+    fn token_info(&self, uid: u32) -> Result<TokenInfoAnswer, CallError>;
+    /// Checks the PIN and gets the ticket.
+    fn sign_in(&self, request: Signin) -> Result<SigninAnswer, CallError>;
+}
+
+/// The daemon behind its socket.
+pub(crate) struct Socket<'a>(pub(crate) &'a Options);
+
+impl Socket<'_> {
+    fn call<R: Request>(&self, request: &R, patience: Duration) -> Result<R::Answer, CallError> {
+        let mut connection = match &self.0.socket {
+            Some(path) => Connection::over(UnixStream::connect(path)?, patience)?,
+            None => Connection::open(patience)?,
+        };
+        connection.call(request)
+    }
+}
+
+impl Daemon for Socket<'_> {
+    fn token_info(&self, uid: u32) -> Result<TokenInfoAnswer, CallError> {
+        self.call(&TokenInfo { uid }, GLANCE)
+    }
+
+    fn sign_in(&self, request: Signin) -> Result<SigninAnswer, CallError> {
+        self.call(&request, SIGN_IN)
+    }
+}
+
+/// Signs a person in; a success brings the name of the cache with the ticket.
+pub(crate) fn authenticate(
+    visit: Visit,
+    options: &Options,
+    person: &mut dyn Person,
+    daemon: &dyn Daemon,
+) -> Result<String, Code> {
+    let remote = is_remote(&visit);
+    if visit.uid == 0 || remote {
+        return Err(Code::AuthInfoUnavailable);
+    }
+    let info = daemon
+        .token_info(visit.uid)
+        .map_err(|_| Code::AuthInfoUnavailable)?;
+    if !info.present {
+        return Err(Code::AuthInfoUnavailable);
+    }
+    if info.tries_left == 0 {
+        person.tell("Your PIN is locked. Sign in with your password, then reset the PIN.");
+        return Err(Code::AuthInfoUnavailable);
+    }
+    let pin = match visit.earlier.filter(|_| options.first_pass) {
+        Some(earlier) => earlier,
+        None if options.never_ask => return Err(Code::AuthInfoUnavailable),
+        None => person.ask("PIN: ")?,
+    };
+    if pin.expose().is_empty() {
+        return Err(Code::Ignore);
+    }
+    let user = Some(visit.user);
+    match daemon.sign_in(Signin {
+        user,
+        pin,
+        service: visit.service,
+        remote,
+    }) {
+        Ok(answer) => Ok(answer.ccache),
+        Err(CallError::Refused(failure)) => Err(refused(&failure, person)),
+        Err(error @ CallError::Unreachable(_)) => {
+            person.tell(&error.to_string());
+            Err(Code::AuthInfoUnavailable)
+        }
+    }
+}
+
+/// Says why, and sorts for the stack: whether it is the PIN, the account, or nothing that the
+/// person did.
+fn refused(failure: &Failure, person: &mut dyn Person) -> Code {
+    match (failure.code.as_str(), failure.tries_left) {
+        ("wrong_pin", Some(tries @ 1..)) => {
+            let tries = if tries == 1 {
+                "1 try".to_owned()
+            } else {
+                format!("{tries} tries")
+            };
+            person.tell(&format!("Wrong PIN, {tries} left."));
+            return Code::AuthError;
+        }
+        ("remote_refused" | "no_credential", _) => return Code::AuthInfoUnavailable,
+        _ => person.tell(&failure.sentence),
+    }
+    match failure.code.as_str() {
+        "wrong_pin" | "pin_locked" => Code::MaxTries,
+        "account_revoked" => Code::AccountExpired,
+        "no_kdc" => Code::AuthInfoUnavailable,
+        _ => Code::AuthError,
+    }
+}
+
+/// A PIN belongs to the keys of this device: over the network it would be a password.
+fn is_remote(visit: &Visit) -> bool {
+    let local = ["", "localhost", "127.0.0.1", "::1"];
+    visit.service == "sshd" || !local.contains(&visit.remote_host.as_str())
+}
+
+/// For a question that the daemon answers from memory.
+const GLANCE: Duration = Duration::from_secs(2);
+/// For a sign-in: the TPM, then a KDC that may have to be looked for.
+const SIGN_IN: Duration = Duration::from_secs(90);

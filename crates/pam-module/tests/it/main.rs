@@ -1,0 +1,4 @@
+//! Tests of the module as login programs meet it.
+
+#[cfg(test)]
+mod stack;
