@@ -43,3 +43,6 @@ pub use keys::{KeyBlob, Role};
 pub use lockout::Lockout;
 pub use tpm::Tpm;
 pub use user_key::{Recovery, Signer, Tries, Unlocked, UserKey};
+
+#[cfg(test)]
+mod tests;

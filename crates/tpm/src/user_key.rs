@@ -384,13 +384,15 @@ impl Tpm {
         })
     }
 
-    /// Says how many tries are left, where the TPM found the PIN wrong.
+    /// Says how many tries are left, where the index refused a PIN.
     fn wrong_pin(&mut self, index: &Index, error: Error) -> Error {
-        if error.code() == Some(rc::NV_UNINITIALIZED) {
-            return Error::KeyUnusable("its PIN counter was replaced".to_owned());
-        }
-        if !error.is_wrong_value() {
-            return error;
+        match error.code() {
+            // A spent counter refuses to compare at all, with a code of its own.
+            Some(rc::AUTH_FAIL | rc::BAD_AUTH | rc::AUTH_UNAVAILABLE) => {}
+            Some(rc::NV_UNINITIALIZED) => {
+                return Error::KeyUnusable("its PIN counter was replaced".to_owned());
+            }
+            _ => return error,
         }
         match self.read_index(index, None) {
             Ok((count, limit)) if count < limit => Error::WrongPin {

@@ -1,8 +1,14 @@
 //! The TPM's promises, each tested by attacking it on a real swtpm.
 
 #[cfg(test)]
+mod bus;
+#[cfg(test)]
 mod device_keys;
 #[cfg(test)]
 mod pin;
+#[cfg(test)]
+mod proxy;
+#[cfg(test)]
+mod root;
 #[cfg(test)]
 mod swtpm;

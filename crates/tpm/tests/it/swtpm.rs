@@ -20,31 +20,27 @@ impl Swtpm {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("tpm-it-{}-{number}", std::process::id()));
         std::fs::create_dir(&folder).unwrap();
-        // Between choosing a port and swtpm's taking it another program may: then choose again.
-        for _ in 0..20 {
-            let port = free_pair();
-            // With --daemon the command returns when the sockets listen.
-            let started = Command::new("swtpm")
-                .args([
-                    "socket",
-                    "--tpm2",
-                    "--daemon",
-                    "--flags",
-                    "not-need-init,startup-clear",
-                ])
-                .arg("--tpmstate")
-                .arg(format!("dir={}", folder.display()))
-                .arg("--server")
-                .arg(format!("type=tcp,port={port},bindaddr=127.0.0.1"))
-                .arg("--ctrl")
-                .arg(format!("type=tcp,port={},bindaddr=127.0.0.1", port + 1))
-                .output()
-                .expect("swtpm is installed");
-            if started.status.success() {
-                return Self { port, folder };
-            }
-        }
-        panic!("swtpm found no free ports");
+        let port = launch(&folder);
+        Self { port, folder }
+    }
+
+    /// Stops and starts it with the same state, as a machine does with its TPM.
+    pub(crate) fn restart(&mut self) {
+        self.stop();
+        self.port = launch(&self.folder);
+    }
+
+    fn stop(&self) {
+        assert!(self.asked_to_stop(), "swtpm did not stop");
+    }
+
+    fn asked_to_stop(&self) -> bool {
+        Command::new("swtpm_ioctl")
+            .arg("--tcp")
+            .arg(format!("127.0.0.1:{}", self.port + 1))
+            .arg("-s")
+            .status()
+            .is_ok_and(|status| status.success())
     }
 
     pub(crate) fn tcti(&self) -> String {
@@ -55,13 +51,21 @@ impl Swtpm {
         Tpm::open(&self.tcti()).unwrap()
     }
 
-    /// Runs one of tpm2-tools in the folder of this TPM. Nothing else may have it open.
+    /// One of tpm2-tools, in the folder of this TPM. Nothing else may have it open.
+    pub(crate) fn command(&self, tool: &str) -> Command {
+        let mut command = Command::new(tool);
+        command
+            .env("TPM2TOOLS_TCTI", self.tcti())
+            .current_dir(&self.folder);
+        command
+    }
+
+    /// Runs a tool whose arguments have no spaces in them.
     pub(crate) fn tool(&self, line: &str) -> Output {
         let mut words = line.split_whitespace();
-        Command::new(words.next().unwrap())
+        let mut command = self.command(words.next().unwrap());
+        command
             .args(words)
-            .env("TPM2TOOLS_TCTI", self.tcti())
-            .current_dir(&self.folder)
             .output()
             .expect("tpm2-tools are installed")
     }
@@ -103,20 +107,43 @@ impl Swtpm {
 
 impl Drop for Swtpm {
     fn drop(&mut self) {
-        let stopped = Command::new("swtpm_ioctl")
-            .arg("--tcp")
-            .arg(format!("127.0.0.1:{}", self.port + 1))
-            .arg("-s")
-            .status();
-        if !std::thread::panicking() {
-            assert!(stopped.unwrap().success(), "swtpm did not stop");
-            remove(&self.folder);
+        if std::thread::panicking() {
+            // The folder stays, to be looked at.
+            self.asked_to_stop();
+            return;
         }
+        self.stop();
+        std::fs::remove_dir_all(&self.folder).unwrap();
     }
 }
 
-fn remove(folder: &Path) {
-    std::fs::remove_dir_all(folder).unwrap();
+/// Starts swtpm on free ports. Between choosing a port and swtpm's taking it another program may,
+/// and an swtpm that was just stopped may still have the folder: then it is tried again.
+fn launch(folder: &Path) -> u16 {
+    for _ in 0..50 {
+        let port = free_pair();
+        // With --daemon the command returns when the sockets listen.
+        let started = Command::new("swtpm")
+            .args([
+                "socket",
+                "--tpm2",
+                "--daemon",
+                "--flags",
+                "not-need-init,startup-clear",
+            ])
+            .arg("--tpmstate")
+            .arg(format!("dir={}", folder.display()))
+            .arg("--server")
+            .arg(format!("type=tcp,port={port},bindaddr=127.0.0.1"))
+            .arg("--ctrl")
+            .arg(format!("type=tcp,port={},bindaddr=127.0.0.1", port + 1))
+            .output()
+            .expect("swtpm is installed");
+        if started.status.success() {
+            return port;
+        }
+    }
+    panic!("swtpm does not start");
 }
 
 /// A port that is free together with the next one, which is where tools look for the control
@@ -132,6 +159,19 @@ fn free_pair() -> u16 {
             return port;
         }
     }
+}
+
+/// What the TPM is told in place of a PIN, computed here once more.
+pub(crate) fn auth_value(scope: &str, pin: &str) -> [u8; 32] {
+    model::sha256(
+        &[
+            b"latchkey pin v1\0",
+            scope.as_bytes(),
+            b"\0",
+            pin.as_bytes(),
+        ]
+        .concat(),
+    )
 }
 
 pub(crate) fn pin(text: &str) -> Secret<String> {
