@@ -1,7 +1,7 @@
 //! An RSA public key and the three forms it is written in.
 //!
 //! Numbers are held without leading zeros: Samba's KDC encodes the numbers of a value as they
-//! stand and compares the outcome with the certificate's, so a leading zero would never match.
+//! stand and compares the outcome with the certificate's, so a zero too many never matches.
 
 use model::sha256;
 

@@ -98,7 +98,9 @@ fn judge_material(material: &[u8]) -> SambaVerdict {
         if !sizes_fit {
             return Refused("a number of the RSA1 key is out of bounds");
         }
-        if rsa1.exponent.first() == Some(&0) || rsa1.modulus.first() == Some(&0) {
+        // The numbers are put into DER as they stand. One zero before a set bit belongs there.
+        let too_long = |number: &[u8]| matches!(number, [0, next, ..] if *next < 0x80);
+        if too_long(rsa1.exponent) || too_long(rsa1.modulus) {
             return Refused(
                 "a number of the RSA1 key has a leading zero, so no certificate matches",
             );

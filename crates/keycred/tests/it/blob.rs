@@ -252,6 +252,12 @@ fn samba_takes_what_its_rules_allow() {
     let mut zero_led = rsa1.clone();
     zero_led[8] = 4;
     zero_led.insert(24, 0);
+    let mut signed = rsa1.clone();
+    signed[12..14].copy_from_slice(&[1, 1]);
+    signed.insert(27, 0);
+    let mut twice_zero_led = signed.clone();
+    twice_zero_led[12] = 2;
+    twice_zero_led.insert(27, 0);
     let with = |index: usize, id: u8, value: &[u8]| changed(|e| e[index] = entry(id, value));
     let material = |value: &[u8]| with(2, Entry::KEY_MATERIAL, value);
     let custom = |value: &[u8]| with(6, Entry::CUSTOM_KEY_INFORMATION, value);
@@ -263,6 +269,7 @@ fn samba_takes_what_its_rules_allow() {
         changed(|entries| entries.truncate(4)),
         custom(&long),
         material(&public.to_spki_der()),
+        material(&signed),
     ] {
         assert_eq!(value.samba_verdict(), SambaVerdict::Accepted);
     }
@@ -287,6 +294,7 @@ fn samba_takes_what_its_rules_allow() {
         (changed(|e| drop(e.remove(2))), "no KeyMaterial"),
         (changed(|e| e.push(entry(10, &[]))), "unknown"),
         (material(&zero_led), "leading zero"),
+        (material(&twice_zero_led), "leading zero"),
         (material(&public.to_spki_der()[24..]), "PKCS#1"),
         (material(b"{\"version\":1}"), "not an RSA key"),
     ] {
