@@ -100,12 +100,13 @@ impl Lab {
             bail!("the lab needs root: it makes namespaces, mounts and links (none of them stay)");
         }
         packages::install(&[packages::LAB], options.say)?;
-        supervisor::probe()?;
         private_folder(Path::new(LABS))?;
+        supervisor::probe(Path::new(LABS))?;
         let _held = hold(name)?;
-        if let Ok(lab) = Self::attach(name) {
+        if let Ok(mut lab) = Self::attach(name) {
             if lab.is_well() {
                 (options.say)(&format!("the lab {name} is up already"));
+                lab.add_missing(options.workstations)?;
                 return Ok(lab);
             }
             (options.say)(&format!("the lab {name} is not well: making it anew"));
@@ -114,7 +115,7 @@ impl Lab {
         private_folder(&folder)?;
         let built = build(name, &folder, options);
         if built.is_err() {
-            end_supervisor(&folder)?;
+            supervisor::end(&folder)?;
         }
         built
     }
@@ -229,10 +230,36 @@ impl Lab {
     /// # Errors
     /// When Samba does not come back.
     pub fn use_kdc_certificate(&self, kind: KdcCertificate) -> Result<()> {
+        let (pki, name) = (self.pki(), kind.name());
+        let certificate = pki.read(&format!("{name}.crt"))?;
+        self.use_kdc_identity(&certificate, &pki.read(&format!("{name}.key"))?)
+    }
+
+    /// Gives the KDC a certificate and key in PEM that were made elsewhere, and restarts Samba.
+    ///
+    /// # Errors
+    /// When Samba does not come back.
+    pub fn use_kdc_identity(&self, certificate: &[u8], key: &[u8]) -> Result<()> {
         let dc = self.host("dc")?;
-        domain::put_certificate(&dc, &self.pki(), kind)?;
+        domain::put_identity(&dc, certificate, key)?;
         dc.stop("samba")?;
         domain::start_samba(&dc)
+    }
+
+    /// Takes a host off the network, as if its cable were pulled.
+    ///
+    /// # Errors
+    /// When the lab has no such host.
+    pub fn unplug(&self, host: &str) -> Result<()> {
+        supervisor::plug(self.state.supervisor, host, "down")
+    }
+
+    /// Puts a host back on the network.
+    ///
+    /// # Errors
+    /// When the lab has no such host.
+    pub fn plug(&self, host: &str) -> Result<()> {
+        supervisor::plug(self.state.supervisor, host, "up")
     }
 
     /// Exports the agent's keys anew to [`AGENT_KEYTAB`] on the server, as is needed after its
@@ -281,6 +308,15 @@ impl Lab {
         let host = self.join_workstation(name, &base::prepare(&base::MEMBER, |_| {})?)?;
         write_state(self)?;
         Ok(host)
+    }
+
+    fn add_missing(&mut self, workstations: u8) -> Result<()> {
+        for name in (1..=workstations).map(|count| format!("ws{count}")) {
+            if !self.state.hosts.contains_key(&name) {
+                self.add_workstation(&name)?;
+            }
+        }
+        Ok(())
     }
 
     fn join_workstation(&mut self, name: &str, member: &base::Base) -> Result<Host> {
@@ -418,21 +454,6 @@ fn hold(name: &str) -> Result<fs::File> {
 
 /// Removes what is left of a lab in `folder`, running or not.
 fn clear(folder: &Path) -> Result<()> {
-    end_supervisor(folder)?;
+    supervisor::end(folder)?;
     remove_tree(folder)
-}
-
-/// Ends the lab in `folder` by the number that its supervisor left there, which is known earlier
-/// than the state file. A number that now belongs to another program is left alone.
-fn end_supervisor(folder: &Path) -> Result<()> {
-    let Ok(text) = fs::read_to_string(folder.join("supervisor")) else {
-        return Ok(());
-    };
-    let number: u32 = text.trim().parse().context("the supervisor's number")?;
-    let own = folder.join("supervisor.sh").display().to_string();
-    let words = fs::read_to_string(format!("/proc/{number}/cmdline")).unwrap_or_default();
-    if words.split('\0').any(|word| word == own) {
-        return Process::with_number(number)?.kill();
-    }
-    Ok(())
 }

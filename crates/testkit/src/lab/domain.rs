@@ -118,7 +118,9 @@ pub(super) fn start(dc: &Host, pki: &Pki, secrets: &Secrets) -> Result<()> {
     prepare_names(dc)?;
     let authority = pki.read("kdc-ca.crt")?;
     dc.write_file("/etc/latchkey-lab/kdc-ca.crt", authority, 0o644)?;
-    put_certificate(dc, pki, KdcCertificate::DnsNames)?;
+    let name = KdcCertificate::DnsNames.name();
+    let certificate = pki.read(&format!("{name}.crt"))?;
+    put_identity(dc, &certificate, &pki.read(&format!("{name}.key"))?)?;
     let kerberos = format!("{KERBEROS}{KDC}");
     dc.write_file("/etc/krb5.conf", &kerberos, 0o644)?;
     dc.write_file("/var/lib/samba/private/krb5.conf", &kerberos, 0o644)?;
@@ -193,14 +195,10 @@ fn wait_for_directory(dc: &Host) -> Result<()> {
     .map(|_| ())
 }
 
-/// Gives the KDC another certificate; it is read when Samba starts.
-pub(super) fn put_certificate(dc: &Host, pki: &Pki, kind: KdcCertificate) -> Result<()> {
-    let (certificate, key) = (
-        format!("{}.crt", kind.name()),
-        format!("{}.key", kind.name()),
-    );
-    dc.write_file("/etc/latchkey-lab/kdc.crt", pki.read(&certificate)?, 0o644)?;
-    dc.write_file("/etc/latchkey-lab/kdc.key", pki.read(&key)?, 0o600)
+/// Gives the KDC a certificate and key in PEM; they are read when Samba starts.
+pub(super) fn put_identity(dc: &Host, certificate: &[u8], key: &[u8]) -> Result<()> {
+    dc.write_file("/etc/latchkey-lab/kdc.crt", certificate, 0o644)?;
+    dc.write_file("/etc/latchkey-lab/kdc.key", key, 0o600)
 }
 
 /// Puts the KDC authority's revocation list where its certificates say it is.

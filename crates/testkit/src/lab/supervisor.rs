@@ -22,11 +22,15 @@ const SUPERVISOR: &str = include_str!("supervisor.sh");
 const HOST: &str = include_str!("host.sh");
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Tries everything that a lab asks of the kernel, and names all that is missing.
-pub(super) fn probe() -> Result<()> {
-    let overlay = "d=$(mktemp -d) && mount -t tmpfs t $d && mkdir $d/l $d/u $d/w $d/m \
-                   && mount -t overlay -o lowerdir=$d/l,upperdir=$d/u,workdir=$d/w o $d/m; \
-                   s=$?; umount -R $d; rmdir $d; exit $s";
+/// Tries everything that a lab in a folder of `labs` asks of the kernel, and names all that is
+/// missing.
+pub(super) fn probe(labs: &Path) -> Result<()> {
+    let overlay = format!(
+        "d=$(mktemp -d -p '{}') && mkdir $d/l $d/u $d/w $d/m \
+         && mount -t overlay -o lowerdir=$d/l,upperdir=$d/u,workdir=$d/w o $d/m && umount $d/m; \
+         s=$?; rm -r $d; exit $s",
+        labs.display()
+    );
     let bridge = "ip link add lab0 type bridge && ip link add one type veth peer name two \
                   && ip link set one master lab0";
     let trials: [(&str, &[&str]); 7] = [
@@ -35,7 +39,7 @@ pub(super) fn probe() -> Result<()> {
         ("network namespaces", &["--net", "true"]),
         ("UTS namespaces", &["--uts", "true"]),
         ("IPC namespaces", &["--ipc", "true"]),
-        ("overlay mounts", &["--mount", "sh", "-c", overlay]),
+        ("overlay mounts", &["--mount", "sh", "-c", &overlay]),
         ("bridges and veth links", &["--net", "sh", "-c", bridge]),
     ];
     let mut missing = Vec::new();
@@ -140,6 +144,32 @@ pub(super) fn link(supervisor: Process, init: Process, name: &str) -> Result<()>
     ip(&bridge, &["link", "set", name, "master", "lab0", "up"])?;
     ip(&init, &["address", "add", &address, "dev", "eth0"])?;
     ip(&init, &["link", "set", "eth0", "up"])
+}
+
+/// Pulls the plug of the host `name` out of the bridge, or puts it in again.
+pub(super) fn plug(supervisor: Process, name: &str, state: &str) -> Result<()> {
+    ip(
+        &supervisor.number.to_string(),
+        &["link", "set", name, state],
+    )
+}
+
+/// Ends the supervisor of the lab in `folder`, if there is one: it is found by its script, so that
+/// one whose lab was never finished is found too.
+pub(super) fn end(folder: &Path) -> Result<()> {
+    let script = folder.join("supervisor.sh").display().to_string();
+    for entry in fs::read_dir("/proc")?.flatten() {
+        let name = entry.file_name();
+        let Some(number) = name.to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        let words = fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
+        if words.split('\0').any(|word| word == script) {
+            // It may have gone with one that was ended just before.
+            Process::with_number(number).map_or(Ok(()), Process::kill)?;
+        }
+    }
+    Ok(())
 }
 
 fn ip(target: &str, words: &[&str]) -> Result<()> {

@@ -169,3 +169,38 @@ fn a_daemon_is_known_until_it_is_stopped_and_its_output_is_kept() {
     host.stop("sleeper").unwrap();
     assert!(host.daemons().is_empty());
 }
+
+#[test]
+fn a_host_that_is_unplugged_is_not_reached_until_it_is_plugged_in_again() {
+    let (_turn, lab) = shared();
+    let host = lab.host("ws1").unwrap();
+    let port = ["bash", "-c", "exec 3<>/dev/tcp/10.77.0.10/88"];
+    let reach = || {
+        host.command(&port)
+            .within(Duration::from_secs(2))
+            .run()
+            .unwrap()
+            .status
+    };
+    assert_eq!(reach(), 0);
+    lab.unplug("dc").unwrap();
+    assert_ne!(reach(), 0);
+    lab.plug("dc").unwrap();
+    wait::until("the host to be reached", Duration::from_secs(20), || {
+        reach() == 0
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_workstation_is_added_to_a_lab_that_is_up() {
+    let (_turn, _lab) = shared();
+    let two = Options {
+        workstations: 2,
+        ..Options::default()
+    };
+    let lab = Lab::up("tests", two).unwrap();
+    let person = lab.host("ws2").unwrap().sh("id -un alice").unwrap();
+    assert_eq!(person, "alice\n");
+    assert!(Lab::attach("tests").unwrap().host("ws2").is_ok());
+}
