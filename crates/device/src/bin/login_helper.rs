@@ -1,2 +1,85 @@
-//! The login helper.
-fn main() {}
+//! latchkey-login-helper: one login by key with libkrb5, as the user.
+//!
+//! The daemon starts it with the user's ids, an environment of `KRB5_CONFIG` alone and one end of
+//! a socket; `latchkey_device::helper` says what passes over it. It runs apart from the daemon
+//! because a credential cache belongs to whom the kernel says its process is, and because libkrb5
+//! and the modules it loads have no business in the address space that PINs pass through.
+
+use std::{
+    os::unix::net::UnixStream,
+    process::ExitCode,
+    time::{Duration, UNIX_EPOCH},
+};
+
+use kerberos::{Context, PkinitRequest};
+use latchkey_device::helper::{
+    Failed, Obtained, Request, Stored, Verdict, ffi, receive, send, send_bytes,
+};
+use zeroizing_alloc::ZeroAlloc;
+
+#[global_allocator]
+static ALLOCATOR: ZeroAlloc<std::alloc::System> = ZeroAlloc(std::alloc::System);
+
+fn main() -> ExitCode {
+    // The other end of the socket learns of every failure; there is nobody else to tell.
+    match daemon().and_then(|mut daemon| serve(&mut daemon)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn daemon() -> std::io::Result<UnixStream> {
+    let daemon = ffi::inherited_socket()?;
+    ffi::confine()?;
+    daemon.set_read_timeout(Some(PATIENCE))?;
+    daemon.set_write_timeout(Some(PATIENCE))?;
+    Ok(daemon)
+}
+
+fn serve(daemon: &mut UnixStream) -> std::io::Result<()> {
+    let request: Request = receive(daemon)?;
+    match log_in(daemon, request) {
+        Ok(stored) => send(daemon, &Ok::<Stored, Failed>(stored)),
+        Err(failed) => send(daemon, &Err::<Stored, Failed>(failed)),
+    }
+}
+
+fn log_in(daemon: &mut UnixStream, request: Request) -> Result<Stored, Failed> {
+    let Request {
+        principal,
+        module,
+        anchors,
+    } = request;
+    let context = Context::new()?;
+    let ticket = context.pkinit(&PkinitRequest {
+        principal,
+        module,
+        anchors,
+    })?;
+    let bytes = ticket.marshal()?;
+    let end = ticket
+        .end()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |end| end.as_secs());
+    let obtained = Obtained {
+        principal: ticket.client()?,
+        server: ticket.server()?,
+        end,
+    };
+    send(daemon, &Ok::<_, Failed>(obtained))?;
+    send_bytes(daemon, &bytes)?;
+    let verdict: Verdict = receive(daemon)?;
+    if !verdict.verified {
+        let message = "the daemon did not confirm the ticket".to_owned();
+        return Err(Failed {
+            code: "kdc_not_trusted".to_owned(),
+            message,
+        });
+    }
+    Ok(Stored {
+        ccache: ticket.store_default()?,
+    })
+}
+
+/// Longer than the daemon waits for anything on the way.
+const PATIENCE: Duration = Duration::from_secs(60);

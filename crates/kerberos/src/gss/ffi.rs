@@ -318,6 +318,8 @@ static PRINCIPAL_NAME: Oid = Oid::of(b"\x2a\x86\x48\x86\xf7\x12\x01\x02\x02\x01"
 const COMPLETE: u32 = 0;
 /// Calling and routine errors; the rest of a major status is information.
 const FAILED: u32 = 0xffff_0000;
+/// `GSS_S_BAD_SIG`.
+const BAD_MIC: u32 = 6 << 16;
 const INTEGRITY: u32 = 32;
 const ACCEPT: c_int = 2;
 const OF_MECHANISM: c_int = 2;
