@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::session::{Nonce, Session, cipher, fresh_nonce, hmac};
 use crate::spec::{handle, rc, session as attribute, tag};
-use crate::transport::{HEADER, Transport, wait_before_asking_again};
+use crate::transport::{HEADER, LARGEST, Transport, wait_before_asking_again};
 use crate::wire::{Malformed, Reader, Writer};
 use crate::{Error, error};
 
@@ -145,7 +145,7 @@ pub(crate) struct Answer {
 impl Command<'_> {
     /// Sends the command without any authorisation.
     pub(crate) fn plain(self, transport: &mut Transport) -> Result<Answer, Error> {
-        let packet = self.packet(tag::NO_SESSIONS, &[], &self.params.done_ref());
+        let packet = self.packet(tag::NO_SESSIONS, &[], &self.params.done_ref())?;
         let answer = exchange(transport, self.name, &packet)?;
         let (handle, params) = self.split(&answer)?;
         Ok(Answer {
@@ -163,7 +163,7 @@ impl Command<'_> {
             .u8(attribute::CONTINUE)
             .u16(0)
             .plain();
-        let packet = self.packet(tag::SESSIONS, &area, &self.params.done_ref());
+        let packet = self.packet(tag::SESSIONS, &area, &self.params.done_ref())?;
         let answer = exchange(transport, self.name, &packet)?;
         let (handle, body) = self.split(&answer)?;
         let mut body = Reader::new(body);
@@ -216,7 +216,7 @@ impl Command<'_> {
                 .sized(&proof);
         }
 
-        let packet = self.packet(tag::SESSIONS, &area.done(), &params);
+        let packet = self.packet(tag::SESSIONS, &area.done(), &params)?;
         let answer = exchange(transport, self.name, &packet)?;
         self.verify(&answer, auths, &nonces)
     }
@@ -235,7 +235,7 @@ impl Command<'_> {
         attributes
     }
 
-    fn packet(&self, tag: u16, area: &[u8], params: &[u8]) -> Zeroizing<Vec<u8>> {
+    fn packet(&self, tag: u16, area: &[u8], params: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
         let mut body = Writer::new();
         for entity in self.handles {
             body = body.u32(entity.handle);
@@ -246,13 +246,17 @@ impl Command<'_> {
                 .bytes(area);
         }
         let body = body.bytes(params).done();
-        let length = u32::try_from(HEADER + body.len()).unwrap_or(u32::MAX);
-        Writer::new()
-            .u16(tag)
-            .u32(length)
-            .u32(self.code)
-            .bytes(&body)
-            .done()
+        match u32::try_from(HEADER + body.len()) {
+            Ok(length) if body.len() <= LARGEST - HEADER => {
+                let head = Writer::new().u16(tag).u32(length).u32(self.code);
+                Ok(head.bytes(&body).done())
+            }
+            // Longer than any TPM takes: said here as it would say it.
+            _ => Err(Error::Refused {
+                command: self.name,
+                code: rc::COMMAND_SIZE,
+            }),
+        }
     }
 
     /// Takes the header and the handle off an answer.

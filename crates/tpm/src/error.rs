@@ -51,6 +51,10 @@ impl From<openssl::error::ErrorStack> for Error {
     }
 }
 
+pub(crate) fn foreign_key() -> Error {
+    Error::KeyUnusable("it was made by another TPM, or the TPM was cleared".to_owned())
+}
+
 pub(crate) fn malformed(command: &'static str) -> Error {
     Error::Unavailable(format!("the answer to TPM2_{command} is malformed"))
 }

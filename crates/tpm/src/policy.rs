@@ -18,6 +18,10 @@
 //! is not enough, because an old copy of the blob keeps its old PIN for ever. Together, an old
 //! blob fails at the index and a new index fails at the blob.
 //!
+//! What remains: somebody with the blob can try PINs against its own value, in a session bound to
+//! it. The TPM counts those as a dictionary attack, which allows 144 a day. A session bound to the
+//! index is refused.
+//!
 //! The index opens by any one of three: a signature of K to write it (which happens once, to set
 //! the limit, and again in a recovery), a signature of K to change its PIN, or its PIN to change
 //! its PIN. The owner of the TPM can delete it and define it anew, but not write it: until it is

@@ -36,6 +36,7 @@ pub(crate) mod rc {
     pub(crate) const INTEGRITY: u32 = 0x09F;
     pub(crate) const BAD_AUTH: u32 = 0x0A2;
     pub(crate) const AUTH_UNAVAILABLE: u32 = 0x12F;
+    pub(crate) const COMMAND_SIZE: u32 = 0x142;
     pub(crate) const NV_UNINITIALIZED: u32 = 0x14A;
     pub(crate) const NV_SPACE: u32 = 0x14B;
     pub(crate) const OBJECT_MEMORY: u32 = 0x902;

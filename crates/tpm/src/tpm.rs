@@ -106,9 +106,7 @@ impl Tpm {
             makes_handle: true,
         };
         let answer = self.run(load, &[]).map_err(|error| match error.code() {
-            Some(rc::INTEGRITY) => {
-                Error::KeyUnusable("it was made by another TPM, or the TPM was cleared".to_owned())
-            }
+            Some(rc::INTEGRITY) => error::foreign_key(),
             _ => error,
         })?;
         let key = Entity {

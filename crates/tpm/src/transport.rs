@@ -13,8 +13,8 @@ use crate::Error;
 /// The header of every answer: tag, length, response code.
 pub(crate) const HEADER: usize = 10;
 
-/// No TPM answers with more.
-const LARGEST: usize = 4096;
+/// No TPM takes or answers more.
+pub(crate) const LARGEST: usize = 4096;
 
 /// Making an RSA key may take most of a minute; swtpm that serves someone else never answers.
 const PATIENCE: Duration = Duration::from_secs(120);

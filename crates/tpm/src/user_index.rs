@@ -2,6 +2,7 @@
 
 use model::Secret;
 use openssl::ecdsa::EcdsaSig;
+use openssl::hash::{Hasher, MessageDigest};
 use zeroize::Zeroizing;
 
 use crate::command::{Auth, Command, Encrypts, Entity};
@@ -20,20 +21,22 @@ const FIRST: u32 = 0x0180_4C00;
 const COUNT: u32 = 200;
 
 /// SHA-256 of the PIN under the scope it belongs to: what the TPM knows instead of the PIN.
-pub(crate) struct AuthValue(Zeroizing<[u8; 32]>);
+pub(crate) struct AuthValue(Zeroizing<Vec<u8>>);
 
 impl AuthValue {
-    pub(crate) fn new(scope: &str, pin: &Secret<String>) -> Self {
-        let mut hasher = openssl::sha::Sha256::new();
-        hasher.update(b"latchkey pin v1\0");
-        hasher.update(scope.as_bytes());
-        hasher.update(&[0]);
-        hasher.update(pin.expose().as_bytes());
-        Self(Zeroizing::new(hasher.finish()))
+    pub(crate) fn new(scope: &str, pin: &Secret<String>) -> Result<Self, Error> {
+        // This hasher keeps what it is given on the heap and wipes it; the one-shot functions
+        // leave the PIN on the stack.
+        let mut hasher = Hasher::new(MessageDigest::sha256())?;
+        hasher.update(b"latchkey pin v1\0")?;
+        hasher.update(scope.as_bytes())?;
+        hasher.update(&[0])?;
+        hasher.update(pin.expose().as_bytes())?;
+        Ok(Self(Zeroizing::new(hasher.finish()?.to_vec())))
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
-        trimmed(&*self.0)
+        trimmed(&self.0)
     }
 }
 

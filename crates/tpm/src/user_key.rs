@@ -29,6 +29,10 @@ const TRIAL: &[u8] = b"latchkey: which blob does this PIN open";
 pub struct UserKey {
     version: u32,
     scope: String,
+    /// The name of the storage key above this one. A TPM that shows another is not the one that
+    /// made this key, and is told nothing.
+    #[serde(with = "crate::text")]
+    parent: Vec<u8>,
     #[serde(with = "crate::text")]
     public: Vec<u8>,
     #[serde(with = "crate::text")]
@@ -74,16 +78,6 @@ impl UserKey {
     /// The public key.
     pub fn public_key(&self) -> Result<PKey<Public>, Error> {
         rsa_public_key(&self.public)
-    }
-
-    fn index(&self) -> Result<Index, Error> {
-        if self.version != VERSION {
-            return Err(Error::KeyUnusable(format!(
-                "its version {} is unknown",
-                self.version
-            )));
-        }
-        Index::from_public(&self.nv_public)
     }
 }
 
@@ -140,7 +134,12 @@ impl Tpm {
         pin: &Secret<String>,
         recovery: Recovery<'_>,
     ) -> Result<UserKey, Error> {
-        let value = AuthValue::new(scope, pin);
+        if !self.info()?.has_pin_fail {
+            return Err(Error::Unavailable(
+                "it cannot count wrong PINs per user".to_owned(),
+            ));
+        }
+        let value = AuthValue::new(scope, pin)?;
         match recovery {
             Recovery::Server { public, sign } => {
                 self.create_with(scope, &value, recovery_public(&public)?, sign)
@@ -187,6 +186,7 @@ impl Tpm {
             Ok(blob) => Ok(UserKey {
                 version: VERSION,
                 scope: scope.to_owned(),
+                parent: self.storage.name.clone(),
                 public: blob.public,
                 private: blob.private,
                 pending: None,
@@ -205,8 +205,8 @@ impl Tpm {
 
     /// Proves a PIN. A wrong one is counted by the TPM against this user alone.
     pub fn unlock(&mut self, key: &UserKey, pin: &Secret<String>) -> Result<Unlocked, Error> {
-        let index = key.index()?;
-        let value = AuthValue::new(&key.scope, pin);
+        let index = self.index_of(key)?;
+        let value = AuthValue::new(&key.scope, pin)?;
         self.check_index(&index)?;
         self.read_index(&index, Some(&value))
             .map_err(|error| self.wrong_pin(&index, error))?;
@@ -229,7 +229,7 @@ impl Tpm {
 
     /// How many wrong PINs are left; needs no PIN.
     pub fn tries(&mut self, key: &UserKey) -> Result<Tries, Error> {
-        let index = key.index()?;
+        let index = self.index_of(key)?;
         self.check_index(&index)?;
         let (count, limit) = self.read_index(&index, None)?;
         Ok(Tries {
@@ -255,8 +255,8 @@ impl Tpm {
     ) -> Result<UserKey, E> {
         // A change that was cut short is settled first.
         let Unlocked { key, value: old } = self.unlock(key, old)?;
-        let new = AuthValue::new(&key.scope, new);
-        let index = key.index()?;
+        let new = AuthValue::new(&key.scope, new)?;
+        let index = self.index_of(&key)?;
         let private = self.rewrap(&key, &old, &new)?;
         let both = UserKey {
             pending: Some(private.clone()),
@@ -273,13 +273,27 @@ impl Tpm {
 
     /// Deletes the index, without which no copy of the key opens.
     pub fn delete_user_key(&mut self, key: &UserKey) -> Result<(), Error> {
-        let index = key.index()?;
+        let index = self.index_of(key)?;
         match self.check_index(&index) {
             Ok(()) => self.undefine_index(&index.entity),
             // Gone, or somebody else's by now.
             Err(Error::KeyUnusable(_)) => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    /// The index of a key that this TPM made.
+    fn index_of(&self, key: &UserKey) -> Result<Index, Error> {
+        if key.version != VERSION {
+            return Err(Error::KeyUnusable(format!(
+                "its version {} is unknown",
+                key.version
+            )));
+        }
+        if key.parent != self.storage.name {
+            return Err(error::foreign_key());
+        }
+        Index::from_public(&key.nv_public)
     }
 
     /// Satisfies the branch of the key's policy that ends in `code`, or in nothing for signing.
@@ -290,7 +304,7 @@ impl Tpm {
         value: &AuthValue,
         code: Option<u32>,
     ) -> Result<(), Error> {
-        let index = key.index()?;
+        let index = self.index_of(key)?;
         self.policy_secret(session, &index, value)
             .map_err(|error| self.wrong_pin(&index, error))?;
         self.policy_auth_value(session)?;

@@ -40,8 +40,8 @@ impl Writer {
         self
     }
 
-    /// A TPM2B: two bytes of length, then the bytes. Nothing longer than a command can be sent,
-    /// so an oversized value is cut here and refused there.
+    /// A TPM2B: two bytes of length, then the bytes. A value too long for its length makes a
+    /// command too long to be sent.
     pub(crate) fn sized(self, value: &[u8]) -> Self {
         let length = u16::try_from(value.len()).unwrap_or(u16::MAX);
         self.u16(length).bytes(value)

@@ -57,6 +57,17 @@ fn the_transport_key_opens_what_was_encrypted_to_it() {
     let opened = tpm.transport_decrypt(&key, &auth(1), &ciphertext).unwrap();
     assert_eq!(opened.expose(), b"a session key");
     assert!(tpm.transport_decrypt(&key, &auth(2), &ciphertext).is_err());
+    // Whatever else the network brings is refused, and the next message is opened.
+    for length in [0, 1, 255, 257, 3000, 70_000] {
+        let refused = tpm
+            .transport_decrypt(&key, &auth(1), &vec![7; length])
+            .unwrap_err();
+        assert!(
+            matches!(refused, Error::Refused { .. }),
+            "{length}: {refused}"
+        );
+    }
+    assert!(tpm.transport_decrypt(&key, &auth(1), &ciphertext).is_ok());
 }
 
 #[test]
