@@ -57,10 +57,10 @@ extern "C" fn pam_sm_setcred(
     _count: c_int,
     _arguments: *const *const c_char,
 ) -> c_int {
-    if flags & PAM_DELETE_CRED != 0 {
-        return Code::Ignore as c_int;
-    }
-    guard(|| Pam(handle).tell_session())
+    guard(|| match flags & PAM_DELETE_CRED {
+        0 => Pam(handle).tell_session(),
+        _ => Code::Ignore,
+    })
 }
 
 /// Once more for programs that make the session's environment anew.
@@ -223,8 +223,11 @@ impl Pam {
 }
 
 extern "C" fn forget(_: *mut Handle, data: *mut c_void, _: c_int) {
-    // SAFETY: `data` is the text of `keep`, and this is called once for it.
-    drop(unsafe { CString::from_raw(data.cast()) });
+    guard(|| {
+        // SAFETY: `data` is the text of `keep`, and this is called once for it.
+        drop(unsafe { CString::from_raw(data.cast()) });
+        Code::Success
+    });
 }
 
 /// Copies a response's text and wipes it.
