@@ -194,6 +194,13 @@ impl Security {
         let (statement, mic) = (Buffer::over(statement), Buffer::over(mic));
         // SAFETY: the context is established; both buffers are only read.
         let major = unsafe { gss_verify_mic(&mut minor, self.0, &statement, &mic, quality) };
+        if major & FAILED == BAD_MIC {
+            let message = "the checksum does not fit the statement".to_owned();
+            return Err(Error::Other {
+                code: i64::from(minor.cast_signed()),
+                message,
+            });
+        }
         check(major, minor)?;
         if major == COMPLETE {
             Ok(())
