@@ -1,13 +1,14 @@
 //! A whole company on one machine: the lab of real parts, and the story played in it.
 //!
 //! [`lab::Lab`] is a domain controller, a server and workstations, each a host of its own in
-//! namespaces, running the programs as they are installed. [`story`] is what a person would do
-//! there, step by step.
+//! namespaces, running the programs as they are installed. [`company::Company`] sets the product up
+//! in it by its documented commands; [`story`] is what a person would do there, step by step.
 //!
 //! **Invariant:** nothing of the machine changes: no link, mount, host name or file outside
 //! [`lab::CACHE`] and [`lab::LABS`]. **Invariant:** nothing here links a library of the system,
 //! because this crate runs before the packages that the others need are installed.
 
+pub mod company;
 pub mod lab;
 pub mod packages;
 pub mod story;

@@ -25,6 +25,7 @@ pub const LAB: Needed = Needed {
         "iproute2",
         "util-linux",
         "openssl",
+        "oathtool",
     ],
 };
 

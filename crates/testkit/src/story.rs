@@ -5,15 +5,18 @@
 
 use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
+use serde_json::Value;
 
-use crate::lab::{Lab, Options};
+use crate::company::{self, Company, text};
+use crate::lab::{Lab, Options, Output, Profile, address};
 
 /// A step that has ended well.
 #[derive(Debug, Clone, Serialize)]
 pub struct Step {
     /// Counted from 1.
+    #[serde(rename = "n")]
     pub number: usize,
     /// What happened, in a few words that never change.
     pub name: &'static str,
@@ -29,7 +32,9 @@ pub struct Told {
     /// The steps in order.
     pub steps: Vec<Step>,
     /// The server name of the ticket that the person ended with.
-    pub ticket: Option<String>,
+    pub ticket_server: Option<String>,
+    /// Milliseconds from the key's registration to its confirmation in AD.
+    pub registered_to_usable_ms: Option<u64>,
 }
 
 /// Tells the story: collects the steps and passes each on as it ends.
@@ -79,32 +84,187 @@ impl Teller {
     }
 }
 
+/// The PIN of the story's people.
+const PIN: &str = "493027581604";
+
 /// Plays the story in a fresh lab `name`, which is left running.
 ///
 /// # Errors
 /// At the first step that fails.
-pub fn play(name: &str, say: fn(&str), teller: &mut Teller) -> Result<Lab> {
+pub fn play(name: &str, say: fn(&str), teller: &mut Teller) -> Result<Company> {
     Lab::down(name)?;
-    let mut lab = teller.step("domain up", || {
+    let lab = teller.step("domain up", || {
         let lab = Lab::up(
             name,
             Options {
-                workstations: 0,
                 say,
+                ..Options::default()
             },
         )?;
-        let detail = format!("Samba {}, {}", lab.samba(), crate::lab::address::REALM);
+        let detail = format!(
+            "Samba {}, realm {}; ws1 is a member with SSSD and a TPM",
+            lab.samba(),
+            address::REALM
+        );
         Ok((lab, detail))
     })?;
-    teller.step("workstation joined", || {
-        let host = lab.add_workstation("ws1")?;
-        let person = host.sh("id --user alice")?;
+    let company = Company { lab };
+    let fingerprint = teller.step("server up", || {
+        let fingerprint = company.start_server(Profile::Debug)?;
         Ok((
-            (),
-            format!("ws1 by adcli, SSSD knows alice as uid {}", person.trim()),
+            fingerprint.clone(),
+            format!("{} {}…", company::SERVER_URL, shortened(&fingerprint)),
         ))
     })?;
-    Ok(lab)
+    teller.step("agent connected", || {
+        let users = company.connect_agent(&fingerprint)?;
+        Ok((
+            (),
+            format!("{users} users of its scope at the server, service connection point published"),
+        ))
+    })?;
+    teller.step("workstation joined", || {
+        let joined = company.join_workstation(Profile::Debug)?;
+        Ok(((), format!("device {}", text(&joined, "device_id")?)))
+    })?;
+    let directory_ms = enroll(&company, teller, "alice", "alice enrolls")?;
+    teller.step("key in AD", || {
+        let values = company.keys_in_directory("alice")?;
+        ensure!(values.len() == 1, "alice has {} values in AD", values.len());
+        let ms = directory_ms.context("the directory did not confirm the key during enrollment")?;
+        Ok(((), format!("{ms} ms after it was registered")))
+    })?;
+    teller.told.registered_to_usable_ms = directory_ms;
+    sign_in(&company, teller)?;
+    use_ticket(&company, teller)?;
+    refusals(&company, teller)?;
+    Ok(company)
+}
+
+fn enroll(
+    company: &Company,
+    teller: &mut Teller,
+    person: &str,
+    step: &'static str,
+) -> Result<Option<u64>> {
+    teller.step(step, || {
+        company.give_factor(person)?;
+        company.password_sign_in(person)?;
+        let done = company.enroll(person, PIN)?;
+        let kid = text(&done, "kid")?;
+        let detail = format!("password and one-time code, PIN, TPM key, registered as {kid}");
+        Ok((done.get("directory_ms").and_then(Value::as_u64), detail))
+    })
+}
+
+fn sign_in(company: &Company, teller: &mut Teller) -> Result<()> {
+    let workstation = company.workstation()?;
+    teller.step("PIN sign-in", || {
+        workstation.command(&["kdestroy"]).user("alice").ok()?;
+        let answer: Value = serde_json::from_str(&company.sign_in("alice", PIN)?.ok()?)?;
+        Ok((
+            (),
+            format!(
+                "{} in {} ms, cache {}",
+                text(&answer, "principal")?,
+                answer.get("took_ms").unwrap_or(&Value::Null),
+                text(&answer, "ccache")?
+            ),
+        ))
+    })?;
+    let server = teller.step("klist shows the ticket", || {
+        let listed = workstation.command(&["klist"]).user("alice").ok()?;
+        let server = listed
+            .split_whitespace()
+            .find(|word| word.starts_with("krbtgt/"))
+            .with_context(|| format!("no ticket-granting ticket in {listed}"))?;
+        Ok((server.to_owned(), server.to_owned()))
+    })?;
+    teller.told.ticket_server = Some(server);
+    Ok(())
+}
+
+fn use_ticket(company: &Company, teller: &mut Teller) -> Result<()> {
+    let workstation = company.workstation()?;
+    teller.step("SYSVOL by smbclient", || {
+        let listed = workstation
+            .command(&[
+                "smbclient",
+                "--use-kerberos=required",
+                "//dc.corp.latchkey.test/sysvol",
+                "-c",
+                "ls",
+            ])
+            .user("alice")
+            .ok()?;
+        ensure!(
+            listed.contains("corp.latchkey.test"),
+            "SYSVOL shows {listed}"
+        );
+        Ok(((), "the domain's folder is there".to_owned()))
+    })?;
+    teller.step("ldapwhoami by GSSAPI", || {
+        let said = workstation
+            .command(&[
+                "ldapwhoami",
+                "-Q",
+                "-Y",
+                "GSSAPI",
+                "-H",
+                "ldap://dc.corp.latchkey.test",
+            ])
+            .user("alice")
+            .ok()?;
+        ensure!(said.contains("alice"), "the directory says {said}");
+        Ok(((), said.trim().to_owned()))
+    })
+}
+
+fn refusals(company: &Company, teller: &mut Teller) -> Result<()> {
+    teller.step("wrong PIN refused", || {
+        let answer = refused(&company.sign_in("alice", "000000000000")?)?;
+        ensure!(
+            text(&answer, "code")? == "wrong_pin",
+            "refused otherwise: {answer}"
+        );
+        ensure!(
+            answer.get("tries_left").is_some_and(Value::is_u64),
+            "no tries left in {answer}"
+        );
+        Ok(((), text(&answer, "sentence")?.to_owned()))
+    })?;
+    enroll(company, teller, "bob", "bob enrolls")?;
+    teller.step("key not in AD refused", || {
+        company.clear_keys_in_directory("bob")?;
+        let answer = refused(&company.sign_in("bob", PIN)?)?;
+        ensure!(
+            text(&answer, "code")? == "key_not_in_directory",
+            "refused otherwise: {answer}"
+        );
+        Ok(((), text(&answer, "sentence")?.to_owned()))
+    })
+}
+
+/// The refusal that a program printed as JSON.
+fn refused(output: &Output) -> Result<Value> {
+    ensure!(
+        output.status == 1,
+        "not refused but {}: {}",
+        output.status,
+        output.text()
+    );
+    let line = output
+        .text()
+        .lines()
+        .rev()
+        .find(|line| line.starts_with('{'))
+        .map(str::to_owned);
+    let answer: Value = serde_json::from_str(&line.context("no JSON in the answer")?)?;
+    Ok(answer.get("error").cloned().unwrap_or(answer))
+}
+
+fn shortened(fingerprint: &str) -> &str {
+    fingerprint.get(..20).unwrap_or(fingerprint)
 }
 
 #[cfg(test)]

@@ -40,6 +40,8 @@ pub(crate) fn run(mut words: lexopt::Parser) -> Result<ExitCode> {
         let mut object = serde_json::to_value(teller.told())?;
         if let Some(object) = object.as_object_mut() {
             let ms = u64::try_from(start.elapsed().as_millis())?;
+            object.insert("version".to_owned(), 1.into());
+            object.insert("ok".to_owned(), failure.is_none().into());
             object.insert("ms".to_owned(), ms.into());
             object.insert("failure".to_owned(), failure.into());
         }

@@ -1,0 +1,413 @@
+//! A company that uses Latchkey, set up in a lab as its administrator would: the server, the agent
+//! beside the domain controller, a joined workstation and people with a second factor.
+//!
+//! Everything here is done with the installed programs and their documented commands; nothing
+//! reaches into their files.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::lab::{Call, Host, Lab, Output, Profile, until_ok};
+use crate::wait::until_some;
+
+/// The server's URL.
+pub const SERVER_URL: &str = "https://server.corp.latchkey.test";
+/// The people who may register keys.
+pub const PEOPLE_GROUP: &str = "Latchkey Users";
+/// The realm of the domain.
+pub const REALM: &str = "CORP.LATCHKEY.TEST";
+/// A key of 160 bits, as people's authenticator apps hold it, in base32.
+pub const TOTP_SECRET: &str = "MJXW4ZDFMQQHI3ZAMJSSA5DFON2CA6DZ";
+
+/// How long a part may take to come up or to notice another.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The company and its lab.
+pub struct Company {
+    /// Where it all runs.
+    pub lab: Lab,
+}
+
+impl Company {
+    /// The host of the server and the agent.
+    ///
+    /// # Errors
+    /// When the lab has none.
+    pub fn server(&self) -> Result<Host> {
+        self.lab.host("server")
+    }
+
+    /// The workstation.
+    ///
+    /// # Errors
+    /// When the lab has none.
+    pub fn workstation(&self) -> Result<Host> {
+        self.lab.host("ws1")
+    }
+
+    /// The domain controller.
+    ///
+    /// # Errors
+    /// When the lab has none.
+    pub fn controller(&self) -> Result<Host> {
+        self.lab.host("dc")
+    }
+
+    /// Installs, initialises and starts the server; returns the fingerprint that it printed.
+    ///
+    /// # Errors
+    /// When a step fails.
+    pub fn start_server(&self, profile: Profile) -> Result<String> {
+        let server = self.server()?;
+        self.lab.install(&server, profile)?;
+        let words = [
+            "latchkey-server",
+            "init",
+            "--url",
+            SERVER_URL,
+            "--tls-cert",
+            "/etc/latchkey/tls/fullchain.pem",
+            "--tls-key",
+            "/etc/latchkey/tls/key.pem",
+            "--tenant-name",
+            "Latchkey Lab",
+            "--admin",
+            "admin",
+            "--password-stdin",
+        ];
+        let printed = server
+            .command(&words)
+            .stdin(format!("{}\n", self.lab.administrator_password()))
+            .ok()?;
+        self.run_server()?;
+        let fingerprint = printed
+            .split_whitespace()
+            .find(|word| word.starts_with("sha256:"))
+            .context("init printed no fingerprint")?;
+        Ok(fingerprint.to_owned())
+    }
+
+    /// Starts the server and waits until it answers its administrator.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn run_server(&self) -> Result<()> {
+        let server = self.server()?;
+        self.start(
+            &server,
+            "latchkey-server",
+            &["latchkey-server", "run"],
+            None,
+        )?;
+        until_ok("the server", PATIENCE, || {
+            server.command(&["latchkey-server", "admin", "settings", "show", "--json"])
+        })?;
+        Ok(())
+    }
+
+    /// Enrolls the agent, publishes the service connection point and starts the agent; returns how
+    /// many users the server then knows.
+    ///
+    /// # Errors
+    /// When a step fails.
+    pub fn connect_agent(&self, fingerprint: &str) -> Result<usize> {
+        let server = self.server()?;
+        server.write_file("/etc/latchkey/sync.toml", SYNC_TOML, 0o600)?;
+        let code = self.admin(&["agent", "code"])?;
+        let code = text(&code, "code")?;
+        server
+            .command(&[
+                "latchkey-sync",
+                "enroll",
+                "--server",
+                SERVER_URL,
+                "--fingerprint",
+                fingerprint,
+                "--code-stdin",
+            ])
+            .stdin(format!("{code}\n"))
+            .ok()?;
+        server
+            .command(&["kinit", &format!("Administrator@{REALM}")])
+            .env("KRB5CCNAME", "FILE:/run/administrator.ccache")
+            .stdin(format!("{}\n", self.lab.administrator_password()))
+            .ok()?;
+        server
+            .command(&["latchkey-sync", "publish"])
+            .env("KRB5CCNAME", "FILE:/run/administrator.ccache")
+            .ok()?;
+        server
+            .command(&["kdestroy"])
+            .env("KRB5CCNAME", "FILE:/run/administrator.ccache")
+            .ok()?;
+        self.run_agent()?;
+        let users = until_some(
+            "the directory at the server",
+            PATIENCE,
+            || -> Result<usize> {
+                let users = self.admin(&["user", "list"])?;
+                let users = users
+                    .get("users")
+                    .and_then(Value::as_array)
+                    .context("no users in the answer")?;
+                match users
+                    .iter()
+                    .any(|user| text(user, "upn").is_ok_and(|name| name == upn("alice")))
+                {
+                    true => Ok(users.len()),
+                    false => bail!("{} users, alice not among them", users.len()),
+                }
+            },
+        )?;
+        until_ok("the group at the server", PATIENCE, || {
+            server.command(&[
+                "latchkey-server",
+                "admin",
+                "settings",
+                "set",
+                "register-keys-group",
+                PEOPLE_GROUP,
+            ])
+        })?;
+        Ok(users)
+    }
+
+    /// Starts the agent.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn run_agent(&self) -> Result<()> {
+        self.start(
+            &self.server()?,
+            "latchkey-sync",
+            &["latchkey-sync", "run"],
+            None,
+        )
+    }
+
+    /// Gives a person the second factor [`TOTP_SECRET`].
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub fn give_factor(&self, person: &str) -> Result<()> {
+        self.server()?
+            .command(&[
+                "latchkey-server",
+                "admin",
+                "user",
+                "totp",
+                &upn(person),
+                "--secret-stdin",
+                "--json",
+            ])
+            .stdin(format!("{TOTP_SECRET}\n"))
+            .ok()?;
+        Ok(())
+    }
+
+    /// Installs the workstation's programs, starts the daemon and joins it by the service
+    /// connection point; returns what `join --json` answered.
+    ///
+    /// # Errors
+    /// When a step fails.
+    pub fn join_workstation(&self, profile: Profile) -> Result<Value> {
+        let workstation = self.workstation()?;
+        self.lab.install(&workstation, profile)?;
+        workstation.write_file("/etc/latchkey/device.toml", DEVICE_TOML, 0o600)?;
+        self.run_daemon()?;
+        json(
+            &workstation
+                .command(&["latchkey", "join", "--json"])
+                .within(Duration::from_secs(90))
+                .ok()?,
+        )
+    }
+
+    /// Starts the workstation's daemon and waits until it answers.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn run_daemon(&self) -> Result<()> {
+        let workstation = self.workstation()?;
+        self.start(&workstation, "latchkeyd", &["latchkeyd"], None)?;
+        until_ok("the daemon", PATIENCE, || {
+            workstation.command(&["latchkey", "status", "--json"])
+        })?;
+        Ok(())
+    }
+
+    /// Starts `words` as the daemon `name`, stopping at joints if `joints` names a socket.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(
+        &self,
+        host: &Host,
+        name: &str,
+        words: &[&str],
+        joints: Option<&str>,
+    ) -> Result<()> {
+        let mut call = host.command(words);
+        if let Some(socket) = joints {
+            call = call.env("LATCHKEY_JOINTS", socket);
+        }
+        call.daemon(name)
+    }
+
+    /// What a verb of the server's administrator answers.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub fn admin(&self, verb: &[&str]) -> Result<Value> {
+        let mut words = vec!["latchkey-server", "admin"];
+        words.extend(verb);
+        words.push("--json");
+        json(&self.server()?.command(&words).ok()?)
+    }
+
+    /// A person signs in with the password, as before Latchkey, and has a ticket from it.
+    ///
+    /// # Errors
+    /// When the domain refuses.
+    pub fn password_sign_in(&self, person: &str) -> Result<()> {
+        self.workstation()?
+            .command(&["kinit", person])
+            .user(person)
+            .stdin(format!("{}\n", self.lab.password(person)?))
+            .ok()?;
+        Ok(())
+    }
+
+    /// Starts a person's enrollment; the answers are ready.
+    ///
+    /// # Errors
+    /// When the one-time code cannot be made.
+    pub fn enrollment(&self, person: &str, pin: &str) -> Result<Call> {
+        let answers = format!(
+            "password={}\notp={}\npin={pin}\n",
+            self.lab.password(person)?,
+            one_time_code()?
+        );
+        Ok(self
+            .workstation()?
+            .command(&["latchkey", "enroll", "--answers-stdin", "--json"])
+            .user(person)
+            .within(Duration::from_secs(60))
+            .stdin(answers))
+    }
+
+    /// A person enrolls; returns what `enroll --json` answered last.
+    ///
+    /// # Errors
+    /// When the enrollment fails.
+    pub fn enroll(&self, person: &str, pin: &str) -> Result<Value> {
+        let printed = self.enrollment(person, pin)?.ok()?;
+        json(printed.lines().last().unwrap_or_default())
+    }
+
+    /// A person signs in with the PIN by `latchkey signin`; the caller judges the outcome.
+    ///
+    /// # Errors
+    /// When the program cannot be run.
+    pub fn sign_in(&self, person: &str, pin: &str) -> Result<Output> {
+        self.workstation()?
+            .command(&["latchkey", "signin", "--pin-stdin", "--json"])
+            .user(person)
+            .stdin(format!("{pin}\n"))
+            .run()
+    }
+
+    /// Runs a program on the domain controller against its own database.
+    ///
+    /// # Errors
+    /// When the program fails.
+    pub fn on_controller(&self, line: &str) -> Result<String> {
+        self.controller()?.sh(line)
+    }
+
+    /// How many key credentials AD has for a person.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn keys_in_directory(&self, person: &str) -> Result<Vec<String>> {
+        let found = self.on_controller(&format!(
+            "ldbsearch -H /var/lib/samba/private/sam.ldb '(sAMAccountName={person})' msDS-KeyCredentialLink"
+        ))?;
+        // Long values are folded: a line that begins with a space goes on.
+        let unfolded = found.replace("\n ", "");
+        Ok(unfolded
+            .lines()
+            .filter_map(|line| line.strip_prefix("msDS-KeyCredentialLink: "))
+            .map(str::to_owned)
+            .collect())
+    }
+
+    /// Takes every key credential of a person out of AD, as another administrator might.
+    ///
+    /// # Errors
+    /// When the directory refuses.
+    pub fn clear_keys_in_directory(&self, person: &str) -> Result<()> {
+        let ldif = format!(
+            "dn: CN={person},OU=Staff,DC=corp,DC=latchkey,DC=test\nchangetype: modify\nreplace: msDS-KeyCredentialLink\n-\n"
+        );
+        self.controller()?
+            .command(&["ldbmodify", "-H", "/var/lib/samba/private/sam.ldb"])
+            .stdin(ldif)
+            .ok()?;
+        Ok(())
+    }
+}
+
+/// A person's user principal name.
+#[must_use]
+pub fn upn(person: &str) -> String {
+    format!("{person}@corp.latchkey.test")
+}
+
+/// The code that an authenticator app with [`TOTP_SECRET`] shows now.
+///
+/// # Errors
+/// When `oathtool` cannot be run.
+pub fn one_time_code() -> Result<String> {
+    let mut app = Command::new("oathtool")
+        .args(["--totp", "-b", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("oathtool (Debian package oathtool)")?;
+    app.stdin
+        .take()
+        .context("no input")?
+        .write_all(TOTP_SECRET.as_bytes())?;
+    let shown = app.wait_with_output()?;
+    Ok(String::from_utf8(shown.stdout)?.trim().to_owned())
+}
+
+/// A text field of an answer.
+///
+/// # Errors
+/// When the answer has none of that name.
+pub fn text<'a>(answer: &'a Value, name: &str) -> Result<&'a str> {
+    let field = answer.get(name).and_then(Value::as_str);
+    field.with_context(|| format!("no {name} in {answer}"))
+}
+
+fn json(text: &str) -> Result<Value> {
+    serde_json::from_str(text).with_context(|| format!("not JSON: {text}"))
+}
+
+const SYNC_TOML: &str = r#"server = "https://server.corp.latchkey.test"
+realm = "CORP.LATCHKEY.TEST"
+principal = "svc-latchkey"
+keytab = "/etc/latchkey/sync.keytab"
+
+[scope]
+ous = ["OU=Staff,DC=corp,DC=latchkey,DC=test"]
+"#;
+
+const DEVICE_TOML: &str = r#"tcti = "swtpm:host=127.0.0.1,port=2321"
+"#;
