@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod domain;
+mod keytrust;
 mod machine;
 mod workstation;
 
