@@ -215,6 +215,13 @@ pub fn user_key_public(policy: Digest, modulus: &[u8]) -> Vec<u8> {
         .plain()
 }
 
+/// Whether a public area is that of a user key under `policy`, whatever its modulus.
+pub fn is_user_key(public: &[u8], policy: Digest) -> bool {
+    let empty = user_key_public(policy, &[]);
+    let modulus = public.get(empty.len()..).unwrap_or_default();
+    public == user_key_public(policy, modulus)
+}
+
 /// The name of an object or an index: the hash algorithm, then the hash of its public area.
 pub fn name(public: &[u8]) -> Vec<u8> {
     Writer::new()

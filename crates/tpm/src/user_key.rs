@@ -204,6 +204,8 @@ impl Tpm {
     }
 
     /// Proves a PIN. A wrong one is counted by the TPM against this user alone.
+    ///
+    /// That the key itself answers shows only when it signs.
     pub fn unlock(&mut self, key: &UserKey, pin: &Secret<String>) -> Result<Unlocked, Error> {
         let index = self.index_of(key)?;
         let value = AuthValue::new(&key.scope, pin)?;
@@ -292,6 +294,11 @@ impl Tpm {
         }
         if key.parent != self.storage.name {
             return Err(error::foreign_key());
+        }
+        if !policy::is_user_key(&key.public, key.branches().policy()) {
+            return Err(Error::KeyUnusable(
+                "its PIN counter is another's".to_owned(),
+            ));
         }
         Index::from_public(&key.nv_public)
     }

@@ -111,6 +111,20 @@ fn the_same_pin_of_two_users_is_two_values() {
 }
 
 #[test]
+fn a_key_with_the_counter_of_another_is_refused_before_any_pin_is_tried() {
+    let swtpm = Swtpm::start();
+    let mut tpm = swtpm.open();
+    let alice = key_for(&mut tpm, ALICE, "135790");
+    let bob = key_for(&mut tpm, BOB, "246800");
+    let mut forged = serde_json::to_value(&alice).unwrap();
+    forged["nv_public"] = serde_json::to_value(&bob).unwrap()["nv_public"].clone();
+    let forged: UserKey = serde_json::from_value(forged).unwrap();
+    let refused = tpm.unlock(&forged, &pin("135790")).err().unwrap();
+    assert!(matches!(refused, Error::KeyUnusable(_)), "{refused}");
+    assert_eq!(left(&mut tpm, &bob), 10);
+}
+
+#[test]
 fn an_unlocked_key_holds_no_slot_of_the_tpm() {
     let swtpm = Swtpm::start();
     let mut tpm = swtpm.open();
