@@ -1,2 +1,53 @@
-//! latchkey: the command line of administrators and of the person at the machine
-fn main() {}
+//! latchkey: the command line of administrators and of the person at the machine.
+//!
+//! Everything is done by latchkeyd; here is what people type and see. The one thing that only the
+//! person's own process can do is the Kerberos proof of an enrollment, by the person's own ticket.
+
+mod answers;
+mod arguments;
+mod daemon;
+mod enroll;
+mod ffi;
+mod keys;
+mod machine;
+mod output;
+mod person;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use zeroizing_alloc::ZeroAlloc;
+
+use arguments::{Arguments, Command};
+use output::Output;
+
+/// What is freed is wiped: a PIN passes through buffers that are not ours to wipe.
+#[global_allocator]
+static ALLOCATOR: ZeroAlloc<std::alloc::System> = ZeroAlloc(std::alloc::System);
+
+fn main() -> ExitCode {
+    // Usage errors end here, with code 2.
+    let arguments = Arguments::parse();
+    let output = Output::new(arguments.json);
+    match run(arguments.command, &output) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output.complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command, output: &Output) -> anyhow::Result<()> {
+    match command {
+        Command::Join(join) => machine::join(join, output),
+        Command::Leave => machine::leave(output),
+        Command::Status => machine::status(output),
+        Command::Enroll(how) => enroll::enroll(how, output),
+        Command::Signin(how) => person::sign_in(how, output),
+        Command::Pin(how) => person::change_pin(how, output),
+        Command::Keys(keys) => keys::run(keys, output),
+        Command::Completions { shell } => arguments::completions(shell, output),
+        Command::Man => arguments::man(output),
+    }
+}

@@ -1,0 +1,167 @@
+//! Answers to questions: typed at the terminal unseen, or given in advance on standard input.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Read, Write},
+};
+
+use anyhow::{Context, bail};
+use ipc::Secret;
+use zeroize::Zeroizing;
+
+use crate::ffi::Hidden;
+
+/// Where answers come from.
+pub(crate) enum Answers {
+    /// The person at the terminal.
+    Terminal(File),
+    /// Lines `name=value`, each used once, in their order.
+    Given(Vec<(String, Secret)>),
+}
+
+impl Answers {
+    /// The terminal of this process, whatever its standard input is.
+    pub(crate) fn terminal() -> anyhow::Result<Self> {
+        let terminal = OpenOptions::new().read(true).write(true).open("/dev/tty");
+        Ok(Self::Terminal(terminal.context(
+            "there is no terminal to ask at; give answers on standard input",
+        )?))
+    }
+
+    /// Every line of standard input.
+    pub(crate) fn from_stdin() -> anyhow::Result<Self> {
+        let mut text = Zeroizing::new(String::with_capacity(64 * 1024));
+        io::stdin().take(64 * 1024).read_to_string(&mut text)?;
+        Self::parse(&text)
+    }
+
+    /// One answer that is the whole first line of standard input.
+    pub(crate) fn line_from_stdin(name: &str) -> anyhow::Result<Self> {
+        let mut text = Zeroizing::new(String::with_capacity(4 * 1024));
+        io::stdin().take(4 * 1024).read_to_string(&mut text)?;
+        let line = text.lines().next().unwrap_or_default();
+        Ok(Self::Given(vec![(
+            name.to_owned(),
+            Secret::new(line.to_owned()),
+        )]))
+    }
+
+    fn parse(text: &str) -> anyhow::Result<Self> {
+        let mut given = Vec::new();
+        for line in text.lines().filter(|line| !line.is_empty()) {
+            let Some((name, value)) = line.split_once('=') else {
+                bail!("a line of the answers is not name=value");
+            };
+            given.push((name.to_owned(), Secret::new(value.to_owned())));
+        }
+        Ok(Self::Given(given))
+    }
+
+    /// Asks for a secret. None: there is no further answer of that name.
+    pub(crate) fn secret(&mut self, name: &str, prompt: &str) -> anyhow::Result<Option<Secret>> {
+        match self {
+            Self::Terminal(terminal) => read_hidden(terminal, prompt).map(Some),
+            Self::Given(given) => {
+                let place = given.iter().position(|(given, _)| given == name);
+                Ok(place.map(|place| given.remove(place).1))
+            }
+        }
+    }
+
+    /// Asks for a yes. Whoever gave answers in advance has said it.
+    pub(crate) fn confirm(&mut self, prompt: &str) -> anyhow::Result<bool> {
+        let Self::Terminal(terminal) = self else {
+            return Ok(true);
+        };
+        write!(terminal, "{prompt} [Y/n] ")?;
+        let mut line = String::new();
+        let mut byte = [0];
+        while terminal.read(&mut byte)? == 1 && byte != *b"\n" {
+            line.extend(byte.map(char::from));
+        }
+        Ok(matches!(line.trim(), "" | "y" | "Y" | "yes"))
+    }
+}
+
+/// Reads one line that is not shown.
+fn read_hidden(terminal: &mut File, prompt: &str) -> anyhow::Result<Secret> {
+    write!(terminal, "{prompt}")?;
+    terminal.flush()?;
+    let line = {
+        let _hidden = Hidden::new(terminal)?;
+        type_line(&mut &*terminal)
+    };
+    writeln!(terminal)?;
+    line
+}
+
+/// What the keys typed amount to.
+fn type_line(keys: &mut impl Read) -> anyhow::Result<Secret> {
+    let mut typed = Zeroizing::new(Vec::with_capacity(1024));
+    let mut key = [0];
+    loop {
+        if keys.read(&mut key)? == 0 {
+            bail!("the terminal was closed");
+        }
+        match key {
+            [b'\n' | b'\r'] => break,
+            [CTRL_C | CTRL_D] => bail!("broken off"),
+            [CTRL_U] => typed.clear(),
+            // A whole character goes, however many bytes it has.
+            [BACKSPACE | DELETE] => while typed.pop().is_some_and(|byte| byte & 0xc0 == 0x80) {},
+            [byte] if typed.len() < 1024 => typed.push(byte),
+            _ => bail!("that is too long"),
+        }
+    }
+    let text = std::str::from_utf8(&typed).context("that is not UTF-8")?;
+    Ok(Secret::new(text.to_owned()))
+}
+
+const CTRL_C: u8 = 0x03;
+const CTRL_D: u8 = 0x04;
+const BACKSPACE: u8 = 0x08;
+const CTRL_U: u8 = 0x15;
+const DELETE: u8 = 0x7f;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn typed(keys: &[u8]) -> String {
+        type_line(&mut &*keys).map_or_else(|e| e.to_string(), |s| s.expose().to_owned())
+    }
+
+    #[test]
+    fn keys_make_a_line() {
+        for (keys, line) in [
+            (&b"4815\n"[..], "4815"),
+            (b"4816\x7f5\r", "4815"),
+            ("p\u{e4}\x7fa\n".as_bytes(), "pa"),
+            (b"\x7f1\n", "1"),
+            (b"wrong\x15right\n", "right"),
+            (b"48\x03", "broken off"),
+            (b"48", "the terminal was closed"),
+        ] {
+            assert_eq!(typed(keys), line);
+        }
+    }
+
+    #[test]
+    fn given_answers_are_used_once_in_their_order() {
+        let mut answers = Answers::parse("pin=1=1\npassword=p\npin=2\n").unwrap();
+        let mut ask = |name| {
+            let answer = answers.secret(name, "").unwrap();
+            answer.map(|secret| secret.expose().to_owned())
+        };
+        assert_eq!(ask("pin").as_deref(), Some("1=1"));
+        assert_eq!(ask("pin").as_deref(), Some("2"));
+        assert_eq!(ask("pin"), None);
+        assert_eq!(ask("password").as_deref(), Some("p"));
+    }
+
+    #[test]
+    fn a_line_that_is_no_answer_is_refused_without_being_repeated() {
+        let error = Answers::parse("481516").err().unwrap().to_string();
+        assert!(!error.contains("481516"));
+    }
+}

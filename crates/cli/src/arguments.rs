@@ -1,0 +1,127 @@
+//! What can be typed.
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::output::Output;
+
+/// Sign in to this machine and its domain with a PIN.
+#[derive(Parser)]
+#[command(name = "latchkey", version, max_term_width = 100)]
+pub(crate) struct Arguments {
+    /// Answer in JSON.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Join this machine to the Latchkey server that its domain names (root).
+    Join(Join),
+    /// Leave the server and remove every credential of this machine (root).
+    Leave,
+    /// Make a credential for yourself: confirm who you are, choose a PIN.
+    Enroll(Enroll),
+    /// Turn your PIN into a Kerberos ticket.
+    Signin(Signin),
+    /// Change your PIN.
+    Pin(Pin),
+    /// Show this machine's state and your credential.
+    Status,
+    /// Your registered keys, and what a key in the directory says.
+    #[command(subcommand)]
+    Keys(Keys),
+    /// Print completions for a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Print the manual page.
+    #[command(hide = true)]
+    Man,
+}
+
+#[derive(Args)]
+pub(crate) struct Join {
+    /// The server, where the domain names none.
+    #[arg(long, requires = "fingerprint")]
+    pub(crate) url: Option<String>,
+    /// sha256: and the hexadecimal SHA-256 of a public key in the server's certificate chain.
+    #[arg(long, requires = "url")]
+    pub(crate) fingerprint: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct Enroll {
+    /// Read answers from standard input, one a line: password=…, otp=…, pin=…
+    #[arg(long)]
+    pub(crate) answers_stdin: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Signin {
+    /// Read the PIN from standard input.
+    #[arg(long)]
+    pub(crate) pin_stdin: bool,
+    /// Whom to sign in; only root may name another user.
+    #[arg(long)]
+    pub(crate) user: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct Pin {
+    /// Read answers from standard input, one a line: old=…, pin=…
+    #[arg(long)]
+    pub(crate) answers_stdin: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Keys {
+    /// List your registered keys.
+    List {
+        /// Another user's, by uid (root).
+        #[arg(long)]
+        uid: Option<u32>,
+    },
+    /// Delete a key at the server and in the directory.
+    Delete {
+        /// Its id, as `keys list` shows it.
+        kid: String,
+    },
+    /// Explain values of msDS-KeyCredentialLink: DN-Binary, LDIF, hexadecimal or base64.
+    Decode {
+        /// The value; - or nothing: standard input.
+        #[arg(default_value = "-")]
+        input: String,
+    },
+}
+
+pub(crate) fn completions(shell: Shell, output: &Output) -> anyhow::Result<()> {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "latchkey", &mut text);
+    output.write(&text)
+}
+
+pub(crate) fn man(output: &Output) -> anyhow::Result<()> {
+    let mut text = Vec::new();
+    clap_mangen::Man::new(Arguments::command()).render(&mut text)?;
+    output.write(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_url_without_a_fingerprint_is_a_usage_error() {
+        let read = Arguments::try_parse_from(["latchkey", "join", "--url", "https://s"]);
+        assert_eq!(read.err().map(|error| error.exit_code()), Some(2));
+    }
+}
