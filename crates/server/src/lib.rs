@@ -1,1 +1,55 @@
-//! latchkey-server: accounts, factors, tokens, devices, keys and the change feed
+//! latchkey-server: accounts, factors, tokens, devices, keys and the change feed.
+//!
+//! One file per resource of the interface; what decides without I/O is in files of its own
+//! (`nonce`, `totp`, `authority`, `evidence`), so that it is tested without a server. All state is
+//! in the store, except work that is under way with an agent, which is seconds long (`work`).
+
+mod access;
+mod admin;
+pub mod admin_cli;
+mod agent;
+mod app;
+mod authority;
+mod challenge;
+mod clock;
+mod config;
+mod device;
+mod device_proof;
+mod discover;
+mod error;
+mod evidence;
+mod feed;
+#[allow(unsafe_code, reason = "two calls into libc")]
+mod ffi;
+mod http;
+pub mod init;
+mod key;
+mod keys;
+mod master;
+mod nonce;
+mod random;
+pub mod run;
+mod scim;
+mod tls;
+mod token_endpoint;
+mod totp;
+mod wait;
+mod work;
+
+pub use app::{App, Keyring};
+pub use clock::Clock;
+pub use config::Config;
+pub use run::Server;
+
+use std::io::Write as _;
+
+/// Writes one line to standard output.
+fn say(line: &str) -> std::io::Result<()> {
+    writeln!(std::io::stdout(), "{line}")
+}
+
+/// Writes why a command failed to standard error, each cause once.
+pub fn complain(error: &anyhow::Error) {
+    // With no standard error left there is nobody to tell.
+    let _ = writeln!(std::io::stderr(), "latchkey-server: {error:#}");
+}

@@ -1,2 +1,44 @@
-//! latchkey-server: accounts, factors, tokens, devices, keys and the change feed
-fn main() {}
+//! The server's command line.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use latchkey_server::{admin_cli, init, run};
+
+/// Freed memory is wiped: passwords pass through buffers of libraries that do not wipe theirs.
+#[global_allocator]
+static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
+    zeroizing_alloc::ZeroAlloc(std::alloc::System);
+
+/// Accounts, second factors, tokens, devices, keys and the change feed of Latchkey.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Makes the folder, the keys, the first administrator and the configuration.
+    Init(init::Args),
+    /// Serves until it is told to stop.
+    Run(run::Args),
+    /// Talks to the running server as its administrator.
+    Admin(admin_cli::Args),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().verb {
+        Verb::Init(args) => init::main(&args),
+        Verb::Run(args) => run::main(&args),
+        Verb::Admin(args) => admin_cli::main(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            latchkey_server::complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -24,6 +24,15 @@ pub enum Error {
         /// The newest that this release knows.
         known: i64,
     },
+    /// The file cannot be opened or made.
+    #[error("{} cannot be opened", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// The database refused: the disk, the file or its rights.
     #[error("the database failed")]
     Database(#[from] rusqlite::Error),

@@ -15,6 +15,8 @@ mod value;
 mod writer;
 
 use std::{
+    fs,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -51,6 +53,16 @@ enum Topic {
 impl Sqlite {
     /// Opens the file, makes it where it is missing, and brings its schema up to date.
     pub fn open(path: &Path) -> Result<Self> {
+        // SQLite gives the files beside it the same rights.
+        let made = fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(path);
+        made.map_err(|source| Error::File {
+            path: path.to_owned(),
+            source,
+        })?;
         let mut connection = Connection::open(path)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         // A commit that was answered survives a power cut.

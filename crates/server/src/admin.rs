@@ -1,0 +1,296 @@
+//! The administrator's interface: HTTP on a local socket, for root alone. Whoever may open it is
+//! known by the socket's peer credentials, so that it needs no password.
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{Path, State},
+    http::StatusCode,
+    routing::{get, post},
+};
+use model::{Guid, Secret};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use store::{Audit, EnrollmentCode, Settings, User};
+use zeroize::Zeroizing;
+
+use crate::{
+    app::App,
+    challenge::totp_name,
+    clock::rfc3339,
+    error::{Refusal, read_json},
+    keys, random, totp,
+};
+
+/// How long an agent's one-time code is good.
+const CODE_S: i64 = 60 * 60;
+
+/// The most rows of the audit log that are shown.
+const AUDIT_ROWS: u32 = 1000;
+
+/// `PUT /settings/{name}`: the name of a group, or none.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct NewSetting {
+    pub(crate) group: Option<String>,
+}
+
+/// `POST /users/{upn}/totp`: a secret in base32 where it is not to be made here.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct NewTotp {
+    secret: Option<Secret<String>>,
+}
+
+/// Every path of the administrator's interface.
+pub(crate) fn routes(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/agents", get(agents))
+        .route("/agent-codes", post(agent_code))
+        .route("/users", get(users))
+        .route("/users/{upn}", get(user))
+        .route("/users/{upn}/totp", post(set_totp))
+        .route("/groups", get(groups))
+        .route("/devices", get(devices))
+        .route("/keys", get(all_keys))
+        .route("/keys/{kid}", axum::routing::delete(delete_key))
+        .route("/settings", get(settings))
+        .route("/settings/{name}", axum::routing::put(set_setting))
+        .route("/audit", get(audit_log))
+        .with_state(app)
+}
+
+fn audit(app: &App, action: &'static str, subject: &str) -> Audit {
+    Audit {
+        at: app.clock.now(),
+        actor: "admin:root".to_owned(),
+        action,
+        subject: subject.to_owned(),
+    }
+}
+
+fn unknown(sentence: &str) -> Refusal {
+    Refusal::own(StatusCode::NOT_FOUND, "not_found", sentence)
+}
+
+async fn agents(State(app): State<Arc<App>>) -> Result<Json<Value>, Refusal> {
+    let domains = app.store.domains(app.tenant.id).await?;
+    let agents = app.store.agents(app.tenant.id).await?;
+    let told = agents.into_iter().map(|agent| {
+        let domain = domains.iter().find(|domain| domain.guid == agent.domain);
+        json!({
+            "agent": agent.id,
+            "domain": domain.map(|domain| &domain.dns_name),
+            "principal": agent.principal,
+            "enrolled": rfc3339(agent.enrolled),
+        })
+    });
+    Ok(Json(told.collect()))
+}
+
+async fn agent_code(State(app): State<Arc<App>>) -> Result<Json<Value>, Refusal> {
+    let (code, digest) = random::bearer_text()?;
+    let expires = app.clock.now().plus(CODE_S);
+    let row = audit(&app, "agent.code", "");
+    app.store
+        .add_enrollment_code(app.tenant.id, EnrollmentCode { digest, expires }, row)
+        .await?;
+    Ok(Json(json!({ "code": code, "expires": rfc3339(expires) })))
+}
+
+fn told_user(user: &User) -> Value {
+    json!({
+        "upn": user.upn,
+        "name": user.display_name,
+        "active": user.active,
+        "sid": user.sid,
+        "guid": user.guid,
+        "dn": user.dn,
+    })
+}
+
+async fn users(State(app): State<Arc<App>>) -> Result<Json<Value>, Refusal> {
+    let users = app.store.users(app.tenant.id).await?;
+    Ok(Json(users.iter().map(told_user).collect()))
+}
+
+async fn find_user(app: &App, upn: &str) -> Result<User, Refusal> {
+    let user = app.store.user_by_upn(app.tenant.id, upn).await?;
+    user.ok_or_else(|| unknown("no user of that name has come from the agent, or two have"))
+}
+
+async fn user(
+    State(app): State<Arc<App>>,
+    Path(upn): Path<String>,
+) -> Result<Json<Value>, Refusal> {
+    let user = find_user(&app, &upn).await?;
+    let keys = app.store.keys_of(app.tenant.id, &user.sid).await?;
+    let has_totp = app.store.totp(app.tenant.id, user.guid).await?.is_some();
+    let mut told = told_user(&user);
+    if let Some(fields) = told.as_object_mut() {
+        fields.insert("second_factor".to_owned(), json!(has_totp));
+        let keys: Vec<_> = keys.into_iter().map(keys::told).collect();
+        fields.insert("keys".to_owned(), serde_json::to_value(keys)?);
+    }
+    Ok(Json(told))
+}
+
+async fn set_totp(
+    State(app): State<Arc<App>>,
+    Path(upn): Path<String>,
+    body: Bytes,
+) -> Result<Json<Value>, Refusal> {
+    let request: NewTotp = if body.is_empty() {
+        NewTotp::default()
+    } else {
+        read_json(&body)?
+    };
+    let user = find_user(&app, &upn).await?;
+    let given = request.secret.is_some();
+    let secret = match request.secret {
+        None => Secret::new(random::bytes::<20>()?.to_vec()),
+        Some(text) => totp::secret_of(text.expose()).ok_or_else(|| {
+            let sentence = "the secret is not base32 of 16 to 64 bytes";
+            Refusal::own(StatusCode::BAD_REQUEST, "bad_request", sentence)
+        })?,
+    };
+    let sealed = app
+        .keyring
+        .master
+        .seal(&totp_name(user.guid), secret.expose())?;
+    let row = audit(&app, "user.totp", &user.upn);
+    app.store
+        .set_totp(app.tenant.id, user.guid, sealed, row)
+        .await?;
+    if given {
+        return Ok(Json(json!({ "upn": user.upn })));
+    }
+    let text = Zeroizing::new(totp::base32(secret.expose()));
+    let uri = format!(
+        "otpauth://totp/Latchkey:{}?secret={}&issuer=Latchkey",
+        user.upn, *text
+    );
+    Ok(Json(json!({ "upn": user.upn, "uri": uri })))
+}
+
+async fn groups(State(app): State<Arc<App>>) -> Result<Json<Value>, Refusal> {
+    let groups = app.store.groups(app.tenant.id).await?;
+    let told = groups.into_iter().map(|group| {
+        json!({
+            "name": group.name,
+            "members": group.members.len(),
+            "sid": group.sid,
+            "guid": group.guid,
+            "dn": group.dn,
+        })
+    });
+    Ok(Json(told.collect()))
+}
+
+async fn devices(State(app): State<Arc<App>>) -> Result<Json<Value>, Refusal> {
+    let devices = app.store.devices(app.tenant.id).await?;
+    let told = devices.into_iter().map(|device| {
+        json!({
+            "device": device.id,
+            "name": device.display_name,
+            "os": device.os_version,
+            "enabled": device.enabled,
+            "joined": rfc3339(device.joined),
+        })
+    });
+    Ok(Json(told.collect()))
+}
+
+async fn all_keys(State(app): State<Arc<App>>) -> Result<Json<Value>, Refusal> {
+    let keys: Vec<_> = app
+        .store
+        .keys(app.tenant.id)
+        .await?
+        .into_iter()
+        .map(keys::told)
+        .collect();
+    Ok(Json(serde_json::to_value(keys)?))
+}
+
+async fn delete_key(
+    State(app): State<Arc<App>>,
+    Path(kid): Path<String>,
+) -> Result<StatusCode, Refusal> {
+    let no_such = || unknown("there is no key of that id");
+    let id: Guid = kid.parse().map_err(|_| no_such())?;
+    let row = audit(&app, "key.delete", &kid);
+    if app.store.delete_key(app.tenant.id, id, row).await? {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(no_such())
+    }
+}
+
+async fn settings(State(app): State<Arc<App>>) -> Result<Json<Value>, Refusal> {
+    let settings = app.store.settings(app.tenant.id).await?;
+    let groups = app.store.groups(app.tenant.id).await?;
+    let name = |guid: Option<Guid>| {
+        guid.map(|guid| {
+            let group = groups.iter().find(|group| group.guid == guid);
+            group.map_or_else(|| guid.to_string(), |group| group.name.clone())
+        })
+    };
+    Ok(Json(json!({
+        "register-keys-group": name(settings.register_keys_group),
+        "join-devices-group": name(settings.join_devices_group),
+    })))
+}
+
+async fn set_setting(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+    body: Bytes,
+) -> Result<Json<Value>, Refusal> {
+    let request: NewSetting = read_json(&body)?;
+    let group = match &request.group {
+        None => None,
+        Some(wanted) => {
+            let groups = app.store.groups(app.tenant.id).await?;
+            let mut found = groups.iter().filter(|group| {
+                group.name.eq_ignore_ascii_case(wanted) || wanted.parse() == Ok(group.guid)
+            });
+            let first = found.next().map(|group| group.guid);
+            if first.is_none() || found.next().is_some() {
+                return Err(unknown(
+                    "no group of that name has come from the agent, or two have",
+                ));
+            }
+            first
+        }
+    };
+    let settings = app.store.settings(app.tenant.id).await?;
+    let settings = match name.as_str() {
+        "register-keys-group" => Settings {
+            register_keys_group: group,
+            ..settings
+        },
+        "join-devices-group" => Settings {
+            join_devices_group: group,
+            ..settings
+        },
+        _ => return Err(unknown("there is no setting of that name")),
+    };
+    let subject = format!("{name} = {}", request.group.as_deref().unwrap_or("none"));
+    let row = audit(&app, "settings.set", &subject);
+    app.store.set_settings(app.tenant.id, settings, row).await?;
+    Ok(Json(json!({ "name": name, "group": request.group })))
+}
+
+async fn audit_log(State(app): State<Arc<App>>) -> Result<Json<Value>, Refusal> {
+    let rows = app.store.audit_rows(app.tenant.id, AUDIT_ROWS).await?;
+    let told = rows.into_iter().map(|row| {
+        json!({
+            "at": rfc3339(row.at),
+            "actor": row.actor,
+            "action": row.action,
+            "subject": row.subject,
+        })
+    });
+    Ok(Json(told.collect()))
+}

@@ -1,0 +1,110 @@
+//! What every request needs: the store, the tenant and its keys, the clock.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow};
+use axum::{
+    Router,
+    routing::{get, post, put},
+};
+use openssl::{pkey::PKey, x509::X509};
+use store::{SealedName, Store, Tenant};
+
+use crate::{
+    access::Tokens, agent, authority::Authority, challenge, clock::Clock, device, discover, feed,
+    key, keys, master::MasterKey, nonce::Nonces, scim, token_endpoint, work,
+};
+
+/// The tenant's keys, opened.
+pub struct Keyring {
+    pub(crate) master: MasterKey,
+    pub(crate) tokens: Tokens,
+    pub(crate) authority: Authority,
+    pub(crate) nonces: Nonces,
+}
+
+/// The server without its sockets.
+pub struct App {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) tenant: Tenant,
+    pub(crate) url: String,
+    pub(crate) keyring: Keyring,
+    pub(crate) work: work::Desk,
+    pub(crate) clock: Clock,
+}
+
+/// The name under which a secret of a tenant is sealed.
+pub(crate) fn sealed_name(tenant: &Tenant, name: SealedName) -> String {
+    format!("{}/{}", tenant.id, name.as_str())
+}
+
+impl App {
+    /// Opens the tenant's keys.
+    pub(crate) async fn open(
+        store: Arc<dyn Store>,
+        url: String,
+        master: MasterKey,
+        clock: Clock,
+    ) -> anyhow::Result<Self> {
+        let tenant = store
+            .tenant()
+            .await?
+            .context("the store is empty: `latchkey-server init` did not come to its end")?;
+        let open = async |name| {
+            let sealed = store.sealed(tenant.id, name).await?;
+            let sealed = sealed.ok_or_else(|| anyhow!("the store lacks {}", name.as_str()))?;
+            master.open(&sealed_name(&tenant, name), &sealed)
+        };
+        let token_key = open(SealedName::TokenKey).await?;
+        let token_key = PKey::private_key_from_der(token_key.expose())?;
+        let ca_key = open(SealedName::DeviceCaKey).await?;
+        let ca_key = PKey::private_key_from_der(ca_key.expose())?;
+        let ca_certificate = open(SealedName::DeviceCaCertificate).await?;
+        let ca_certificate = X509::from_der(ca_certificate.expose())?;
+        let keyring = Keyring {
+            tokens: Tokens::new(token_key, &url, tenant.id)?,
+            authority: Authority::new(ca_key, ca_certificate)?,
+            nonces: Nonces::new(master.derive("nonce")),
+            master,
+        };
+        Ok(Self {
+            store,
+            tenant,
+            url,
+            keyring,
+            work: work::Desk::default(),
+            clock,
+        })
+    }
+}
+
+/// Every path of the public interface.
+pub(crate) fn routes(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/{tenant}/Discover", get(discover::discover))
+        .route("/{tenant}/oauth2/token", post(token_endpoint::token))
+        .route(
+            "/{tenant}/oauth2/v2.0/challenge",
+            post(challenge::challenge),
+        )
+        .route(
+            "/EnrollmentServer/device/{id}",
+            put(device::join).delete(device::leave),
+        )
+        .route(api::device::KEY_PATH, post(key::register))
+        .route(api::device::KEYS_PATH, get(keys::list))
+        .route(
+            &format!("{}/{{kid}}", api::device::KEYS_PATH),
+            get(keys::status).delete(keys::delete),
+        )
+        .route(api::agent::ENROLL_PATH, post(agent::enroll))
+        .route(api::agent::CHANGES_PATH, get(feed::changes))
+        .route(api::agent::STATUS_PATH, post(feed::status))
+        .route(api::agent::WORK_PATH, get(work::lease))
+        .route(
+            &format!("{}/{{id}}", api::agent::WORK_PATH),
+            post(work::answer),
+        )
+        .route(api::scim::BULK_PATH, post(scim::bulk))
+        .with_state(app)
+}

@@ -1,0 +1,150 @@
+//! Refusals, in the three forms that the interfaces have; and the request's id, which goes into
+//! every refusal and every line of the log.
+
+use api::{Failure, device::RegistrationError, oauth::OAuthError};
+use axum::{
+    Json,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use model::Guid;
+
+use crate::clock::{Clock, rfc3339};
+
+tokio::task_local! {
+    /// The id of the request that this task works on.
+    pub(crate) static REQUEST: Guid;
+}
+
+/// The id of the request at hand, as text.
+pub(crate) fn request_id() -> String {
+    REQUEST.try_with(ToString::to_string).unwrap_or_default()
+}
+
+/// Reads the body of a request to one of our own interfaces.
+pub(crate) fn read_json<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(body).map_err(|error| {
+        let sentence = format!("the body is not what it should be: {error}");
+        Refusal::own(StatusCode::BAD_REQUEST, "bad_request", &sentence)
+    })
+}
+
+/// Why a request is not done.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// By the token and challenge endpoints.
+    OAuth(StatusCode, Box<OAuthError>),
+    /// By device join and key registration.
+    Registration(StatusCode, Box<RegistrationError>),
+    /// By our own interfaces.
+    Own(StatusCode, Failure),
+    /// Through no fault of the request. The cause is for the log alone.
+    Internal(anyhow::Error),
+}
+
+impl Refusal {
+    /// A refusal of the token and challenge endpoints, with its AADSTS number.
+    pub(crate) fn oauth(status: StatusCode, error: &str, number: u32, sentence: &str) -> Self {
+        let body = OAuthError {
+            error: error.to_owned(),
+            error_description: format!("AADSTS{number}: {sentence}"),
+            error_codes: vec![number],
+            timestamp: rfc3339(Clock::system().now()),
+            trace_id: request_id(),
+            auth_session: None,
+            factor: None,
+            retry_after_s: None,
+        };
+        Self::OAuth(status, Box::new(body))
+    }
+
+    /// A malformed request to the token and challenge endpoints.
+    pub(crate) fn malformed(sentence: &str) -> Self {
+        Self::oauth(StatusCode::BAD_REQUEST, "invalid_request", 90014, sentence)
+    }
+
+    /// A refusal of device join and key registration.
+    pub(crate) fn registration(status: StatusCode, code: &str, message: &str) -> Self {
+        let body = RegistrationError {
+            code: code.to_owned(),
+            message: message.to_owned(),
+            response: "ERROR_FAIL".to_owned(),
+            target: request_id(),
+            time: rfc3339(Clock::system().now()),
+            retry_after_s: None,
+        };
+        Self::Registration(status, Box::new(body))
+    }
+
+    /// A refusal of our own interfaces.
+    pub(crate) fn own(status: StatusCode, code: &str, sentence: &str) -> Self {
+        Self::Own(status, Failure::new(code, sentence))
+    }
+
+    /// The same, after which the sign-in attempt goes on with `factor`.
+    pub(crate) fn going_on(mut self, session: &str, factor: &str) -> Self {
+        if let Self::OAuth(_, body) = &mut self {
+            body.auth_session = Some(session.to_owned());
+            body.factor = Some(factor.to_owned());
+        }
+        self
+    }
+
+    /// The same, with the seconds after which trying again makes sense.
+    pub(crate) fn retry_after(mut self, seconds: i64) -> Self {
+        let seconds = Some(u32::try_from(seconds).unwrap_or(u32::MAX));
+        match &mut self {
+            Self::OAuth(_, body) => body.retry_after_s = seconds,
+            Self::Registration(_, body) => body.retry_after_s = seconds,
+            Self::Own(_, body) => body.retry_after_s = seconds,
+            Self::Internal(_) => {}
+        }
+        self
+    }
+
+    /// Its stable word, for the log.
+    fn code(&self) -> String {
+        match self {
+            Self::OAuth(_, body) => body
+                .error_codes
+                .first()
+                .map_or_else(|| body.error.clone(), u32::to_string),
+            Self::Registration(_, body) => body.code.clone(),
+            Self::Own(_, body) => body.code.clone(),
+            Self::Internal(_) => "internal".to_owned(),
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let code = self.code();
+        match self {
+            Self::OAuth(status, body) => {
+                tracing::info!(code, "refused");
+                (status, Json(body)).into_response()
+            }
+            Self::Registration(status, body) => {
+                tracing::info!(code, "refused");
+                (status, Json(body)).into_response()
+            }
+            Self::Own(status, body) => {
+                tracing::info!(code, "refused");
+                (status, Json(body)).into_response()
+            }
+            Self::Internal(cause) => {
+                tracing::error!(code, cause = format!("{cause:#}"), "failed");
+                let sentence =
+                    format!("the server failed; its log says why under {}", request_id());
+                let body = Json(Failure::new("internal", sentence));
+                (StatusCode::INTERNAL_SERVER_ERROR, body).into_response()
+            }
+        }
+    }
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Refusal {
+    fn from(cause: E) -> Self {
+        Self::Internal(cause.into())
+    }
+}

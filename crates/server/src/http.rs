@@ -1,0 +1,177 @@
+//! Connections: how many, how long, how much; and the request's id in every line of the log.
+
+use std::{sync::Arc, time::Duration};
+
+use api::{MAX_BODY, MAX_BULK_BODY, scim::BULK_PATH};
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    extract::Request,
+    http::{HeaderValue, StatusCode},
+    middleware::{Next, from_fn},
+    response::{IntoResponse, Response},
+};
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use openssl::ssl::{Ssl, SslAcceptor};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+    sync::{Semaphore, watch},
+    time::timeout,
+};
+use tokio_openssl::SslStream;
+use tracing::Instrument as _;
+
+use crate::{
+    error::{REQUEST, Refusal},
+    random,
+};
+
+/// Connections at once; a long poll holds one.
+const CONNECTIONS: usize = 2048;
+
+/// The most bytes of a request's head.
+const MAX_HEAD: usize = 16 * 1024;
+
+/// How long a handshake, and a request's body, may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a connection may wait for its next request, and how long a head may take.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// How long requests that are under way may go on after the word to stop.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// Puts what every request goes through around the routes.
+pub(crate) fn guarded(routes: Router) -> Router {
+    routes
+        .fallback(not_found)
+        .layer(from_fn(bounded_body))
+        .layer(from_fn(named))
+}
+
+async fn not_found() -> Refusal {
+    Refusal::own(
+        StatusCode::NOT_FOUND,
+        "bad_request",
+        "there is nothing under this path",
+    )
+}
+
+/// Reads the body whole, within its size and time: no handler sees more, or half.
+async fn bounded_body(request: Request, next: Next) -> Response {
+    let (head, body) = request.into_parts();
+    let most = if head.uri.path() == BULK_PATH {
+        MAX_BULK_BODY
+    } else {
+        MAX_BODY
+    };
+    let refused = |status, sentence| Refusal::own(status, "bad_request", sentence).into_response();
+    match timeout(PATIENCE, to_bytes(body, most)).await {
+        Ok(Ok(bytes)) => next.run(Request::from_parts(head, Body::from(bytes))).await,
+        Ok(Err(_)) => refused(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "the body is too long, or cut off",
+        ),
+        Err(_) => refused(StatusCode::REQUEST_TIMEOUT, "the body took too long"),
+    }
+}
+
+/// Gives the request an id, and the log one line about it. The query is not logged.
+async fn named(request: Request, next: Next) -> Response {
+    let id = match random::guid() {
+        Ok(id) => id,
+        Err(error) => return Refusal::from(error).into_response(),
+    };
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let span = tracing::info_span!("request", %id, %method, path);
+    let work = async {
+        let begun = tokio::time::Instant::now();
+        let mut response = next.run(request).await;
+        let status = response.status().as_u16();
+        tracing::info!(status, ms = begun.elapsed().as_millis() as u64, "answered");
+        if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+            response.headers_mut().insert("request-id", value);
+        }
+        response
+    };
+    REQUEST.scope(id, work.instrument(span)).await
+}
+
+/// Serves one connection to its end, or until the word to stop.
+pub(crate) async fn serve_connection<S>(stream: S, routes: Router, stop: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(IDLE)
+        .max_buf_size(MAX_HEAD)
+        .max_headers(64)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        // A client that hangs up in the middle is no news.
+        _ = connection.as_mut() => {}
+        () = stopped(stop) => {
+            connection.as_mut().graceful_shutdown();
+            let _ = timeout(GRACE, connection).await;
+        }
+    }
+}
+
+/// Waits for the word to stop; its absence for good is one too.
+pub(crate) async fn stopped(mut stop: watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Accepts TLS connections until the word to stop, then waits for those that are open.
+pub(crate) async fn serve_tls(
+    listener: TcpListener,
+    acceptor: SslAcceptor,
+    routes: Router,
+    stop: watch::Receiver<bool>,
+) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut open = tokio::task::JoinSet::new();
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            break;
+        };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stopped(stop.clone()) => break,
+        };
+        while open.try_join_next().is_some() {}
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of descriptors: the next connection that ends gives one back.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let (acceptor, routes, stop) = (acceptor.clone(), routes.clone(), stop.clone());
+        open.spawn(async move {
+            let _place = place;
+            // An answer is one write: waiting for more to send would only delay it.
+            let _ = stream.set_nodelay(true);
+            let Ok(ssl) = Ssl::new(acceptor.context()) else {
+                return;
+            };
+            let Ok(mut stream) = SslStream::new(ssl, stream) else {
+                return;
+            };
+            let shaken = timeout(PATIENCE, std::pin::Pin::new(&mut stream).accept()).await;
+            if let Ok(Ok(())) = shaken {
+                serve_connection(stream, routes, stop).await;
+            }
+        });
+    }
+    while open.join_next().await.is_some() {}
+}

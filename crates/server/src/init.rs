@@ -1,0 +1,233 @@
+//! `latchkey-server init`: everything that a server needs before it first runs.
+
+use std::{
+    fs,
+    io::Read as _,
+    net::SocketAddr,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::{Context as _, anyhow, bail, ensure};
+use argon2::{Argon2, PasswordHasher as _, password_hash::SaltString};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use store::{Administrator, Audit, Sealed, SealedName, Sqlite, Tenant, Tenants as _};
+use zeroize::Zeroizing;
+
+use crate::{
+    app::sealed_name,
+    authority::{Authority, make_key},
+    clock::Clock,
+    config::{self, Config},
+    master::MasterKey,
+    random, say, tls,
+};
+
+/// The shortest password of an administrator that is taken.
+const MIN_PASSWORD: usize = 12;
+
+/// Makes the folder, the keys, the first administrator and the configuration.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// The folder with the store and the master key.
+    #[arg(long, default_value = "/var/lib/latchkey-server")]
+    pub data: PathBuf,
+    /// The configuration to write.
+    #[arg(long, default_value = config::PATH)]
+    pub config: PathBuf,
+    /// `https://HOST[:PORT]`, as devices and agents reach this server.
+    #[arg(long)]
+    pub url: String,
+    /// Where to listen, unless it is every address and the port of the URL.
+    #[arg(long)]
+    pub listen: Option<SocketAddr>,
+    /// The TLS certificate in PEM, its chain after it.
+    #[arg(long)]
+    pub tls_cert: PathBuf,
+    /// Its key in PEM.
+    #[arg(long)]
+    pub tls_key: PathBuf,
+    /// The organisation's name, for people.
+    #[arg(long)]
+    pub tenant_name: String,
+    /// The first administrator's name.
+    #[arg(long, default_value = "admin")]
+    pub admin: String,
+    /// Takes the administrator's password from standard input; else one is made and printed once.
+    #[arg(long)]
+    pub password_stdin: bool,
+    /// The administrator's socket.
+    #[arg(long, default_value_os_t = config::admin_socket())]
+    pub admin_socket: PathBuf,
+}
+
+/// Runs the verb.
+pub fn main(args: &Args) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    for line in runtime.block_on(init(args, &Clock::system()))? {
+        say(&line)?;
+    }
+    Ok(())
+}
+
+/// Makes everything and gives the lines to print.
+pub async fn init(args: &Args, clock: &Clock) -> anyhow::Result<Vec<String>> {
+    let port = config::check_url(&args.url)?.port_u16().unwrap_or(443);
+    let config = Config {
+        url: args.url.clone(),
+        listen: args
+            .listen
+            .unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], port))),
+        data: args.data.clone(),
+        master_key: None,
+        tls_cert: args.tls_cert.clone(),
+        tls_key: args.tls_key.clone(),
+        admin_socket: args.admin_socket.clone(),
+        log_json: false,
+    };
+    // What may be wrong is found before anything is made.
+    for made in [
+        &args.config,
+        &config.store_file(),
+        &config.master_key_file(),
+    ] {
+        ensure!(
+            !made.exists(),
+            "{} is there already: this server was initialised before; nothing is changed",
+            made.display()
+        );
+    }
+    tls::acceptor(&args.tls_cert, &args.tls_key)?;
+    let fingerprint = tls::fingerprint(&args.tls_cert)?;
+    let (password, was_made) = if args.password_stdin {
+        (read_password()?, false)
+    } else {
+        (
+            Zeroizing::new(URL_SAFE_NO_PAD.encode(random::bytes::<15>()?)),
+            true,
+        )
+    };
+    let password_hash = hash(&password)?;
+
+    make_folder(&args.data, 0o700)?;
+    let master = MasterKey::make()?;
+    master.write(&config.master_key_file())?;
+    let tenant = Tenant {
+        id: random::guid()?,
+        name: args.tenant_name.clone(),
+        created: clock.now(),
+    };
+    fill_store(&config, &master, &tenant, args, password_hash).await?;
+    if let Some(folder) = args.config.parent() {
+        make_folder(folder, 0o755)?;
+    }
+    write_config(&args.config, &config)?;
+
+    let mut lines = vec![
+        format!("folder       {}", args.data.display()),
+        format!("store        {}", config.store_file().display()),
+        format!(
+            "master key   {} (back it up apart from the store)",
+            config.master_key_file().display()
+        ),
+        format!("config       {}", args.config.display()),
+        format!("tenant       {}", tenant.id),
+        format!("fingerprint  {fingerprint}"),
+        format!("admin        {}", args.admin),
+    ];
+    if was_made {
+        lines.push(format!("password     {} (shown this once)", *password));
+    }
+    lines.push(format!(
+        "next: latchkey-server run --config {}",
+        args.config.display()
+    ));
+    Ok(lines)
+}
+
+async fn fill_store(
+    config: &Config,
+    master: &MasterKey,
+    tenant: &Tenant,
+    args: &Args,
+    password_hash: String,
+) -> anyhow::Result<()> {
+    let token_key = make_key()?.private_key_to_der()?;
+    let authority = Authority::make(tenant.id, tenant.created)?;
+    let secrets = [
+        (SealedName::TokenKey, token_key),
+        (SealedName::DeviceCaKey, authority.key_der()?),
+        (
+            SealedName::DeviceCaCertificate,
+            authority.certificate_der()?,
+        ),
+    ];
+    let sealed = secrets
+        .into_iter()
+        .map(|(name, secret)| {
+            let secret = Zeroizing::new(secret);
+            Ok(Sealed {
+                name,
+                value: master.seal(&sealed_name(tenant, name), &secret)?,
+            })
+        })
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let audit = Audit {
+        at: tenant.created,
+        actor: "admin:root".to_owned(),
+        action: "server.init",
+        subject: tenant.name.clone(),
+    };
+    let administrator = Administrator {
+        name: args.admin.clone(),
+        password_hash,
+    };
+    let store = Arc::new(Sqlite::open(&config.store_file())?);
+    store
+        .create_tenant(tenant.clone(), administrator, sealed, audit)
+        .await?;
+    Ok(())
+}
+
+fn read_password() -> anyhow::Result<Zeroizing<String>> {
+    let mut text = Zeroizing::new(String::new());
+    std::io::stdin().take(1024).read_to_string(&mut text)?;
+    let password = text.lines().next().unwrap_or("");
+    if password.chars().count() < MIN_PASSWORD {
+        bail!("the administrator's password must have at least {MIN_PASSWORD} characters");
+    }
+    Ok(Zeroizing::new(password.to_owned()))
+}
+
+fn hash(password: &str) -> anyhow::Result<String> {
+    let failed = |error| anyhow!("the password could not be hashed: {error}");
+    let salt = SaltString::encode_b64(&random::bytes::<16>()?).map_err(failed)?;
+    let hash = Argon2::default()
+        .hash_password(password.as_bytes(), &salt)
+        .map_err(failed)?;
+    Ok(hash.to_string())
+}
+
+fn make_folder(folder: &Path, mode: u32) -> anyhow::Result<()> {
+    let shown = folder.display();
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(mode)
+        .create(folder)
+        .with_context(|| format!("{shown} cannot be made"))?;
+    Ok(())
+}
+
+fn write_config(path: &Path, config: &Config) -> anyhow::Result<()> {
+    use std::io::Write as _;
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o644)
+        .open(path)?;
+    file.write_all(config.to_toml()?.as_bytes())?;
+    Ok(file.sync_all()?)
+}
