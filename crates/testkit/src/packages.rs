@@ -36,10 +36,8 @@ pub const BUILD: Needed = Needed {
         "build-essential",
         "pkg-config",
         "libssl-dev",
-        "libtss2-dev",
         "libkrb5-dev",
         "libpam0g-dev",
-        "libclang-dev",
     ],
 };
 

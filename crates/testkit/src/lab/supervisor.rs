@@ -20,7 +20,7 @@ use crate::wait;
 
 const SUPERVISOR: &str = include_str!("supervisor.sh");
 const HOST: &str = include_str!("host.sh");
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Tries everything that a lab in a folder of `labs` asks of the kernel, and names all that is
 /// missing.
