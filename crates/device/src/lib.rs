@@ -1,1 +1,45 @@
-//! latchkeyd, the daemon that owns a workstation's credentials, and its login helper
+//! latchkeyd, the daemon that owns a workstation's credentials, and its login helper.
+//!
+//! ```text
+//!   PAM, PKCS#11, CLI ──▶ socket ──▶ unlock   one signature for one process
+//!                           │    ──▶ signin   PIN → helper as the user → ticket, proven
+//!                           │    ──▶ enroll   factors → key → proof → registered → in AD
+//!                           │    ──▶ join     AD → server
+//!                           └──▶ chip (TPM) · domain (AD) · server (HTTPS) · files
+//! ```
+//!
+//! *Invariant:* who a caller is, the kernel says; what it says of itself decides nothing.
+//! *Invariant:* a credential belongs to a SID; a name or uid without that SID gets nothing.
+//! *Invariant:* a PIN goes into the TPM's arithmetic and nowhere else: no file, log or other
+//! process gets it.
+//! *Invariant:* nothing is believed about a server, a KDC or a ticket before it has proven itself
+//! by the key that the directory or the administrator named.
+
+pub mod accounts;
+mod certificate;
+mod chip;
+pub mod config;
+mod credential;
+pub mod daemon;
+mod domain;
+mod enroll;
+pub mod error;
+mod factors;
+mod ffi;
+mod files;
+pub mod helper;
+mod identity;
+mod join;
+mod keys;
+mod keytab;
+mod peer;
+pub mod run;
+mod server;
+mod signin;
+pub mod socket;
+mod status;
+mod text;
+mod tickets;
+mod unlock;
+
+pub use error::Error;

@@ -1,0 +1,163 @@
+//! Credentials: one key of one user on this device, from its making to its removal.
+
+use std::path::{Path, PathBuf};
+
+use api::device::{KeyState, KeyStatus};
+use keycred::RsaPublicKey;
+use model::{Sid, UnixTime};
+use serde::{Deserialize, Serialize};
+use tpm::UserKey;
+
+use crate::{Error, files, text::base64_bytes};
+
+/// What `credentials/<uid>.json` holds; nothing in it is secret.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Credential {
+    /// The local uid.
+    pub uid: u32,
+    /// The account. The uid alone would let a local account inherit the key.
+    pub sid: Sid,
+    /// The account's principal name, for the certificate.
+    pub upn: String,
+    /// The account's Kerberos principal.
+    pub principal: String,
+    /// The key, wrapped by the TPM.
+    pub key: UserKey,
+    /// When it was made.
+    pub created: UnixTime,
+    /// Where it is on its way.
+    pub state: State,
+    /// The user's leaf.
+    pub leaf: Option<Leaf>,
+}
+
+/// A certificate on the user's key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Leaf {
+    /// DER.
+    #[serde(with = "base64_bytes")]
+    pub certificate: Vec<u8>,
+    /// SHA-256 of the device root that issued it.
+    #[serde(with = "base64_bytes")]
+    pub issuer: Vec<u8>,
+    /// When it is to be renewed.
+    pub renew: UnixTime,
+}
+
+/// Where a key is on its way to the directory.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum State {
+    /// In the TPM and on disk; the server may or may not know it.
+    Made,
+    /// At the server, whose last word on it was `last`.
+    Registered {
+        /// The key's id at the server.
+        kid: String,
+        /// Its state when the server was last asked.
+        last: KeyState,
+        /// Why, where it failed.
+        detail: Option<String>,
+    },
+}
+
+impl State {
+    /// As the server told it.
+    pub fn of_status(status: KeyStatus) -> Self {
+        Self::Registered {
+            kid: status.kid,
+            last: status.state,
+            detail: status.detail.or(status.code),
+        }
+    }
+
+    /// The key's id at the server.
+    pub fn kid(&self) -> Option<&str> {
+        match self {
+            Self::Made => None,
+            Self::Registered { kid, .. } => Some(kid),
+        }
+    }
+
+    /// The word for `status`.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Made => "made",
+            Self::Registered { last, .. } => word(*last),
+        }
+    }
+
+    /// The reason where it failed.
+    pub fn detail(&self) -> Option<&str> {
+        match self {
+            Self::Made => None,
+            Self::Registered { detail, .. } => detail.as_deref(),
+        }
+    }
+}
+
+/// A key's state as the socket's messages name it.
+pub(crate) fn word(state: KeyState) -> &'static str {
+    match state {
+        KeyState::Registered | KeyState::NeedsProof => "registered",
+        KeyState::Confirmed => "confirmed",
+        KeyState::Failed => "failed",
+        KeyState::Removing | KeyState::Removed => "removed",
+    }
+}
+
+impl Credential {
+    /// The public half of the key.
+    pub fn public_key(&self) -> Result<RsaPublicKey, Error> {
+        let spki = self.key.public_key()?.public_key_to_der()?;
+        RsaPublicKey::from_spki_der(&spki).map_err(|_| Error::Bug("a user's key is not RSA"))
+    }
+}
+
+/// The folder of credentials.
+pub struct Credentials(PathBuf);
+
+impl Credentials {
+    /// In the daemon's folder.
+    pub fn in_folder(folder: &Path) -> Self {
+        Self(folder.join("credentials"))
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The credential of that uid.
+    pub fn read(&self, uid: u32) -> Result<Option<Credential>, Error> {
+        files::read(&self.file(uid))
+    }
+
+    /// Keeps one.
+    pub fn keep(&self, credential: &Credential) -> Result<(), Error> {
+        files::write(&self.file(credential.uid), credential)
+    }
+
+    /// Removes one.
+    pub fn remove(&self, uid: u32) -> Result<(), Error> {
+        files::remove(&self.file(uid))
+    }
+
+    /// Every uid that has one.
+    pub fn uids(&self) -> Result<Vec<u32>, Error> {
+        let mut uids: Vec<u32> = std::fs::read_dir(&self.0)?
+            .filter_map(|entry| {
+                let name = entry.ok()?.file_name();
+                name.to_str()?.strip_suffix(".json")?.parse().ok()
+            })
+            .collect();
+        uids.sort_unstable();
+        Ok(uids)
+    }
+
+    fn file(&self, uid: u32) -> PathBuf {
+        self.0.join(format!("{uid}.json"))
+    }
+}

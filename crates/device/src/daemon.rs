@@ -1,0 +1,146 @@
+//! What every operation of the daemon works on.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use model::{Sid, UnixTime};
+use tpm::Unlocked;
+
+use crate::{
+    Error,
+    accounts::{Account, Accounts},
+    chip::Chip,
+    config::Config,
+    credential::{Credential, Credentials},
+    enroll::Enrollments,
+    error::refused,
+    files,
+    identity::Identity,
+    server::Bearer,
+    text,
+    tickets::Tickets,
+};
+
+/// The daemon: its doors and its state.
+pub struct Daemon {
+    /// Where things are.
+    pub config: Config,
+    /// The TPM.
+    pub chip: Arc<Chip>,
+    /// Accounts and their SIDs.
+    pub accounts: Arc<dyn Accounts>,
+    /// The device.
+    pub identity: Identity,
+    /// The users' credentials.
+    pub credentials: Credentials,
+    /// Enrollments under way.
+    pub enrollments: Enrollments,
+    /// The token for the server.
+    pub bearer: Bearer,
+    /// Only one join or leave at a time.
+    pub membership: tokio::sync::Mutex<()>,
+    tickets: Mutex<Tickets<Unlocked>>,
+}
+
+impl Daemon {
+    /// Makes the folders and reads the state.
+    pub fn new(config: Config, accounts: Arc<dyn Accounts>) -> Result<Arc<Self>, Error> {
+        let credentials = Credentials::in_folder(&config.state);
+        files::folder(&config.state, 0o700)?;
+        files::folder(credentials.path(), 0o700)?;
+        Ok(Arc::new(Self {
+            chip: Chip::new(&config.tcti),
+            identity: Identity::read(&config.state)?,
+            accounts,
+            credentials,
+            enrollments: Enrollments::default(),
+            bearer: Bearer::default(),
+            membership: tokio::sync::Mutex::default(),
+            tickets: Mutex::default(),
+            config,
+        }))
+    }
+
+    /// The open tickets. Not to be held while anything waits.
+    pub fn tickets(&self) -> MutexGuard<'_, Tickets<Unlocked>> {
+        self.tickets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The SID of a uid; none for an account that is not the domain's.
+    pub async fn sid(&self, uid: u32) -> Result<Option<Sid>, Error> {
+        self.ask_accounts(move |accounts| accounts.sid(uid)).await
+    }
+
+    /// The account of that name.
+    pub async fn account_by_name(&self, name: String) -> Result<Option<Account>, Error> {
+        self.ask_accounts(move |accounts| accounts.by_name(&name))
+            .await
+    }
+
+    /// The account of that uid.
+    pub async fn account_by_uid(&self, uid: u32) -> Result<Option<Account>, Error> {
+        self.ask_accounts(move |accounts| accounts.by_uid(uid))
+            .await
+    }
+
+    async fn ask_accounts<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&dyn Accounts) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let accounts = Arc::clone(&self.accounts);
+        tokio::task::spawn_blocking(move || question(&*accounts)).await?
+    }
+
+    /// The credential of a uid, if the account behind the uid is still the one that enrolled.
+    pub async fn credential(&self, uid: u32) -> Result<Option<Credential>, Error> {
+        let Some(credential) = self.credentials.read(uid)? else {
+            return Ok(None);
+        };
+        if self.sid(uid).await?.as_ref() != Some(&credential.sid) {
+            tracing::warn!(
+                uid,
+                "the uid is another account's now than the credential's"
+            );
+            return Ok(None);
+        }
+        Ok(Some(credential))
+    }
+
+    /// The same, or the sentence that says there is none.
+    pub async fn present_credential(&self, uid: u32) -> Result<Credential, Error> {
+        self.credential(uid).await?.ok_or_else(no_credential)
+    }
+}
+
+/// The refusal where there is nothing to open.
+pub fn no_credential() -> Error {
+    refused(
+        "no_credential",
+        "There is no PIN for this account on this machine; enroll with `latchkey enroll`.",
+    )
+}
+
+/// The clock.
+pub fn now() -> UnixTime {
+    let seconds = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    UnixTime(seconds as i64)
+}
+
+/// A name that nobody guesses.
+pub fn random_name() -> Result<String, Error> {
+    let mut bytes = [0; 24];
+    openssl::rand::rand_bytes(&mut bytes)?;
+    Ok(text::hex(&bytes))
+}
+
+/// Stops at a joint where a test asks for it.
+pub async fn joint(joint: protocol::Joint) {
+    let stopped = tokio::task::spawn_blocking(move || joints::reach("daemon", joint)).await;
+    if stopped.is_err() {
+        tracing::error!(joint = joint.name(), "the stop point panicked");
+    }
+}

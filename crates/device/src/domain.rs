@@ -1,0 +1,128 @@
+//! The domain as this device sees it: the directory, and what login helpers must know of the KDCs.
+
+use std::{path::PathBuf, sync::Arc};
+
+use directory::Directory;
+use openssl::x509::X509;
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, daemon::Daemon, files, keytab::Machine, text};
+
+/// The machine account's tickets stay in this process.
+pub(crate) const CCACHE: &str = "MEMORY:latchkeyd";
+
+/// What is known of the domain's KDCs; kept on disk, so that a start without a network works.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Known {
+    realm: String,
+    /// DNS names of the domain controllers, which their certificates may carry.
+    kdc_names: Vec<String>,
+    /// Base64 DER of the authorities for KDC certificates.
+    anchors: Vec<String>,
+}
+
+impl Daemon {
+    /// Connects to a domain controller as the machine account, sealed.
+    pub async fn directory(&self) -> Result<Directory, Error> {
+        let machine = Machine::of_keytab(&self.config.keytab)?;
+        let principal = machine.principal();
+        let keytab = self.config.keytab.clone();
+        tokio::task::spawn_blocking(move || {
+            kerberos::Context::new()?.keytab_ccache(&principal, &keytab, CCACHE)
+        })
+        .await??;
+        let realm = self.config.realm.as_ref().unwrap_or(&machine.realm);
+        Ok(Directory::connect(realm, self.config.dc.as_deref()).await?)
+    }
+
+    /// Reads the KDCs' authorities and names anew and publishes them for login helpers.
+    pub async fn refresh_domain(&self, directory: &Directory) -> Result<(), Error> {
+        let machine = Machine::of_keytab(&self.config.keytab)?;
+        let anchors = directory.kdc_anchors().await?;
+        let known = Known {
+            realm: self.config.realm.clone().unwrap_or(machine.realm),
+            kdc_names: directory.dc_names().await?,
+            anchors: anchors.iter().map(|der| text::base64(der)).collect(),
+        };
+        files::write(&self.known_path(), &known)?;
+        self.publish(&known)
+    }
+
+    /// Publishes what was known when the daemon last ran. False: nothing was.
+    pub fn publish_known(&self) -> Result<bool, Error> {
+        match files::read::<Known>(&self.known_path())? {
+            Some(known) => self.publish(&known).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    fn publish(&self, known: &Known) -> Result<(), Error> {
+        files::folder(&self.config.public, 0o755)?;
+        let mut anchors = Vec::new();
+        for encoded in &known.anchors {
+            // One unreadable value in the directory must not keep everybody out.
+            match pem(encoded) {
+                Some(pem) => anchors.extend(pem),
+                None => tracing::warn!("an authority in the directory is no certificate"),
+            }
+        }
+        files::write_bytes(&self.kdc_anchors_path(), &anchors, 0o644)?;
+        if let Some(device) = self.identity.device() {
+            let root = X509::from_der(&device.root_certificate)?.to_pem()?;
+            files::write_bytes(&self.device_root_path(), &root, 0o644)?;
+        }
+        let profile = kerberos::Profile {
+            realm: known.realm.clone(),
+            kdcs: self.config.kdcs.clone(),
+            kdc_hostnames: known.kdc_names.clone(),
+            crl_files: Vec::new(),
+            require_crl: false,
+        };
+        files::write_bytes(&self.profile_path(), profile.render()?.as_bytes(), 0o644)
+    }
+
+    /// PEM file: the authorities for KDC certificates.
+    pub fn kdc_anchors_path(&self) -> PathBuf {
+        self.config.public.join("kdc-anchors.pem")
+    }
+
+    /// PEM file: the device root.
+    pub fn device_root_path(&self) -> PathBuf {
+        self.config.public.join("device-root.pem")
+    }
+
+    /// The login helpers' part of the Kerberos configuration.
+    pub fn profile_path(&self) -> PathBuf {
+        self.config.public.join("krb5.conf")
+    }
+
+    fn known_path(&self) -> PathBuf {
+        self.config.state.join("domain.json")
+    }
+}
+
+fn pem(encoded: &str) -> Option<Vec<u8>> {
+    X509::from_der(&text::from_base64(encoded)?)
+        .ok()?
+        .to_pem()
+        .ok()
+}
+
+/// Keeps trying to refresh what is known of the domain, until it has worked once.
+pub(crate) async fn refresh_at_start(daemon: Arc<Daemon>) {
+    loop {
+        let outcome = async {
+            let directory = daemon.directory().await?;
+            daemon.refresh_domain(&directory).await
+        };
+        match outcome.await {
+            Ok(()) => return,
+            Err(error) => tracing::warn!(%error, "the domain's authorities could not be refreshed"),
+        }
+        tokio::time::sleep(REFRESH_PAUSE).await;
+    }
+}
+
+/// Between two tries to reach the domain.
+const REFRESH_PAUSE: std::time::Duration = std::time::Duration::from_secs(30);

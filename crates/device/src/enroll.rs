@@ -1,0 +1,418 @@
+//! Enrollments: the operations that lead a person through one.
+//!
+//! What is asked next is `protocol::enroll`'s to decide; `enroll::work` does what it asks to be
+//! done. Here is who may talk to which enrollment, and what a caller sees of it.
+//!
+//! A person has at most one enrollment at a time, and it is never anybody else's: it belongs to
+//! the uid that the kernel names.
+
+mod work;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use ipc::{
+    Done, EnrollAnswer, EnrollCancel, EnrollInput, EnrollPoll, EnrollStart, EnrollStep, Failure,
+};
+use policy::PinRules;
+use protocol::{
+    Joint,
+    enroll::{Enrollment, Factor, Input, Output, Problem, Proof, Stage},
+};
+use tokio::{
+    sync::{OwnedMutexGuard, watch},
+    time::timeout,
+};
+
+use crate::{
+    Error,
+    credential::{Credential, State},
+    daemon::{Daemon, joint, now, random_name},
+    error::refused,
+    peer::Peer,
+    text,
+    unlock::secret,
+};
+use work::{Known, Work};
+
+/// Enrollments under way, by uid.
+#[derive(Default)]
+pub struct Enrollments(Mutex<HashMap<u32, Arc<Session>>>);
+
+/// One enrollment.
+struct Session {
+    name: String,
+    upn: String,
+    run: Arc<tokio::sync::Mutex<Run>>,
+    /// What the person sees; none while a quick answer is on its way.
+    step: watch::Sender<Option<EnrollStep>>,
+}
+
+/// The machine and those who carry out what it asks.
+struct Run {
+    enrollment: Enrollment,
+    work: Work,
+}
+
+/// Begins or resumes the caller's enrollment.
+pub(crate) async fn start(
+    daemon: &Arc<Daemon>,
+    peer: &Peer,
+    _: EnrollStart,
+) -> Result<EnrollAnswer, Error> {
+    let uid = peer.process.uid;
+    if let Some(session) = daemon.enrollments.of(uid)
+        && !session.has_ended()
+    {
+        return session.settled().await;
+    }
+    let (device, joined) = daemon.identity.joined()?;
+    let agent = joined
+        .agent
+        .filter(|agent| agent.starts_with(AGENT_SERVICE));
+    let agent = agent.ok_or_else(|| {
+        refused(
+            "no_agent",
+            "The domain names no Latchkey agent to prove yourself to; its administrator runs \
+             `latchkey-sync publish`, then this machine joins again.",
+        )
+    })?;
+    let sid = daemon.domain_sid(uid).await?;
+    let known = Known {
+        uid,
+        sid,
+        agent,
+        realm: device.realm,
+    };
+    let rules = PinRules::default();
+    let existing = daemon.credential(uid).await?;
+    let (enrollment, work, output) = match existing.map(standing) {
+        Some(Standing::Unfinished { credential, kid }) => {
+            let (enrollment, output) = Enrollment::resume(rules, kid, now());
+            let work = Work::resume(daemon, known, *credential)?;
+            (enrollment, work, Some(output))
+        }
+        Some(Standing::Confirmed { credential, kid }) if daemon.works(&credential, &kid).await => {
+            return Err(refused(
+                "already_enrolled",
+                "You already have a PIN on this machine.",
+            ));
+        }
+        _ => {
+            let work = Work::begin(daemon, known).await?;
+            (Enrollment::begin(rules), work, None)
+        }
+    };
+    joint(Joint::EnrollStarted).await;
+    let session = Session::open(enrollment, work)?;
+    daemon.enrollments.put(uid, &session);
+    if let Some(output) = output {
+        let run = session.take().await?;
+        session.carry_on(run, output);
+    }
+    session.settled().await
+}
+
+/// Answers the step that was shown.
+pub(crate) async fn input(
+    daemon: &Arc<Daemon>,
+    peer: &Peer,
+    args: EnrollInput,
+) -> Result<EnrollAnswer, Error> {
+    let session = daemon.enrollments.find(peer, &args.session)?;
+    let mut run = session.take().await?;
+    let input = read(args, run.enrollment.stage())
+        .ok_or_else(|| refused("wrong_step", "That is not what was asked."))?;
+    if matches!(input, Input::Proven(_)) {
+        joint(Joint::ProofMade).await;
+    }
+    let output = run.enrollment.step(input, now());
+    session.show(run.enrollment.stage());
+    if let Some(output) = output {
+        session.carry_on(run, output);
+    }
+    session.settled().await
+}
+
+/// Where the enrollment is now; waits for a change where one comes by itself.
+pub(crate) async fn poll(
+    daemon: &Arc<Daemon>,
+    peer: &Peer,
+    args: EnrollPoll,
+) -> Result<EnrollAnswer, Error> {
+    let session = daemon.enrollments.find(peer, &args.session)?;
+    let seen = session.settled().await?;
+    if let EnrollStep::Working { .. } = seen.step {
+        let wait = Duration::from_secs(args.wait_s.min(api::MAX_WAIT_S).into());
+        let mut step = session.step.subscribe();
+        let changed = step.wait_for(|now| now.as_ref().is_some_and(|now| *now != seen.step));
+        if let Ok(Ok(now)) = timeout(wait, changed).await
+            && let Some(step) = now.clone()
+        {
+            return Ok(EnrollAnswer { step, ..seen });
+        }
+    }
+    Ok(seen)
+}
+
+/// Gives the enrollment up.
+pub(crate) async fn cancel(
+    daemon: &Arc<Daemon>,
+    peer: &Peer,
+    args: EnrollCancel,
+) -> Result<Done, Error> {
+    let session = daemon.enrollments.find(peer, &args.session)?;
+    let run = session.take().await?;
+    daemon.enrollments.remove(peer.process.uid);
+    // A key that the server has, or may have, stays: only its deletion there would be an end.
+    if let Some(made) = run.work.made()
+        && made.state == State::Made
+        && !matches!(run.enrollment.stage(), Stage::Registering)
+    {
+        daemon.discard(made).await?;
+    }
+    Ok(Done {})
+}
+
+/// What a credential on disk means for a new enrollment.
+enum Standing {
+    /// The server has it, the directory's word is missing.
+    Unfinished {
+        credential: Box<Credential>,
+        kid: String,
+    },
+    /// It was in the directory.
+    Confirmed {
+        credential: Box<Credential>,
+        kid: String,
+    },
+    /// It never got to the server, or was refused or removed.
+    Worthless,
+}
+
+fn standing(credential: Credential) -> Standing {
+    use api::device::KeyState;
+    let State::Registered { kid, last, .. } = &credential.state else {
+        return Standing::Worthless;
+    };
+    let (kid, last) = (kid.clone(), *last);
+    let credential = Box::new(credential);
+    match last {
+        KeyState::Registered | KeyState::NeedsProof => Standing::Unfinished { credential, kid },
+        KeyState::Confirmed => Standing::Confirmed { credential, kid },
+        KeyState::Failed | KeyState::Removing | KeyState::Removed => Standing::Worthless,
+    }
+}
+
+impl Daemon {
+    /// Can the person still sign in with it? What cannot be asked is believed.
+    async fn works(&self, credential: &Credential, kid: &str) -> bool {
+        use api::device::KeyState;
+        let key = credential.key.clone();
+        let tries = self.chip.run(move |tpm| Ok(tpm.tries(&key)?)).await;
+        if !tries.is_ok_and(|tries| tries.left > 0) {
+            return false;
+        }
+        let asked = timeout(ASK_PATIENCE, async {
+            let server = self.server()?;
+            let bearer = self.bearer(&server).await?;
+            Ok::<_, Error>(server.client.key_status(&bearer, kid, None, 0).await?)
+        });
+        match asked.await {
+            Ok(Ok(status)) => matches!(status.state, KeyState::Confirmed | KeyState::Registered),
+            Ok(Err(Error::Server(client::Error::Refused(refusal)))) => refusal.status != 404,
+            Ok(Err(_)) | Err(_) => true,
+        }
+    }
+}
+
+impl Session {
+    fn open(enrollment: Enrollment, work: Work) -> Result<Arc<Self>, Error> {
+        let upn = work.upn().to_owned();
+        let step = watch::Sender::new(shown(&upn, enrollment.stage()));
+        Ok(Arc::new(Self {
+            name: random_name()?,
+            upn,
+            run: Arc::new(tokio::sync::Mutex::new(Run { enrollment, work })),
+            step,
+        }))
+    }
+
+    /// The machine, when nothing is under way.
+    async fn take(&self) -> Result<OwnedMutexGuard<Run>, Error> {
+        timeout(BUSY_PATIENCE, Arc::clone(&self.run).lock_owned())
+            .await
+            .map_err(|_| refused("busy", "The enrollment is still working."))
+    }
+
+    fn show(&self, stage: &Stage) {
+        self.step.send_replace(shown(&self.upn, stage));
+    }
+
+    /// Carries out what the machine asks, until it asks the person or has ended.
+    fn carry_on(self: &Arc<Self>, mut run: OwnedMutexGuard<Run>, first: Output) {
+        let session = Arc::clone(self);
+        tokio::spawn(async move {
+            let mut next = Some(first);
+            while let Some(output) = next {
+                let input = run.work.carry_out(output).await;
+                next = run.enrollment.step(input, now());
+                session.show(run.enrollment.stage());
+            }
+        });
+    }
+
+    /// The step, once there is one to show.
+    async fn settled(&self) -> Result<EnrollAnswer, Error> {
+        let mut step = self.step.subscribe();
+        let step = step
+            .wait_for(Option::is_some)
+            .await
+            .ok()
+            .and_then(|step| step.clone())
+            .ok_or(Error::Bug("an enrollment lost its steps"))?;
+        Ok(EnrollAnswer {
+            session: self.name.clone(),
+            step,
+        })
+    }
+
+    fn has_ended(&self) -> bool {
+        matches!(
+            *self.step.borrow(),
+            Some(EnrollStep::Done { .. } | EnrollStep::Failed { .. })
+        )
+    }
+}
+
+impl Enrollments {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u32, Arc<Session>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn of(&self, uid: u32) -> Option<Arc<Session>> {
+        self.lock().get(&uid).cloned()
+    }
+
+    fn put(&self, uid: u32, session: &Arc<Session>) {
+        self.lock().insert(uid, Arc::clone(session));
+    }
+
+    fn remove(&self, uid: u32) {
+        self.lock().remove(&uid);
+    }
+
+    /// The caller's own enrollment, if that is its name.
+    fn find(&self, peer: &Peer, name: &str) -> Result<Arc<Session>, Error> {
+        self.of(peer.process.uid)
+            .filter(|session| session.name == name)
+            .ok_or_else(|| {
+                refused(
+                    "unknown_session",
+                    "There is no such enrollment; start again.",
+                )
+            })
+    }
+}
+
+/// What the person gives, if it is the one thing that the stage asks for.
+fn read(args: EnrollInput, stage: &Stage) -> Option<Input> {
+    let EnrollInput {
+        session: _,
+        confirm,
+        password,
+        otp,
+        pin,
+        pin_again,
+        proof,
+    } = args;
+    let asked = match stage {
+        Stage::Asking { factor, .. } => Some(*factor),
+        _ => None,
+    };
+    match (stage, confirm, password, otp, (pin, pin_again), proof) {
+        (Stage::Account, true, None, None, (None, None), None) => Some(Input::Confirmed),
+        (_, false, Some(value), None, (None, None), None) if asked == Some(Factor::Password) => {
+            Some(Input::Factor(secret(&value)))
+        }
+        (_, false, None, Some(value), (None, None), None) if asked == Some(Factor::Otp) => {
+            Some(Input::Factor(secret(&value)))
+        }
+        (Stage::Pin { .. }, false, None, None, (Some(pin), Some(again)), None) => {
+            Some(Input::Pin {
+                pin: secret(&pin),
+                again: secret(&again),
+            })
+        }
+        (Stage::Proof(_), false, None, None, (None, None), Some(proof)) => {
+            Some(Input::Proven(Proof {
+                token: text::from_hex(&proof.token)?,
+                mic: text::from_hex(&proof.mic)?,
+            }))
+        }
+        _ => None,
+    }
+}
+
+/// What the person sees; none for what is over in a moment.
+fn shown(upn: &str, stage: &Stage) -> Option<EnrollStep> {
+    let working = |what: &str| EnrollStep::Working {
+        what: what.to_owned(),
+    };
+    Some(match stage {
+        Stage::Account => EnrollStep::Account {
+            upn: upn.to_owned(),
+        },
+        Stage::Checking | Stage::Stating => return None,
+        Stage::Asking {
+            factor: Factor::Password,
+            problem,
+        } => EnrollStep::Password {
+            problem: problem.as_ref().map(failure),
+        },
+        Stage::Asking {
+            factor: Factor::Otp,
+            problem,
+        } => EnrollStep::Otp {
+            problem: problem.as_ref().map(failure),
+        },
+        Stage::Pin { problem } => EnrollStep::Pin {
+            rules: PinRules::default().sentences(),
+            problem: problem.as_ref().map(failure),
+        },
+        Stage::MakingKey => working("making_key"),
+        Stage::Proof(statement) => EnrollStep::Proof {
+            service: statement.service.clone(),
+            statement: text::hex(&statement.bytes),
+        },
+        Stage::Registering => working("registering"),
+        Stage::Waiting { .. } => working("waiting_for_directory"),
+        Stage::Done { kid, directory_ms } => EnrollStep::Done {
+            kid: kid.clone(),
+            directory_ms: *directory_ms,
+        },
+        Stage::Failed(problem) => EnrollStep::Failed {
+            problem: failure(problem),
+        },
+    })
+}
+
+fn failure(problem: &Problem) -> Failure {
+    Failure {
+        retry_after_s: problem.retry_after_s,
+        ..Failure::new(&problem.code, problem.sentence.clone())
+    }
+}
+
+/// The first component of every agent's principal. A server that names another service would have
+/// the user's ticket for it.
+const AGENT_SERVICE: &str = "latchkey-sync/";
+
+/// How long an input waits for what is under way.
+const BUSY_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long the server may take to say whether a credential is still good.
+const ASK_PATIENCE: Duration = Duration::from_secs(2);

@@ -1,0 +1,347 @@
+//! What an enrollment asks to be done: factors at the server, a key in the TPM, a statement, the
+//! registration, and the directory's word.
+//!
+//! What must hold: a key is on disk before anybody is told of it, and its id at the server is on
+//! disk before the person is; a statement's sequence number is on disk before it is signed. A key
+//! that was made and not registered when the daemon died is discarded by the next enrollment and
+//! made anew: its PIN is not known to be the one the person remembers, and the server replaces a
+//! device's older key of the same person by the newer, so that the directory ends with one value.
+
+use std::{sync::Arc, time::Duration};
+
+use api::device::{KeyAttestation, KeyEvidence, KeyRequest, KeyState, KeyStatus, UserProof};
+use directory::By;
+use model::{Secret, Sid};
+use protocol::{
+    Joint, Operation,
+    enroll::{
+        DirectoryOutcome, Factor, FactorOutcome, Input, Output, Problem, Proof, RegisterOutcome,
+        Statement,
+    },
+};
+use tpm::{Attestation, Recovery, UserKey};
+
+use crate::{
+    Error,
+    credential::{Credential, State},
+    daemon::{Daemon, joint, now},
+    error::refused,
+    factors::Attempt,
+    text,
+};
+
+/// What is known of the person before anything is asked.
+pub(super) struct Known {
+    /// Its uid.
+    pub(super) uid: u32,
+    /// Its SID.
+    pub(super) sid: Sid,
+    /// The agent's service principal.
+    pub(super) agent: String,
+    /// The Kerberos realm.
+    pub(super) realm: String,
+}
+
+/// The doors of one enrollment and what came through them.
+pub(super) struct Work {
+    daemon: Arc<Daemon>,
+    known: Known,
+    upn: String,
+    principal: String,
+    attempt: Attempt,
+    token: Option<Secret<String>>,
+    made: Option<Credential>,
+    attestation: Option<Attestation>,
+    stated: Option<Stated>,
+}
+
+/// The signed statement, without the proof that is to come.
+struct Stated {
+    statement: protocol::Statement,
+    device_sig: Vec<u8>,
+}
+
+impl Work {
+    /// Of a person who has no key here: who that is, is the directory's to say.
+    pub(super) async fn begin(daemon: &Arc<Daemon>, known: Known) -> Result<Self, Error> {
+        let directory = daemon.directory().await?;
+        let user = directory.user(&By::Sid(known.sid.clone())).await?;
+        let user = user.filter(|user| user.enabled).ok_or_else(|| {
+            refused(
+                "unknown_account",
+                "The domain has no active account for you.",
+            )
+        })?;
+        let principal = format!("{}@{}", user.account, known.realm);
+        Self::new(daemon, known, user.principal, principal)
+    }
+
+    /// Of a key that the server has.
+    pub(super) fn resume(
+        daemon: &Arc<Daemon>,
+        known: Known,
+        credential: Credential,
+    ) -> Result<Self, Error> {
+        let (upn, principal) = (credential.upn.clone(), credential.principal.clone());
+        let work = Self::new(daemon, known, upn, principal)?;
+        Ok(Self {
+            made: Some(credential),
+            ..work
+        })
+    }
+
+    fn new(
+        daemon: &Arc<Daemon>,
+        known: Known,
+        upn: String,
+        principal: String,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            daemon: Arc::clone(daemon),
+            attempt: Attempt::new(upn.clone())?,
+            known,
+            upn,
+            principal,
+            token: None,
+            made: None,
+            attestation: None,
+            stated: None,
+        })
+    }
+
+    /// The account's principal name.
+    pub(super) fn upn(&self) -> &str {
+        &self.upn
+    }
+
+    /// The key, once made.
+    pub(super) fn made(&self) -> Option<&Credential> {
+        self.made.as_ref()
+    }
+
+    /// Does one thing; whatever goes wrong is part of the outcome.
+    pub(super) async fn carry_out(&mut self, output: Output) -> Input {
+        match output {
+            Output::CheckFactor(factor, value) => {
+                let outcome = self.check_factor(factor, &value).await;
+                let outcome = outcome.unwrap_or_else(|error| FactorOutcome::Ended(told(&error)));
+                Input::FactorChecked(outcome)
+            }
+            Output::MakeKey(pin) => {
+                let made = self.make_key(pin).await;
+                Input::KeyMade(made.map_err(|error| told(&error)))
+            }
+            Output::State => {
+                let stated = self.state().await;
+                Input::Stated(stated.map_err(|error| told(&error)))
+            }
+            Output::Register(proof) => {
+                let outcome = self.register(proof).await;
+                let outcome = outcome.unwrap_or_else(|error| RegisterOutcome::Ended(told(&error)));
+                Input::Registered(outcome)
+            }
+            Output::AskDirectory { kid } => Input::Directory(self.ask_directory(&kid).await),
+        }
+    }
+
+    async fn check_factor(
+        &mut self,
+        factor: Factor,
+        value: &Secret<String>,
+    ) -> Result<FactorOutcome, Error> {
+        let server = self.daemon.server()?;
+        let (outcome, token) = self.attempt.send(&server, factor, value).await?;
+        self.token = token.map(Secret::new);
+        Ok(outcome)
+    }
+
+    async fn make_key(&mut self, pin: Secret<String>) -> Result<(), Error> {
+        let Known { uid, sid, .. } = &self.known;
+        // Whatever this uid has here is of no use any more, or nobody would be enrolling.
+        if let Some(old) = self.daemon.credentials.read(*uid)? {
+            self.daemon.discard(&old).await?;
+        }
+        let device = self.daemon.identity.device().ok_or(NO_DEVICE)?;
+        let auth = self.daemon.identity.auth()?;
+        let (scope, attestation_key) = (sid.to_string(), device.keys.attestation);
+        let (key, attestation): (UserKey, Attestation) = self
+            .daemon
+            .chip
+            .run(move |tpm| {
+                let key = tpm.create_user_key(&scope, &pin, Recovery::Destroyed)?;
+                let nonce = model::sha256(key.public());
+                let attestation = tpm.certify(&key, &pin, &attestation_key, &auth, &nonce)?;
+                Ok((key, attestation))
+            })
+            .await?;
+        let credential = Credential {
+            uid: *uid,
+            sid: sid.clone(),
+            upn: self.upn.clone(),
+            principal: self.principal.clone(),
+            key,
+            created: now(),
+            state: State::Made,
+            leaf: None,
+        };
+        self.daemon.credentials.keep(&credential)?;
+        self.made = Some(credential);
+        self.attestation = Some(attestation);
+        joint(Joint::KeyMade).await;
+        Ok(())
+    }
+
+    async fn state(&mut self) -> Result<Statement, Error> {
+        let server = self.daemon.server()?;
+        let statement = protocol::Statement {
+            operation: Operation::Add,
+            user: self.known.sid.clone(),
+            key_id: self.credential()?.public_key()?.key_id(),
+            device: server.device.id,
+            time: now(),
+            sequence: self.daemon.identity.next_sequence()?,
+        };
+        let bytes = statement.to_bytes();
+        let device_sig = server.sign(&bytes).await?;
+        self.stated = Some(Stated {
+            statement,
+            device_sig,
+        });
+        Ok(Statement {
+            service: self.known.agent.clone(),
+            bytes,
+        })
+    }
+
+    async fn register(&mut self, proof: Proof) -> Result<RegisterOutcome, Error> {
+        let stated = self.stated.take().ok_or(Error::Bug("no statement"))?;
+        let token = self.token.clone().ok_or(Error::Bug("no token"))?;
+        let credential = self.credential()?.clone();
+        let request = KeyRequest {
+            kngc: text::base64(&credential.public_key()?.to_rsa1()),
+            latchkey: Some(KeyEvidence {
+                time: stated.statement.time,
+                sequence: stated.statement.sequence,
+                device_sig: text::base64(&stated.device_sig),
+                user_proof: UserProof {
+                    token: text::base64(&proof.token),
+                    mic: text::base64(&proof.mic),
+                },
+                attestation: self.attestation.as_ref().map(attestation),
+            }),
+        };
+        let server = self.daemon.server()?;
+        joint(Joint::KeyPosting).await;
+        let answer = match server.client.register_key(token.expose(), &request).await {
+            Err(client::Error::Refused(refusal)) if FACTOR_TOO_OLD.contains(&&*refusal.code) => {
+                return Ok(RegisterOutcome::FactorTooOld);
+            }
+            outcome => outcome?,
+        };
+        joint(Joint::KeyAcknowledged).await;
+        self.keep(State::Registered {
+            kid: answer.kid.clone(),
+            last: KeyState::Registered,
+            detail: None,
+        })?;
+        Ok(RegisterOutcome::Done { kid: answer.kid })
+    }
+
+    async fn ask_directory(&mut self, kid: &str) -> DirectoryOutcome {
+        let asked = async {
+            let server = self.daemon.server()?;
+            let bearer = self.daemon.bearer(&server).await?;
+            let seen = Some(KeyState::Registered);
+            let asked = server.client.key_status(&bearer, kid, seen, WAIT_S);
+            Ok::<_, Error>(asked.await?)
+        };
+        match asked.await {
+            Ok(status) => match self.take_in(status).await {
+                Ok(outcome) => outcome,
+                Err(error) => DirectoryOutcome::Refused(told(&error)),
+            },
+            Err(Error::Server(client::Error::Refused(refusal))) if refusal.status == 404 => {
+                DirectoryOutcome::Refused(Problem::new(
+                    "unknown_key",
+                    "The server does not know the key any more; enroll again.",
+                ))
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the key's state could not be asked");
+                tokio::time::sleep(RETRY_PAUSE).await;
+                DirectoryOutcome::NotYet
+            }
+        }
+    }
+
+    async fn take_in(&mut self, status: KeyStatus) -> Result<DirectoryOutcome, Error> {
+        let took_ms = status
+            .confirmed_ms
+            .and_then(|confirmed| u64::try_from(confirmed - status.registered_ms).ok());
+        let code = status.code.clone().unwrap_or_else(|| "failed".to_owned());
+        let detail = status.detail.clone().unwrap_or_else(|| code.clone());
+        let state = status.state;
+        if state == KeyState::Confirmed {
+            joint(Joint::ReadySeen).await;
+        }
+        self.keep(State::of_status(status))?;
+        Ok(match state {
+            KeyState::Registered => DirectoryOutcome::NotYet,
+            KeyState::Confirmed => DirectoryOutcome::Confirmed { took_ms },
+            KeyState::NeedsProof => DirectoryOutcome::NeedsProof,
+            KeyState::Failed => DirectoryOutcome::Refused(Problem::new(
+                &code,
+                format!("The sync agent refused the key: {detail}"),
+            )),
+            KeyState::Removing | KeyState::Removed => DirectoryOutcome::Refused(Problem::new(
+                "removed",
+                "The key was deleted at the server; enroll again.",
+            )),
+        })
+    }
+
+    fn credential(&self) -> Result<&Credential, Error> {
+        self.made.as_ref().ok_or(Error::Bug("no key was made"))
+    }
+
+    fn keep(&mut self, state: State) -> Result<(), Error> {
+        // As it is on disk now: a sign-in may have added the leaf meanwhile.
+        let kept = self.daemon.credentials.read(self.known.uid)?;
+        let mut credential = kept.ok_or(Error::Bug("a credential was removed meanwhile"))?;
+        credential.state = state;
+        self.daemon.credentials.keep(&credential)?;
+        self.made = Some(credential);
+        Ok(())
+    }
+}
+
+fn told(error: &Error) -> Problem {
+    tracing::warn!(%error, "an enrollment stopped");
+    let failure = error.failure();
+    Problem {
+        code: failure.code,
+        sentence: failure.sentence,
+        retry_after_s: failure.retry_after_s,
+    }
+}
+
+fn attestation(made: &Attestation) -> KeyAttestation {
+    KeyAttestation {
+        public: text::base64(&made.public),
+        nv_public: text::base64(&made.nv_public),
+        branches: made.branches.chunks(32).map(text::base64).collect(),
+        certify: text::base64(&made.certify),
+        signature: text::base64(&made.signature),
+    }
+}
+
+const NO_DEVICE: Error = Error::Bug("an enrollment without a device");
+
+/// The server's words for a second factor that is too old for a registration.
+const FACTOR_TOO_OLD: &[&str] = &["mfa_too_old"];
+
+/// How long one question about the key waits for a change.
+const WAIT_S: u32 = 20;
+
+/// After a question that brought no answer.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);

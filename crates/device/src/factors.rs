@@ -1,0 +1,185 @@
+//! Confirming at the server who somebody is: password, one-time code, and the token they bring.
+//!
+//! Both factors are given anew in this very attempt (`ngcmfa`), by this device, and the code that
+//! they bring is good only with a verifier that never left this process (PKCE).
+
+use api::oauth::{ChallengeAnswer, ChallengeForm, OAuthError};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use client::{Challenge, CodeExchange};
+use model::Secret;
+use protocol::enroll::{Factor, FactorOutcome, Problem};
+
+use crate::{Error, daemon::random_name, server::Server};
+
+/// One attempt of one person.
+pub(crate) struct Attempt {
+    upn: String,
+    session: Option<String>,
+    verifier: String,
+}
+
+impl Attempt {
+    /// Of the account `upn`.
+    pub(crate) fn new(upn: String) -> Result<Self, Error> {
+        Ok(Self {
+            upn,
+            session: None,
+            verifier: random_name()?,
+        })
+    }
+
+    /// Sends one factor. `Approved` comes with the token.
+    pub(crate) async fn send(
+        &mut self,
+        server: &Server,
+        factor: Factor,
+        value: &Secret<String>,
+    ) -> Result<(FactorOutcome, Option<String>), Error> {
+        let session = match self.session.take() {
+            Some(session) => session,
+            None => match self.begin(server).await? {
+                Ok(session) => session,
+                Err(problem) => return Ok((FactorOutcome::Ended(problem), None)),
+            },
+        };
+        let value = Some(value.expose().clone());
+        let (password, otp) = match factor {
+            Factor::Password => (value, None),
+            Factor::Otp => (None, value),
+        };
+        let form = ChallengeForm {
+            client_id: api::WORKSTATION_CLIENT.to_owned(),
+            auth_session: Some(session),
+            password,
+            otp,
+            ..ChallengeForm::default()
+        };
+        match self.challenge(server, &form).await? {
+            Challenge::Approved(answer) => {
+                let token = self.exchange(server, answer).await?;
+                Ok((FactorOutcome::Approved, Some(token)))
+            }
+            Challenge::Asked { error, .. } => {
+                self.session = error.auth_session.clone();
+                Ok((outcome(factor, error), None))
+            }
+        }
+    }
+
+    /// Names the person; answers the session, or why there is none.
+    async fn begin(&self, server: &Server) -> Result<Result<String, Problem>, Error> {
+        let challenge = openssl::sha::sha256(self.verifier.as_bytes());
+        let form = ChallengeForm {
+            client_id: api::WORKSTATION_CLIENT.to_owned(),
+            username: Some(self.upn.clone()),
+            resource: Some(api::REGISTRATION_AUDIENCE.to_owned()),
+            code_challenge: Some(URL_SAFE_NO_PAD.encode(challenge)),
+            amr_values: Some("ngcmfa".to_owned()),
+            ..ChallengeForm::default()
+        };
+        match self.challenge(server, &form).await? {
+            Challenge::Asked { mut error, .. } => match error.auth_session.take() {
+                Some(session) => Ok(Ok(session)),
+                None => Ok(Err(problem(error))),
+            },
+            // A server that asks for nothing has checked nothing.
+            Challenge::Approved(_) => Ok(Err(Problem::new(
+                "server_unfit",
+                "The server approved without asking for a factor.",
+            ))),
+        }
+    }
+
+    async fn challenge(&self, server: &Server, form: &ChallengeForm) -> Result<Challenge, Error> {
+        let credential = server.device_credential().await?;
+        let tenant = server.joined.tenant;
+        Ok(server.client.challenge(tenant, &credential, form).await?)
+    }
+
+    async fn exchange(&self, server: &Server, answer: ChallengeAnswer) -> Result<String, Error> {
+        let exchange = CodeExchange {
+            client_id: api::WORKSTATION_CLIENT,
+            code: &answer.authorization_code,
+            code_verifier: &self.verifier,
+        };
+        let answer = server.client.token(server.joined.tenant, &exchange).await?;
+        Ok(answer.access_token)
+    }
+}
+
+/// What it means that the server asks on, or does not.
+fn outcome(sent: Factor, error: OAuthError) -> FactorOutcome {
+    let asks = match error.factor.as_deref() {
+        Some("password") => Some(Factor::Password),
+        Some("otp") => Some(Factor::Otp),
+        _ => None,
+    };
+    match (sent, asks) {
+        (Factor::Password, Some(Factor::Otp)) => FactorOutcome::Next(Factor::Otp),
+        (_, Some(factor)) => FactorOutcome::Again(factor, problem(error)),
+        // The attempt is over; where only the password was wrong, a new one may begin.
+        (_, None) if error.error_codes.contains(&WRONG_PASSWORD) => {
+            FactorOutcome::Again(Factor::Password, problem(error))
+        }
+        (_, None) => FactorOutcome::Ended(problem(error)),
+    }
+}
+
+fn problem(error: OAuthError) -> Problem {
+    let (code, sentence) = match error.error_description.split_once(": ") {
+        Some((code, sentence)) if code.starts_with("AADSTS") => (code, sentence),
+        _ => (error.error.as_str(), error.error_description.as_str()),
+    };
+    Problem {
+        code: code.to_owned(),
+        sentence: sentence.to_owned(),
+        retry_after_s: error.retry_after_s,
+    }
+}
+
+/// AADSTS50126: invalid user name or password.
+const WRONG_PASSWORD: u32 = 50126;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(code: u32, factor: Option<&str>) -> OAuthError {
+        OAuthError {
+            error: "insufficient_authorization".to_owned(),
+            error_description: format!("AADSTS{code}: A sentence."),
+            error_codes: vec![code],
+            timestamp: String::new(),
+            trace_id: String::new(),
+            auth_session: factor.map(|_| "s".to_owned()),
+            factor: factor.map(str::to_owned),
+            retry_after_s: None,
+        }
+    }
+
+    #[test]
+    fn the_factor_asked_next_says_how_the_last_one_was() {
+        use Factor::*;
+        for (sent, code, asked, meant) in [
+            (Password, 50076, Some("otp"), "Next(Otp)"),
+            (Password, 50126, Some("password"), "Again(Password"),
+            (Password, 50126, None, "Again(Password"),
+            (Password, 50053, None, "Ended("),
+            (Otp, 500_121, Some("otp"), "Again(Otp"),
+            (Otp, 500_121, Some("password"), "Again(Password"),
+            (Otp, 50053, None, "Ended("),
+        ] {
+            let told = format!("{:?}", outcome(sent, error(code, asked)));
+            assert!(told.starts_with(meant), "{sent:?} {code} {asked:?}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_problem_shows_the_sentence_without_its_number() {
+        let problem = problem(error(50126, None));
+        assert_eq!(
+            (problem.code.as_str(), problem.sentence.as_str()),
+            ("AADSTS50126", "A sentence.")
+        );
+    }
+}

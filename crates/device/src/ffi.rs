@@ -1,0 +1,229 @@
+//! What the system offers in C alone: process hardening, peers, accounts, SSSD, and the start of
+//! a login helper as another user.
+
+#![allow(
+    unsafe_code,
+    reason = "system calls and libraries that have no safe interface; nothing here decides anything"
+)]
+
+use std::{
+    ffi::{CStr, CString, OsStr, c_char, c_int, c_void},
+    io,
+    os::{
+        fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+        unix::process::CommandExt,
+    },
+    process::Command,
+    ptr,
+};
+
+use crate::accounts::Account;
+
+fn check(result: c_int) -> io::Result<c_int> {
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
+}
+
+/// No core dumps, no debugger of the same user, and files that only their owner may open.
+pub(crate) fn harden() -> io::Result<()> {
+    // SAFETY: umask takes any mode and cannot fail.
+    unsafe { libc::umask(0o077) };
+    let none = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: `none` is a whole rlimit that outlives the call.
+    check(unsafe { libc::setrlimit(libc::RLIMIT_CORE, &none) })?;
+    // SAFETY: PR_SET_DUMPABLE takes one integer.
+    check(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0) })?;
+    Ok(())
+}
+
+/// Sets a variable of this process's environment.
+///
+/// To be called before the first thread starts; the binary does so first of all.
+pub(crate) fn set_variable(name: &str, value: &OsStr) {
+    // SAFETY: the one caller is `main` before it starts a thread, so nobody reads the environment.
+    unsafe { std::env::set_var(name, value) }
+}
+
+/// A handle on the process at the other end of a connected Unix socket: from the kernel's own
+/// record where it keeps one, else by `pid`.
+pub(crate) fn peer_pidfd(socket: BorrowedFd<'_>, pid: i32) -> io::Result<OwnedFd> {
+    let mut raw: RawFd = -1;
+    let mut length = size_of::<RawFd>() as libc::socklen_t;
+    // SAFETY: the socket is open; `raw` and `length` are writable and of the sizes told.
+    let asked = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_PEERPIDFD,
+            ptr::from_mut(&mut raw).cast::<c_void>(),
+            &mut length,
+        )
+    };
+    if asked != 0 {
+        // SAFETY: pidfd_open takes a process id and flags.
+        let opened = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+        raw = check(opened as c_int)?;
+    }
+    // SAFETY: the kernel has just given us this descriptor, and nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
+/// Has the process behind the handle ended?
+pub(crate) fn has_ended(pidfd: BorrowedFd<'_>) -> bool {
+    let mut poll = libc::pollfd {
+        fd: pidfd.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    // SAFETY: one writable pollfd, and no waiting.
+    let ready = unsafe { libc::poll(&mut poll, 1, 0) };
+    ready != 0
+}
+
+/// The account of that name, as the name service tells.
+pub(crate) fn account_by_name(name: &CStr) -> io::Result<Option<Account>> {
+    account(|entry, buffer, length, found| {
+        // SAFETY: `account` hands over a writable entry, a buffer of `length` and a result slot.
+        unsafe { libc::getpwnam_r(name.as_ptr(), entry, buffer, length, found) }
+    })
+}
+
+/// The account of that uid, as the name service tells.
+pub(crate) fn account_by_uid(uid: u32) -> io::Result<Option<Account>> {
+    account(|entry, buffer, length, found| {
+        // SAFETY: `account` hands over a writable entry, a buffer of `length` and a result slot.
+        unsafe { libc::getpwuid_r(uid, entry, buffer, length, found) }
+    })
+}
+
+type Lookup<'a> =
+    &'a dyn Fn(*mut libc::passwd, *mut c_char, usize, *mut *mut libc::passwd) -> c_int;
+
+fn account(
+    lookup: impl Fn(*mut libc::passwd, *mut c_char, usize, *mut *mut libc::passwd) -> c_int,
+) -> io::Result<Option<Account>> {
+    let lookup: Lookup<'_> = &lookup;
+    // SAFETY: a passwd of null pointers and zeros is a valid value; it is only written to.
+    let mut entry: libc::passwd = unsafe { std::mem::zeroed() };
+    let mut buffer = vec![0; 64 * 1024];
+    let mut found = ptr::null_mut();
+    let code = lookup(&mut entry, buffer.as_mut_ptr(), buffer.len(), &mut found);
+    if found.is_null() {
+        return match code {
+            0 | libc::ENOENT | libc::ESRCH => Ok(None),
+            code => Err(io::Error::from_raw_os_error(code)),
+        };
+    }
+    // SAFETY: the lookup succeeded, so the name is a C string inside `buffer`, which is alive.
+    let name = unsafe { CStr::from_ptr(entry.pw_name) };
+    Ok(Some(Account {
+        name: name.to_string_lossy().into_owned(),
+        uid: entry.pw_uid,
+        gid: entry.pw_gid,
+    }))
+}
+
+/// Every group of an account: its primary one and those it is listed in.
+pub(crate) fn groups(account: &Account) -> io::Result<Vec<libc::gid_t>> {
+    let name = CString::new(account.name.as_str())?;
+    let mut groups = vec![0; 65_536];
+    let mut count = groups.len() as c_int;
+    // SAFETY: the name is a C string; `groups` has room for `count` entries.
+    let result =
+        unsafe { libc::getgrouplist(name.as_ptr(), account.gid, groups.as_mut_ptr(), &mut count) };
+    if result < 0 {
+        return Err(io::Error::other("the account is in too many groups"));
+    }
+    groups.truncate(count.max(0) as usize);
+    Ok(groups)
+}
+
+/// Has `command` run with the account's uid, gid and groups and with `channel` as descriptor 3.
+pub(crate) fn become_account(
+    command: &mut Command,
+    account: &Account,
+    groups: Vec<libc::gid_t>,
+    channel: OwnedFd,
+) {
+    let (uid, gid) = (account.uid, account.gid);
+    let change = move || {
+        // SAFETY: the descriptor is open in the child; 3 becomes its copy without close-on-exec.
+        check(unsafe { libc::dup2(channel.as_raw_fd(), HELPER_CHANNEL) })?;
+        // The daemon may be any user in a test; only root can, and then must, change.
+        // SAFETY: geteuid has no arguments and cannot fail.
+        if unsafe { libc::geteuid() } != 0 {
+            return Ok(());
+        }
+        // SAFETY: `groups` is a list of its own length.
+        check(unsafe { libc::setgroups(groups.len(), groups.as_ptr()) })?;
+        // SAFETY: setresgid takes three group ids.
+        check(unsafe { libc::setresgid(gid, gid, gid) })?;
+        // SAFETY: setresuid takes three user ids.
+        check(unsafe { libc::setresuid(uid, uid, uid) })?;
+        Ok(())
+    };
+    // SAFETY: the closure runs between fork and exec and makes system calls only: no allocation,
+    // no lock. `io::Error::last_os_error` allocates nothing either.
+    unsafe { command.pre_exec(change) };
+}
+
+/// Moves a descriptor out of the low numbers, so that giving [`HELPER_CHANNEL`] to a child never
+/// hits one that the standard library uses between fork and exec.
+pub(crate) fn move_up(descriptor: &OwnedFd) -> io::Result<OwnedFd> {
+    // SAFETY: the descriptor is open; the new one is the lowest free from 10 up.
+    let raw = check(unsafe { libc::fcntl(descriptor.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 10) })?;
+    // SAFETY: the kernel has just given us this descriptor, and nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
+/// SSSD's client library: `int sss_nss_getsidbyuid(uint32_t, char **, enum sss_id_type *)`.
+type SidByUid = unsafe extern "C" fn(u32, *mut *mut c_char, *mut c_int) -> c_int;
+
+/// The SID of a uid as SSSD tells. `Unsupported`: SSSD's client library is not installed.
+pub(crate) fn sssd_sid_by_uid(uid: u32) -> io::Result<Option<String>> {
+    // SAFETY: a constant C string; the library runs no code of ours when it is loaded. It stays
+    // loaded: the function's address must remain good, and loading again only counts.
+    let library = unsafe { libc::dlopen(c"libsss_nss_idmap.so.0".as_ptr(), libc::RTLD_NOW) };
+    if library.is_null() {
+        return Err(io::Error::from(io::ErrorKind::Unsupported));
+    }
+    // SAFETY: the handle is good, the name is a C string.
+    let symbol = unsafe { libc::dlsym(library, c"sss_nss_getsidbyuid".as_ptr()) };
+    if symbol.is_null() {
+        return Err(io::Error::from(io::ErrorKind::Unsupported));
+    }
+    // SAFETY: the library's header gives this symbol this type.
+    let sid_by_uid = unsafe { std::mem::transmute::<*mut c_void, SidByUid>(symbol) };
+    let (mut text, mut kind) = (ptr::null_mut(), 0);
+    // SAFETY: both out-pointers are writable.
+    let code = unsafe { sid_by_uid(uid, &mut text, &mut kind) };
+    match code {
+        0 if !text.is_null() => {}
+        libc::ENOENT => return Ok(None),
+        code => return Err(io::Error::from_raw_os_error(code)),
+    }
+    // SAFETY: a success leaves a C string there.
+    let sid = unsafe { CStr::from_ptr(text) }
+        .to_string_lossy()
+        .into_owned();
+    // SAFETY: the library hands the string over, allocated by malloc.
+    unsafe { libc::free(text.cast::<c_void>()) };
+    // The id of a group of that number is no account's.
+    Ok((kind == SSS_ID_TYPE_UID || kind == SSS_ID_TYPE_BOTH).then_some(sid))
+}
+
+/// The descriptor on which a login helper finds its channel to the daemon.
+const HELPER_CHANNEL: RawFd = 3;
+
+/// `SO_PEERPIDFD` (Linux 6.5).
+const SO_PEERPIDFD: c_int = 77;
+
+/// `enum sss_id_type` of SSSD's header.
+const SSS_ID_TYPE_UID: c_int = 1;
+const SSS_ID_TYPE_BOTH: c_int = 3;

@@ -1,0 +1,57 @@
+use super::*;
+
+fn scratch(name: &str) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("latchkey-files-{name}-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+fn reason(outcome: Result<Option<Vec<u32>>, Error>) -> String {
+    outcome.unwrap_err().to_string()
+}
+
+#[test]
+fn what_is_written_is_read_back_and_belongs_to_its_owner_alone() {
+    let folder = scratch("round");
+    let path = folder.join("state.json");
+    assert_eq!(read::<Vec<u32>>(&path).unwrap(), None);
+    write(&path, &vec![1, 2]).unwrap();
+    write(&path, &vec![3]).unwrap();
+    assert_eq!(read::<Vec<u32>>(&path).unwrap(), Some(vec![3]));
+    assert_eq!(
+        fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn a_truncated_file_is_named_and_kept() {
+    let folder = scratch("truncated");
+    let path = folder.join("state.json");
+    write(&path, &vec![1, 2]).unwrap();
+    let whole = fs::read(&path).unwrap();
+    for length in 0..whole.len() {
+        fs::write(&path, &whole[..length]).unwrap();
+        assert!(reason(read(&path)).contains("state.json"), "{length}");
+        assert_eq!(fs::read(&path).unwrap().len(), length);
+    }
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn a_file_of_a_newer_release_is_refused_by_its_version() {
+    let folder = scratch("newer");
+    let path = folder.join("state.json");
+    fs::write(&path, r#"{"version":2,"data":"of another shape"}"#).unwrap();
+    assert!(reason(read(&path)).contains("version 2"));
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn removing_what_is_not_there_is_a_success() {
+    let folder = scratch("remove");
+    remove(&folder.join("state.json")).unwrap();
+    fs::remove_dir_all(folder).unwrap();
+}

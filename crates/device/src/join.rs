@@ -1,0 +1,367 @@
+//! Joining a server, and leaving it.
+//!
+//! The device proves itself by the one thing that only the domain can have given it: the computer
+//! account writes a certificate of the device's key into its own `userCertificate`, the agent
+//! brings it to the server, and the device signs its request with that key. Whom to join is read
+//! from the directory, or told by an administrator together with the fingerprint of the server's
+//! key; nothing is believed about a server before its certificate leads to that key.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use api::device::{AdJoinData, CertificateRequest, ClientIdentity, JoinAttestation, JoinRequest};
+use client::Client;
+use directory::{Computer, Directory, ServicePoint};
+use ipc::{Done, Join, JoinAnswer, Leave};
+use model::{Guid, Secret, UnixTime};
+use openssl::x509::X509;
+use time::OffsetDateTime;
+use tokio::time::Instant;
+use tpm::{KeyBlob, Lockout, Role, Tpm};
+
+use crate::{
+    Error, certificate,
+    chip::Chip,
+    daemon::{Daemon, now},
+    error::refused,
+    files,
+    identity::{self, Device, Joined, Keys, public_key},
+    peer::Peer,
+    text,
+};
+
+/// Whom to join.
+struct Target {
+    url: String,
+    fingerprint: String,
+    tenant: Option<Guid>,
+    agent: Option<String>,
+}
+
+/// Joins this device to a server.
+pub(crate) async fn join(
+    daemon: &Arc<Daemon>,
+    peer: &Peer,
+    args: Join,
+) -> Result<JoinAnswer, Error> {
+    if !peer.is_root() {
+        return Err(refused("not_allowed", "Only root may join this machine."));
+    }
+    let _one = daemon.membership.lock().await;
+    let directory = daemon.directory().await?;
+    let target = target(args, directory.service_point().await?)?;
+    let computer = directory.own_computer().await?;
+    let anchor = client::fetch_anchor(&target.url, &target.fingerprint).await?;
+    let client = Client::new(&target.url, &anchor)?;
+
+    let mut device = device(daemon, &directory, &computer).await?;
+    daemon.refresh_domain(&directory).await?;
+    let auth = daemon.identity.auth()?;
+    publish_certificate(daemon, &directory, &computer, &device, &auth).await?;
+
+    let discovery = client
+        .discover(
+            &target
+                .tenant
+                .map_or("common".to_owned(), |id| id.to_string()),
+        )
+        .await?;
+    let answer = put(daemon, &client, &device, &auth).await?;
+    let certificate = issued(&answer.certificate.raw_body, &device)?;
+    device.server = Some(Joined {
+        url: client.base_url().to_owned(),
+        anchor: String::from_utf8_lossy(&anchor.to_pem()?).into_owned(),
+        tenant: discovery.tenant.tenant_id,
+        agent: target.agent,
+        certificate,
+    });
+    let answer = JoinAnswer {
+        device_id: device.id.to_string(),
+        server: target.url,
+        thumbprint: answer.certificate.thumbprint,
+    };
+    daemon.identity.keep(device)?;
+    daemon.bearer.forget().await;
+    tracing::info!(device = answer.device_id, server = answer.server, "joined");
+    Ok(answer)
+}
+
+/// Leaves the server and removes every credential of this device.
+pub(crate) async fn leave(daemon: &Arc<Daemon>, peer: &Peer, _: Leave) -> Result<Done, Error> {
+    if !peer.is_root() {
+        return Err(refused(
+            "not_allowed",
+            "Only root may take this machine out.",
+        ));
+    }
+    let _one = daemon.membership.lock().await;
+    let server = daemon.server()?;
+    let bearer = daemon.bearer(&server).await?;
+    // Keys first: a device that is gone can delete none.
+    for uid in daemon.credentials.uids()? {
+        let Some(credential) = daemon.credentials.read(uid)? else {
+            continue;
+        };
+        if let Some(kid) = credential.state.kid() {
+            gone_is_fine(server.client.delete_key(&bearer, kid).await)?;
+        }
+        daemon.discard(&credential).await?;
+    }
+    gone_is_fine(server.client.leave(&bearer, server.device.id).await)?;
+    daemon.identity.forget()?;
+    daemon.bearer.forget().await;
+    Ok(Done {})
+}
+
+/// What the server does not know any more is as good as deleted.
+pub(crate) fn gone_is_fine(outcome: Result<(), client::Error>) -> Result<(), Error> {
+    match outcome {
+        Err(client::Error::Refused(refusal)) if refusal.status == 404 => Ok(()),
+        outcome => Ok(outcome?),
+    }
+}
+
+fn target(args: Join, point: Option<ServicePoint>) -> Result<Target, Error> {
+    match (args.url, args.fingerprint, point) {
+        (None, None, Some(point)) => Ok(Target {
+            url: point.url,
+            fingerprint: point.fingerprint,
+            tenant: Some(point.tenant),
+            agent: Some(point.agent),
+        }),
+        (None, None, None) => Err(refused(
+            "no_service_point",
+            "The domain names no Latchkey server. Have its administrator run `latchkey-sync \
+             publish`, or join with --url and --fingerprint.",
+        )),
+        (Some(url), Some(fingerprint), point) => Ok(Target {
+            url,
+            fingerprint,
+            tenant: None,
+            // Whom users may prove themselves to is the domain's word, never the server's.
+            agent: point.map(|point| point.agent),
+        }),
+        _ => Err(refused(
+            "bad_request",
+            "A URL and a fingerprint belong together: a server is believed only by its key.",
+        )),
+    }
+}
+
+/// The device with its keys: as it is on disk where that is this computer's, else made now.
+async fn device(
+    daemon: &Daemon,
+    directory: &Directory,
+    computer: &Computer,
+) -> Result<Device, Error> {
+    if let Some(device) = daemon.identity.device()
+        && device.id == computer.guid
+    {
+        return Ok(device);
+    }
+    let auth = daemon.identity.auth()?;
+    let keys = make_keys(daemon, &auth).await?;
+    let (id, at) = (computer.guid, now());
+    let root_certificate = identity::with_signer(&daemon.chip, &keys.root, &auth, move |signer| {
+        certificate::root(id, signer, at)
+    })
+    .await?;
+    let realm = directory.domain().dns_name.to_uppercase();
+    let device = Device {
+        id,
+        sid: computer.sid.clone(),
+        realm: daemon.config.realm.clone().unwrap_or(realm),
+        domain: directory.domain().dns_name.clone(),
+        keys,
+        root_certificate,
+        // A device that lost its state must not count from one again: the agent remembers.
+        sequence: u64::try_from(at.0).unwrap_or(0) * 1000,
+        server: None,
+    };
+    daemon.identity.keep(device.clone())?;
+    Ok(device)
+}
+
+async fn make_keys(daemon: &Daemon, auth: &Secret<[u8; 32]>) -> Result<Keys, Error> {
+    close_lockout(&daemon.chip, daemon.config.state.join("tpm-lockout.auth")).await?;
+    let auth = auth.clone();
+    let create = move |tpm: &mut Tpm| {
+        let mut key = |role| -> Result<KeyBlob, Error> { Ok(tpm.create_device_key(role, &auth)?) };
+        Ok(Keys {
+            device: key(Role::Device)?,
+            transport: key(Role::Transport)?,
+            attestation: key(Role::Attestation)?,
+            root: key(Role::DeviceRoot)?,
+        })
+    };
+    daemon.chip.run(create).await
+}
+
+/// Sets the TPM's protection against guessing, and closes the way to reset it. The value is on
+/// disk before the TPM has it: lost, it would be lost for good.
+async fn close_lockout(chip: &Arc<Chip>, path: PathBuf) -> Result<(), Error> {
+    if path.exists() {
+        return Ok(());
+    }
+    let mut value = zeroize::Zeroizing::new([0; 32]);
+    openssl::rand::rand_bytes(&mut *value)?;
+    files::write_bytes(&path, &*value, 0o600)?;
+    let value = Secret::new(*value);
+    match chip
+        .run(move |tpm| Ok(tpm.set_dictionary_attack(&value)?))
+        .await?
+    {
+        Lockout::Taken => Ok(()),
+        Lockout::Owned => {
+            tracing::warn!(
+                "the TPM's lockout value is somebody else's; its limits stay as they are"
+            );
+            files::remove(&path)
+        }
+    }
+}
+
+/// Puts the certificate of the device key into the computer's account, if it is not there.
+async fn publish_certificate(
+    daemon: &Daemon,
+    directory: &Directory,
+    computer: &Computer,
+    device: &Device,
+    auth: &Secret<[u8; 32]>,
+) -> Result<(), Error> {
+    let public = public_key(&device.keys.device)?.to_spki_der();
+    let is_own = |der: &Vec<u8>| {
+        X509::from_der(der)
+            .and_then(|certificate| certificate.public_key()?.public_key_to_der())
+            .is_ok_and(|key| key == public)
+    };
+    if computer.certificates.iter().any(is_own) {
+        return Ok(());
+    }
+    let (id, at) = (device.id, now());
+    let own = identity::with_signer(&daemon.chip, &device.keys.device, auth, move |signer| {
+        certificate::own(id, signer, at)
+    })
+    .await?;
+    Ok(directory.set_own_certificate(computer, &own).await?)
+}
+
+/// Sends the request, again and again while the agent has not yet brought the certificate.
+async fn put(
+    daemon: &Daemon,
+    client: &Client,
+    device: &Device,
+    auth: &Secret<[u8; 32]>,
+) -> Result<api::device::JoinAnswer, Error> {
+    let deadline = Instant::now() + SYNC_PATIENCE;
+    let ek_certificate = daemon.chip.run(|tpm| Ok(tpm.ek_certificate()?)).await?;
+    let attestation = JoinAttestation {
+        // The certificate carries the endorsement key; without one it proves nothing.
+        ek_public: None,
+        ek_certificate: ek_certificate.map(|der| text::base64(&der)),
+        ak_public: text::base64(&device.keys.attestation.public),
+    };
+    loop {
+        let request = request(daemon, device, auth, attestation.clone()).await?;
+        match client.join(device.id, &request).await {
+            Err(client::Error::Refused(refusal))
+                if refusal.code == "device_not_synced" && Instant::now() < deadline =>
+            {
+                tokio::time::sleep(SYNC_PAUSE).await;
+            }
+            outcome => return Ok(outcome?),
+        }
+    }
+}
+
+async fn request(
+    daemon: &Daemon,
+    device: &Device,
+    auth: &Secret<[u8; 32]>,
+    attestation: JoinAttestation,
+) -> Result<JoinRequest, Error> {
+    let csr = identity::with_signer(
+        &daemon.chip,
+        &device.keys.device,
+        auth,
+        certificate::request,
+    );
+    let csr = csr.await?;
+    let sid = signed_identity(device, now())?;
+    let digest = model::sha256(sid.as_bytes());
+    let signed = identity::sign(&daemon.chip, &device.keys.device, auth, digest).await?;
+    Ok(JoinRequest {
+        join_type: HYBRID_JOIN,
+        certificate_request: CertificateRequest {
+            kind: "pkcs10".to_owned(),
+            data: text::base64(&csr),
+        },
+        server_ad_join_data: AdJoinData {
+            transport_key: text::base64(&public_key(&device.keys.transport)?.to_rsa1()),
+            target_domain: device.domain.clone(),
+            device_type: "Linux".to_owned(),
+            os_version: os_version(),
+            device_display_name: host_name(),
+            target_domain_id: None,
+            client_identity: ClientIdentity {
+                kind: "sha256signed".to_owned(),
+                sid,
+                signed_blob: text::base64(&signed),
+            },
+        },
+        latchkey: Some(attestation),
+    })
+}
+
+/// `<computer SID>.<yyyy-MM-dd HH:mm:ss>Z`.
+fn signed_identity(device: &Device, now: UnixTime) -> Result<String, Error> {
+    let t = OffsetDateTime::from_unix_timestamp(now.0)
+        .map_err(|_| Error::Bug("the clock is out of range"))?;
+    let (year, month, day) = (t.year(), u8::from(t.month()), t.day());
+    let (hour, minute, second) = (t.hour(), t.minute(), t.second());
+    Ok(format!(
+        "{}.{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}Z",
+        device.sid
+    ))
+}
+
+/// The issued certificate, if it is one for this device's key.
+fn issued(encoded: &str, device: &Device) -> Result<Vec<u8>, Error> {
+    let unfit = || {
+        refused(
+            "server_unfit",
+            "The server's device certificate is not for this device's key.",
+        )
+    };
+    let der = text::from_base64(encoded).ok_or_else(unfit)?;
+    let certificate = X509::from_der(&der).map_err(|_| unfit())?;
+    let key = certificate.public_key()?.public_key_to_der()?;
+    if key != public_key(&device.keys.device)?.to_spki_der() {
+        return Err(unfit());
+    }
+    Ok(der)
+}
+
+/// For people.
+fn os_version() -> String {
+    std::fs::read_to_string("/etc/os-release")
+        .ok()
+        .and_then(|text| {
+            let line = text.lines().find_map(|l| l.strip_prefix("PRETTY_NAME="))?;
+            Some(line.trim_matches('"').to_owned())
+        })
+        .unwrap_or_else(|| "Linux".to_owned())
+}
+
+fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned())
+}
+
+/// `JoinType` of a computer that AD already knows (MS-DVRJ).
+const HYBRID_JOIN: u8 = 6;
+
+/// How long the agent may take to bring a new certificate to the server.
+const SYNC_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Between two tries.
+const SYNC_PAUSE: Duration = Duration::from_secs(1);

@@ -1,0 +1,153 @@
+//! A user's registered keys, the end of a credential, and the change of its PIN.
+
+use std::sync::Arc;
+
+use api::device::KeyStatus;
+use ipc::{Done, KeyInfo, KeysDelete, KeysList, KeysListAnswer, PinChange};
+use model::{Guid, Sid};
+use policy::PinRules;
+use time::OffsetDateTime;
+
+use crate::{
+    Error,
+    credential::{Credential, word},
+    daemon::Daemon,
+    error::refused,
+    join::gone_is_fine,
+    peer::Peer,
+    unlock::secret,
+};
+
+/// The caller's keys as the server knows them.
+pub(crate) async fn list(
+    daemon: &Arc<Daemon>,
+    peer: &Peer,
+    args: KeysList,
+) -> Result<KeysListAnswer, Error> {
+    let uid = args.uid.unwrap_or(peer.process.uid);
+    if !peer.may_act_for(uid) {
+        return Err(refused(
+            "not_allowed",
+            "Only root may see another user's keys.",
+        ));
+    }
+    let server = daemon.server()?;
+    let sid = daemon.domain_sid(uid).await?;
+    let bearer = daemon.bearer(&server).await?;
+    let keys = server.client.keys(&bearer, &sid).await?.keys;
+    let here = server.device.id;
+    Ok(KeysListAnswer {
+        keys: keys.into_iter().map(|key| key_info(key, here)).collect(),
+    })
+}
+
+fn key_info(key: KeyStatus, here: Guid) -> KeyInfo {
+    KeyInfo {
+        kid: key.kid,
+        device_id: key.device.to_string(),
+        here: key.device == here,
+        created: rfc3339(key.registered_ms),
+        state: word(key.state).to_owned(),
+        detail: key.detail.or(key.code),
+    }
+}
+
+fn rfc3339(ms: i64) -> String {
+    let t = OffsetDateTime::from_unix_timestamp(ms.div_euclid(1000))
+        .unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let (year, month, day) = (t.year(), u8::from(t.month()), t.day());
+    let (hour, minute, second) = (t.hour(), t.minute(), t.second());
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+/// Deletes a key at the server, hence in AD, and what is left of it here.
+pub(crate) async fn delete(
+    daemon: &Arc<Daemon>,
+    peer: &Peer,
+    args: KeysDelete,
+) -> Result<Done, Error> {
+    let unknown = || refused("unknown_key", "You have no key with this id.");
+    // It becomes a part of a URL.
+    args.kid.parse::<Guid>().map_err(|_| unknown())?;
+    let server = daemon.server()?;
+    let bearer = daemon.bearer(&server).await?;
+    let status = match server.client.key_status(&bearer, &args.kid, None, 0).await {
+        Err(client::Error::Refused(refusal)) if refusal.status == 404 => None,
+        outcome => Some(outcome?),
+    };
+    let local = daemon.credential_of_kid(&args.kid)?;
+    if !peer.is_root() {
+        let own = daemon.domain_sid(peer.process.uid).await?;
+        let is_own = |sid: &Sid| *sid == own;
+        let at_server = status.as_ref().is_some_and(|status| is_own(&status.user));
+        let here = local
+            .as_ref()
+            .is_some_and(|credential| is_own(&credential.sid));
+        if !at_server && !here {
+            return Err(unknown());
+        }
+    }
+    gone_is_fine(server.client.delete_key(&bearer, &args.kid).await)?;
+    if let Some(credential) = local {
+        daemon.discard(&credential).await?;
+    }
+    Ok(Done {})
+}
+
+/// Changes the caller's PIN.
+pub(crate) async fn change_pin(
+    daemon: &Arc<Daemon>,
+    peer: &Peer,
+    args: PinChange,
+) -> Result<Done, Error> {
+    PinRules::default()
+        .check(args.new.expose())
+        .map_err(|refusal| refused("pin_rule", refusal.to_string()))?;
+    let credential = daemon.present_credential(peer.process.uid).await?;
+    let (old, new) = (secret(&args.old), secret(&args.new));
+    let (keeper, kept) = (Arc::clone(daemon), credential.clone());
+    let change = move |tpm: &mut tpm::Tpm| {
+        let both = |key: &tpm::UserKey| {
+            let key = key.clone();
+            keeper.credentials.keep(&Credential {
+                key,
+                ..kept.clone()
+            })
+        };
+        tpm.change_pin(&kept.key, &old, &new, both)
+    };
+    let key = daemon.chip.run(change).await?;
+    daemon.credentials.keep(&Credential { key, ..credential })?;
+    Ok(Done {})
+}
+
+impl Daemon {
+    /// The SID behind a uid, or the sentence that says there is none.
+    pub async fn domain_sid(&self, uid: u32) -> Result<Sid, Error> {
+        self.sid(uid).await?.ok_or_else(|| {
+            refused(
+                "not_a_domain_account",
+                "This account is not an account of the domain, so it cannot use a PIN.",
+            )
+        })
+    }
+
+    /// Removes a credential: the TPM's part first, without which the rest is worthless.
+    pub async fn discard(&self, credential: &Credential) -> Result<(), Error> {
+        let key = credential.key.clone();
+        self.chip
+            .run(move |tpm| Ok(tpm.delete_user_key(&key)?))
+            .await?;
+        self.credentials.remove(credential.uid)
+    }
+
+    fn credential_of_kid(&self, kid: &str) -> Result<Option<Credential>, Error> {
+        for uid in self.credentials.uids()? {
+            let credential = self.credentials.read(uid)?;
+            if let Some(credential) = credential.filter(|one| one.state.kid() == Some(kid)) {
+                return Ok(Some(credential));
+            }
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,94 @@
+//! The daemon's life: harden, read, listen, tend, end.
+
+use std::{
+    env,
+    ffi::OsStr,
+    os::{linux::net::SocketAddrExt, unix::net},
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{Error, accounts::System, config, config::Config, daemon::Daemon, domain, ffi, socket};
+
+/// Runs until it is told to end. Called before any thread was started.
+pub fn run(config_path: Option<PathBuf>) -> Result<(), Error> {
+    ffi::harden()?;
+    let path = config_path.unwrap_or_else(|| config::DEFAULT_PATH.into());
+    let config = Config::read(&path)?;
+    ffi::set_variable("KRB5CCNAME", OsStr::new(domain::CCACHE));
+    ffi::set_variable("KRB5_CONFIG", config.krb5_conf.as_os_str());
+    ffi::set_variable("KRB5_KTNAME", config.keytab.as_os_str());
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    runtime.block_on(serve(config))
+}
+
+async fn serve(config: Config) -> Result<(), Error> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let daemon = Daemon::new(config, Arc::new(System))?;
+    daemon.publish_known()?;
+    let listener = socket::listen(&daemon)?;
+    tokio::spawn(domain::refresh_at_start(Arc::clone(&daemon)));
+    tokio::spawn(tend(Arc::clone(&daemon)));
+    tokio::spawn(socket::serve(Arc::clone(&daemon), listener));
+    tell_ready();
+    tracing::info!(socket = %daemon.config.socket.display(), "ready");
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("ending");
+    Ok(())
+}
+
+/// Sees to what nobody asks for: rights that lapse are wiped, and PIN counters that a crash left
+/// in the TPM are removed.
+async fn tend(daemon: Arc<Daemon>) {
+    if let Err(error) = daemon.forget_strays().await {
+        tracing::warn!(%error, "stray PIN counters stay in the TPM");
+    }
+    let mut beat = tokio::time::interval(Duration::from_secs(2));
+    loop {
+        beat.tick().await;
+        daemon.tickets().drop_lapsed(Instant::now());
+    }
+}
+
+impl Daemon {
+    async fn forget_strays(&self) -> Result<(), Error> {
+        let mut known = Vec::new();
+        for uid in self.credentials.uids()? {
+            known.extend(self.credentials.read(uid)?.map(|credential| credential.key));
+        }
+        let forget = move |tpm: &mut tpm::Tpm| Ok(tpm.forget_other_users(&known)?);
+        match self.chip.run(forget).await? {
+            0 => {}
+            count => tracing::info!(count, "stray PIN counters were removed from the TPM"),
+        }
+        Ok(())
+    }
+}
+
+/// Tells a service manager that waits for it (sd_notify) that the socket is there.
+fn tell_ready() {
+    let Some(path) = env::var_os("NOTIFY_SOCKET") else {
+        return;
+    };
+    let told = net::UnixDatagram::unbound().and_then(|socket| {
+        let name = path.as_encoded_bytes();
+        let address = match name.strip_prefix(b"@") {
+            Some(name) => net::SocketAddr::from_abstract_name(name)?,
+            None => net::SocketAddr::from_pathname(&path)?,
+        };
+        socket.send_to_addr(b"READY=1", &address)
+    });
+    if let Err(error) = told {
+        tracing::warn!(%error, "the service manager could not be told");
+    }
+}

@@ -1,0 +1,236 @@
+//! Signing in: a PIN becomes a Kerberos ticket in the user's own cache.
+//!
+//! The PIN goes to the TPM and no further. A login helper then runs as the user with the right to
+//! one signature, and shows the daemon its ticket before it keeps it: libkrb5 alone would also
+//! believe a KDC whose certificate the device root issued, the host's keytab does not.
+
+use std::{
+    os::{fd::OwnedFd, unix::net::UnixStream},
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use ipc::{Failure, Signin, SigninAnswer};
+use tpm::Unlocked;
+
+use crate::{
+    Error,
+    accounts::Account,
+    credential::Credential,
+    daemon::{Daemon, no_credential},
+    error::{of_kerberos, refused},
+    ffi,
+    helper::{self, Failed, Obtained, Request, Stored},
+    peer::{Peer, Process},
+};
+
+/// Checks a PIN and gets a Kerberos ticket into the user's default cache.
+pub(crate) async fn signin(
+    daemon: &Arc<Daemon>,
+    peer: &Peer,
+    args: Signin,
+) -> Result<SigninAnswer, Error> {
+    let begun = Instant::now();
+    let account = account(daemon, peer, args.user).await?;
+    if args.remote {
+        return Err(refused(
+            "remote_refused",
+            "A PIN is good at the machine itself only, not over the network.",
+        ));
+    }
+    let credential = daemon.present_credential(account.uid).await?;
+    let right = daemon.prove_pin(&credential, &args.pin).await?;
+    // Made before the helper asks for it: the helper's clock is running then.
+    daemon.leaf(credential.clone()).await?;
+
+    let logged_in = log_in(daemon, &account, &credential, right).await?;
+    let (obtained, stored) = match logged_in {
+        Ok(tickets) => tickets,
+        Err(failed) => {
+            tracing::warn!(
+                uid = account.uid,
+                code = failed.code,
+                reason = failed.message,
+                "the sign-in failed"
+            );
+            let failure = of_kerberos(&failed.code);
+            return Err(Error::Refused(daemon.explained(failure, &credential).await));
+        }
+    };
+    let took_ms = begun.elapsed().as_millis() as u64;
+    tracing::info!(
+        uid = account.uid,
+        service = args.service,
+        took_ms,
+        "signed in"
+    );
+    Ok(SigninAnswer {
+        uid: account.uid,
+        principal: obtained.principal,
+        ccache: stored.ccache,
+        ticket_server: obtained.server,
+        took_ms,
+    })
+}
+
+/// Root signs anybody in, a user only itself.
+async fn account(daemon: &Daemon, peer: &Peer, user: Option<String>) -> Result<Account, Error> {
+    let found = match user {
+        Some(name) => daemon.account_by_name(name).await?,
+        None => daemon.account_by_uid(peer.process.uid).await?,
+    };
+    match found {
+        Some(account) if peer.may_act_for(account.uid) => Ok(account),
+        None if peer.is_root() => Err(no_credential()),
+        // A caller who may not ask learns nothing about which accounts exist.
+        _ => Err(refused(
+            "not_allowed",
+            "Only root may sign in another user.",
+        )),
+    }
+}
+
+/// Runs a login helper for the account, with the right to one signature.
+async fn log_in(
+    daemon: &Arc<Daemon>,
+    account: &Account,
+    credential: &Credential,
+    right: Unlocked,
+) -> Result<Result<(Obtained, Stored), Failed>, Error> {
+    let request = Request {
+        principal: credential.principal.clone(),
+        module: daemon.config.module.to_string_lossy().into_owned(),
+        anchors: [daemon.kdc_anchors_path(), daemon.device_root_path()]
+            .map(|path| path.to_string_lossy().into_owned())
+            .to_vec(),
+    };
+    let (daemon, account) = (Arc::clone(daemon), account.clone());
+    let run = move || run_helper(&daemon, &account, &request, right);
+    tokio::task::spawn_blocking(run).await?
+}
+
+fn run_helper(
+    daemon: &Daemon,
+    account: &Account,
+    request: &Request,
+    right: Unlocked,
+) -> Result<Result<(Obtained, Stored), Failed>, Error> {
+    let (mut socket, theirs) = UnixStream::pair()?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.set_write_timeout(Some(PATIENCE))?;
+    let mut child = start(daemon, account, theirs.into())?;
+    let process = Process::of_child(child.id() as i32, account.uid)?;
+    daemon.tickets().hold(process, right, Instant::now());
+    let outcome = helper::log_in(&mut socket, request, |obtained, ticket| {
+        prove(daemon, request, obtained, ticket)
+    });
+    daemon.tickets().revoke(&process);
+    drop(socket);
+    end(&mut child);
+    Ok(outcome)
+}
+
+/// Starts the helper as the account, with nothing of ours but its channel.
+fn start(daemon: &Daemon, account: &Account, channel: OwnedFd) -> Result<Child, Error> {
+    let profiles = [daemon.profile_path(), daemon.config.krb5_conf.clone()];
+    let profiles = profiles.map(|path| path.to_string_lossy().into_owned());
+    let mut command = Command::new(&daemon.config.login_helper);
+    command
+        .env_clear()
+        .env("KRB5_CONFIG", profiles.join(":"))
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let groups = ffi::groups(account)?;
+    ffi::become_account(&mut command, account, groups, ffi::move_up(&channel)?);
+    Ok(command.spawn()?)
+}
+
+/// Does the ticket come from a KDC that knows this host, and is it the one that was asked for?
+fn prove(
+    daemon: &Daemon,
+    request: &Request,
+    obtained: &Obtained,
+    ticket: &[u8],
+) -> Result<(), Failed> {
+    let context = kerberos::Context::new()?;
+    let tgt = context.unmarshal(ticket)?;
+    context.verify(&tgt, Some(&daemon.config.keytab))?;
+    let client = tgt.client()?;
+    if client.eq_ignore_ascii_case(&request.principal) && client == obtained.principal {
+        return Ok(());
+    }
+    Err(Failed {
+        code: "kdc_not_trusted".to_owned(),
+        message: format!("the ticket is for {client}, not for {}", request.principal),
+    })
+}
+
+/// The helper has done what it was for, or will not.
+fn end(child: &mut Child) {
+    if let Err(error) = child.kill().and_then(|()| child.wait()) {
+        tracing::warn!(%error, "the login helper was lost");
+    }
+}
+
+impl Daemon {
+    /// A refusal because of the key, with what the server knows of the key.
+    async fn explained(&self, failure: Failure, credential: &Credential) -> Failure {
+        if failure.code != "key_not_in_directory" {
+            return failure;
+        }
+        let asked = tokio::time::timeout(EXPLAIN_PATIENCE, self.ask_key_status(credential)).await;
+        let sentence = match asked {
+            Ok(Ok(Some(known))) => known,
+            Ok(Ok(None)) => {
+                "The server does not know the key either; enroll again with `latchkey enroll`."
+                    .to_owned()
+            }
+            Ok(Err(_)) | Err(_) => {
+                "The server does not answer, so this is all there is.".to_owned()
+            }
+        };
+        Failure {
+            sentence: format!("{} {sentence}", failure.sentence),
+            ..failure
+        }
+    }
+
+    /// Where the key is, as the server says; none when it knows nothing of it.
+    async fn ask_key_status(&self, credential: &Credential) -> Result<Option<String>, Error> {
+        use api::device::KeyState::*;
+        let Some(kid) = credential.state.kid() else {
+            return Ok(None);
+        };
+        let server = self.server()?;
+        let bearer = self.bearer(&server).await?;
+        let status = match server.client.key_status(&bearer, kid, None, 0).await {
+            Err(client::Error::Refused(refusal)) if refusal.status == 404 => return Ok(None),
+            outcome => outcome?,
+        };
+        let reason = status
+            .detail
+            .unwrap_or_else(|| "no reason given".to_owned());
+        Ok(Some(match status.state {
+            Registered => "It is registered, and the sync agent has not written it yet; try \
+                           again in a moment."
+                .to_owned(),
+            NeedsProof => {
+                "The sync agent wants a fresh proof from you; run `latchkey enroll`.".to_owned()
+            }
+            Confirmed => "The sync agent has written it; this domain controller may not have \
+                          received it yet, or somebody has removed it there."
+                .to_owned(),
+            Failed => format!("The sync agent refused it: {reason}."),
+            Removing | Removed => "It was deleted; enroll again with `latchkey enroll`.".to_owned(),
+        }))
+    }
+}
+
+/// How long a login helper may take for one step.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long a person waits for an explanation.
+const EXPLAIN_PATIENCE: Duration = Duration::from_secs(2);

@@ -1,0 +1,74 @@
+//! What the daemon says of itself, the device and the caller's credential.
+
+use std::sync::Arc;
+
+use ipc::{CredentialInfo, Hello, HelloAnswer, Status, StatusAnswer};
+
+use crate::{Error, credential::Credential, daemon::Daemon, peer::Peer, text};
+
+/// Who is there?
+pub(crate) async fn hello(_: &Arc<Daemon>, _: &Peer, _: Hello) -> Result<HelloAnswer, Error> {
+    Ok(HelloAnswer {
+        release: env!("CARGO_PKG_VERSION").to_owned(),
+    })
+}
+
+/// The state of the device and of the credentials that the caller may see.
+pub(crate) async fn status(
+    daemon: &Arc<Daemon>,
+    peer: &Peer,
+    _: Status,
+) -> Result<StatusAnswer, Error> {
+    let mut credentials = Vec::new();
+    for uid in daemon.credentials.uids()? {
+        if peer.may_act_for(uid)
+            && let Some(credential) = daemon.credential(uid).await?
+        {
+            credentials.push(info(daemon, credential).await?);
+        }
+    }
+    let device = daemon.identity.device();
+    let server = device.as_ref().and_then(|device| device.server.as_ref());
+    let tpm = match daemon.chip.run(|tpm| Ok(tpm.info()?)).await {
+        Ok(info) => {
+            let (major, minor) = info.firmware;
+            let counts = if info.has_pin_fail {
+                "counts wrong PINs per user"
+            } else {
+                "counts wrong PINs for all users together"
+            };
+            format!("{} {major:x}.{minor:x}, {counts}", info.manufacturer)
+        }
+        Err(error) => error.failure().sentence,
+    };
+    Ok(StatusAnswer {
+        joined: server.is_some(),
+        device_id: device.as_ref().map(|device| device.id.to_string()),
+        realm: device.as_ref().map(|device| device.realm.clone()),
+        server: server.map(|server| server.url.clone()),
+        key_storage: "hardware".to_owned(),
+        tpm,
+        credentials,
+    })
+}
+
+async fn info(daemon: &Daemon, credential: Credential) -> Result<CredentialInfo, Error> {
+    let key = credential.key.clone();
+    let tries = daemon.chip.run(move |tpm| Ok(tpm.tries(&key)?)).await;
+    // A key that the TPM does not open any more is shown with no tries and the reason.
+    let (left, limit, broken) = match tries {
+        Ok(tries) => (tries.left, tries.limit, None),
+        Err(error) => (0, 0, Some(error.failure().sentence)),
+    };
+    Ok(CredentialInfo {
+        uid: credential.uid,
+        sid: credential.sid.to_string(),
+        upn: credential.upn.clone(),
+        kid: credential.state.kid().map(str::to_owned),
+        key_id: text::hex(&credential.public_key()?.key_id()),
+        state: credential.state.word().to_owned(),
+        detail: broken.or_else(|| credential.state.detail().map(str::to_owned)),
+        tries_left: left,
+        tries_limit: limit,
+    })
+}

@@ -1,0 +1,237 @@
+//! Opening a user's key for one signature: what the PKCS#11 module and the login helper ask for.
+
+use std::{sync::Arc, time::Instant};
+
+use ipc::{CertAnswer, Sign, Signature, Ticket, TokenInfo, TokenInfoAnswer, Unlock};
+use keycred::RsaPublicKey;
+use model::Secret;
+use tpm::Unlocked;
+
+use crate::{
+    Error, certificate,
+    certificate::LEAF_LIFETIME_S,
+    credential::{Credential, Leaf},
+    daemon::{Daemon, now, random_name},
+    error::refused,
+    identity,
+    peer::Peer,
+    text, tickets,
+};
+
+/// DigestInfo of SHA-256 (RFC 8017 9.2, note 1), up to the digest.
+const SHA256_DIGEST_INFO: [u8; 19] = [
+    0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05,
+    0x00, 0x04, 0x20,
+];
+
+fn may_act_for(peer: &Peer, uid: u32) -> Result<(), Error> {
+    if peer.may_act_for(uid) {
+        return Ok(());
+    }
+    Err(refused(
+        "not_allowed",
+        "Only the user itself or root may use this credential.",
+    ))
+}
+
+/// Opens the key for one signature.
+pub(crate) async fn unlock(
+    daemon: &Arc<Daemon>,
+    peer: &Peer,
+    args: Unlock,
+) -> Result<Ticket, Error> {
+    may_act_for(peer, args.uid)?;
+    let right = match args.pin {
+        Some(pin) => {
+            let credential = daemon.present_credential(args.uid).await?;
+            daemon.prove_pin(&credential, &pin).await?
+        }
+        None => daemon
+            .tickets()
+            .fetch(&peer.process, Instant::now())
+            .ok_or_else(|| refused("pin_required", "This key opens by its PIN only."))?,
+    };
+    let ticket = random_name()?;
+    daemon
+        .tickets()
+        .issue(ticket.clone(), peer.process, right, Instant::now());
+    Ok(Ticket {
+        ticket,
+        expires_in_s: tickets::LIFETIME.as_secs() as u32,
+    })
+}
+
+/// Uses a ticket up for one signature.
+pub(crate) async fn sign(
+    daemon: &Arc<Daemon>,
+    peer: &Peer,
+    args: Sign,
+) -> Result<Signature, Error> {
+    let digest = digest_of(&args.digest_info).ok_or_else(|| {
+        refused(
+            "bad_digest",
+            "Only the DigestInfo of a SHA-256 digest is signed.",
+        )
+    })?;
+    let right = daemon
+        .tickets()
+        .redeem(&args.ticket, &peer.process, Instant::now())
+        .filter(|_| !peer.has_ended())
+        .ok_or_else(|| {
+            refused(
+                "bad_ticket",
+                "The ticket is used, lapsed, or another process's.",
+            )
+        })?;
+    let mut right = Some(right);
+    let signature = daemon
+        .chip
+        .run(move |tpm| {
+            let right = right.take().ok_or_else(lost)?;
+            Ok(tpm.sign_unlocked(right, &digest)?)
+        })
+        .await?;
+    Ok(Signature {
+        signature: text::hex(&signature),
+    })
+}
+
+fn lost() -> Error {
+    Error::Tpm(tpm::Error::Unavailable(
+        "the connection to it broke".to_owned(),
+    ))
+}
+
+fn digest_of(digest_info: &str) -> Option<[u8; 32]> {
+    let bytes = text::from_hex(digest_info)?;
+    bytes.strip_prefix(&SHA256_DIGEST_INFO)?.try_into().ok()
+}
+
+/// What a PKCS#11 token of this user would say of itself.
+pub(crate) async fn token_info(
+    daemon: &Arc<Daemon>,
+    peer: &Peer,
+    args: TokenInfo,
+) -> Result<TokenInfoAnswer, Error> {
+    may_act_for(peer, args.uid)?;
+    let Some(credential) = daemon.credential(args.uid).await? else {
+        return Ok(TokenInfoAnswer {
+            present: false,
+            protected_path: false,
+            tries_left: 0,
+            tries_limit: 0,
+        });
+    };
+    let tries = daemon.chip.run(move |tpm| Ok(tpm.tries(&credential.key)?));
+    let tries = tries.await?;
+    Ok(TokenInfoAnswer {
+        present: true,
+        protected_path: daemon.tickets().is_held(&peer.process, Instant::now()),
+        tries_left: tries.left,
+        tries_limit: tries.limit,
+    })
+}
+
+/// The user's certificate.
+pub(crate) async fn cert(
+    daemon: &Arc<Daemon>,
+    peer: &Peer,
+    args: ipc::Cert,
+) -> Result<CertAnswer, Error> {
+    may_act_for(peer, args.uid)?;
+    let credential = daemon.present_credential(args.uid).await?;
+    let public = credential.public_key()?;
+    let (leaf, issuer) = daemon.leaf(credential).await?;
+    Ok(CertAnswer {
+        certificate: text::hex(&leaf.certificate),
+        issuer: text::hex(&issuer),
+        key_id: text::hex(&public.key_id()),
+        modulus: text::hex(public.modulus()),
+        exponent: text::hex(public.exponent()),
+    })
+}
+
+impl Daemon {
+    /// Proves a PIN to the TPM.
+    pub async fn prove_pin(
+        &self,
+        credential: &Credential,
+        pin: &ipc::Secret,
+    ) -> Result<Unlocked, Error> {
+        let (key, pin) = (credential.key.clone(), secret(pin));
+        let right = self
+            .chip
+            .run(move |tpm| Ok(tpm.unlock(&key, &pin)?))
+            .await?;
+        if *right.key() != credential.key {
+            // A change of PIN was cut short; the TPM has now said which blob counts.
+            let key = right.key().clone();
+            self.credentials.keep(&Credential {
+                key,
+                ..credential.clone()
+            })?;
+        }
+        Ok(right)
+    }
+
+    /// The user's leaf, made anew when half its life is over or its issuer is another now; and the
+    /// device root.
+    pub async fn leaf(&self, credential: Credential) -> Result<(Leaf, Vec<u8>), Error> {
+        let device = self
+            .identity
+            .device()
+            .ok_or(Error::Bug("a credential without a device"))?;
+        let issuer = model::sha256(&device.root_certificate).to_vec();
+        let at = now();
+        if let Some(leaf) = &credential.leaf
+            && leaf.issuer == issuer
+            && at < leaf.renew
+        {
+            return Ok((leaf.clone(), device.root_certificate));
+        }
+        let user: RsaPublicKey = credential.public_key()?;
+        let (id, upn) = (device.id, credential.upn.clone());
+        let build =
+            move |root: &certificate::Signer<'_>| certificate::leaf(id, root, &user, &upn, at);
+        let auth = self.identity.auth()?;
+        let certificate =
+            identity::with_signer(&self.chip, &device.keys.root, &auth, build).await?;
+        let leaf = Leaf {
+            certificate,
+            issuer,
+            renew: at.plus(LEAF_LIFETIME_S / 2),
+        };
+        self.credentials.keep(&Credential {
+            leaf: Some(leaf.clone()),
+            ..credential
+        })?;
+        Ok((leaf, device.root_certificate))
+    }
+}
+
+/// A secret of the socket as a secret of the TPM's.
+pub(crate) fn secret(text: &ipc::Secret) -> Secret<String> {
+    Secret::new(text.expose().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_digest_info_of_sha_256_has_a_digest() {
+        let whole = [&SHA256_DIGEST_INFO[..], &[7; 32]].concat();
+        assert_eq!(digest_of(&text::hex(&whole)), Some([7; 32]));
+        let mut sha512 = whole.clone();
+        sha512[14] = 3;
+        for bad in [
+            &whole[..50],
+            &whole[1..],
+            &[whole.clone(), vec![0]].concat(),
+            &sha512,
+            &[],
+        ] {
+            assert_eq!(digest_of(&text::hex(bad)), None);
+        }
+    }
+}
