@@ -1,7 +1,7 @@
 //! pam_latchkey.so: asks for the PIN and lets the daemon decide.
 //!
-//! It stands in the stack before the module that asks for the password, as
-//! `auth sufficient pam_latchkey.so`: whom it cannot serve (no credential on this device, no
+//! It stands in the stack before the modules that ask for the password (`latchkey.pam-config` puts
+//! it there by pam-auth-update): whom it cannot serve (no credential on this device, no
 //! daemon, a person who comes over the network) it leaves to that module without a word, and an
 //! empty answer to "PIN:" is the person's own wish for the password.
 //!
