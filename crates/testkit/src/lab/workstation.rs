@@ -96,7 +96,9 @@ pub(super) fn start_tpm(host: &Host) -> Result<()> {
 /// else holds it must have been stopped.
 pub(super) fn stop_tpm(host: &Host) -> Result<()> {
     let tcti = format!("--tcti=swtpm:host=127.0.0.1,port={TPM_PORT}");
-    host.command(&["tpm2_shutdown", &tcti]).within(Duration::from_secs(10)).ok()?;
+    host.command(&["tpm2_shutdown", &tcti])
+        .within(Duration::from_secs(10))
+        .ok()?;
     let control = format!("127.0.0.1:{TPM_CONTROL_PORT}");
     host.command(&["swtpm_ioctl", "--tcp", &control, "-s"])
         .ok()?;
