@@ -192,6 +192,14 @@ impl Directory {
             .transpose()
     }
 
+    /// A group. Complete it with [`Directory::complete_members`].
+    pub async fn group(&self, guid: Guid) -> Result<Option<Group>, Error> {
+        let entry = self.by_guid(guid, &Kind::Group.filter(), GROUP).await?;
+        entry
+            .map(|entry| Group::read(&entry, self.domain()))
+            .transpose()
+    }
+
     /// The computer whose ticket bound this connection.
     pub async fn own_computer(&self) -> Result<Computer, Error> {
         let name = self.who_am_i().await?;

@@ -1,1 +1,30 @@
-//! latchkey-sync: users up, keys down, passwords checked, beside the domain controllers
+//! The agent beside the domain controllers: users up, keys down, passwords checked.
+//!
+//! *Invariant:* a hostile server cannot make the agent write a key that the user did not ask for.
+//! The agent's own file says whose keys it writes at all and how many an hour; the directory says
+//! who the user and the device are; the user's own Kerberos ticket says that it was the user
+//! ([`addition::check`]).
+//!
+//! *Invariant:* everything may be killed at any moment. The feed's token moves on only when all
+//! changes before it are settled, and settling a change twice is settling it once.
+//!
+//! The agent takes no connection from anywhere: it asks the server, and the server answers.
+
+pub mod addition;
+pub mod check;
+pub mod config;
+pub mod door;
+pub mod enroll;
+mod ffi;
+pub mod hardening;
+pub mod import;
+pub mod keys;
+pub mod known;
+pub mod ledger;
+pub mod publish;
+pub mod retry;
+pub mod run;
+pub mod scope;
+pub mod state;
+pub mod status;
+pub mod work;

@@ -1,2 +1,87 @@
-//! latchkey-sync: users up, keys down, passwords checked, beside the domain controllers
-fn main() {}
+//! The agent's command line.
+
+use std::{
+    io::{IsTerminal, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand};
+use latchkey_sync::{check, config, config::Config, enroll, hardening, publish, run, status};
+use tracing_subscriber::EnvFilter;
+
+/// Freed memory is wiped: passwords pass through buffers of libraries that do not wipe theirs.
+#[global_allocator]
+static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
+    zeroizing_alloc::ZeroAlloc(std::alloc::System);
+
+/// The agent beside the domain controllers: users up, keys down, passwords checked.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    /// The configuration.
+    #[arg(long, default_value = config::PATH)]
+    config: PathBuf,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Makes the agent known to a server by a one-time code.
+    Enroll(enroll::Args),
+    /// Writes where the server is into the directory, with an Enterprise Admin's ticket.
+    Publish,
+    /// Works until it is told to stop.
+    Run,
+    /// Tries what the configuration names.
+    CheckConfig,
+    /// Says what the agent's files say.
+    Status {
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_env_filter(
+            EnvFilter::try_from_env("LATCHKEY_LOG").unwrap_or_else(|_| EnvFilter::new("info")),
+        )
+        .init();
+    match work(cli) {
+        Ok(said) => match std::io::stdout().lock().write_all(said.as_bytes()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        },
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "latchkey-sync: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn work(cli: Cli) -> anyhow::Result<String> {
+    hardening::harden()?;
+    let config = Config::read(&cli.config)?;
+    if !matches!(cli.verb, Verb::Publish) {
+        hardening::use_own_tickets();
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        match cli.verb {
+            Verb::Enroll(args) => enroll::enroll(config, args).await,
+            Verb::Publish => publish::publish(config).await,
+            Verb::Run => run::run(config).await.map(|()| String::new()),
+            Verb::CheckConfig => check::check(config).await,
+            Verb::Status { json } => status::status(&config, json),
+        }
+    })
+}

@@ -1,0 +1,186 @@
+//! `/etc/latchkey/sync.toml`: what the agent may do, which no server can widen.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, ensure};
+use serde::Deserialize;
+
+use crate::scope::{Dn, Scope};
+
+/// Where the configuration is.
+pub const PATH: &str = "/etc/latchkey/sync.toml";
+
+/// The configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The server; the agent is enrolled with one, and this one must be it.
+    pub server: Option<String>,
+    /// A domain controller by DNS name; none: DNS tells.
+    pub dc: Option<String>,
+    /// In capitals.
+    pub realm: String,
+    /// sAMAccountName of the agent's account.
+    pub account: String,
+    /// The agent's service principal, `latchkey-sync/host`.
+    pub principal: String,
+    /// The keytab with the keys of both.
+    pub keytab: PathBuf,
+    /// The folder of the agent's state.
+    pub state: PathBuf,
+    /// Keys that come without a device's signature and a user's ticket.
+    pub allow_foreign_keys: bool,
+    /// Whose keys, and which users are imported.
+    pub scope: Scope,
+    /// How much at most.
+    pub limits: Limits,
+}
+
+/// Caps that hold whatever the server says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Keys written per hour.
+    pub additions_per_hour: usize,
+    /// Keys taken out per hour.
+    pub removals_per_hour: usize,
+    /// Keys of one user, those of others included.
+    pub per_user_keys: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            additions_per_hour: 500,
+            removals_per_hour: 500,
+            per_user_keys: 20,
+        }
+    }
+}
+
+/// The file as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    server: Option<String>,
+    dc: Option<String>,
+    realm: String,
+    account: String,
+    principal: String,
+    keytab: PathBuf,
+    #[serde(default = "default_state")]
+    state: PathBuf,
+    #[serde(default)]
+    allow_foreign_keys: bool,
+    scope: RawScope,
+    #[serde(default)]
+    limits: Limits,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawScope {
+    ous: Vec<String>,
+}
+
+fn default_state() -> PathBuf {
+    PathBuf::from("/var/lib/latchkey-sync")
+}
+
+impl Config {
+    /// Reads the file.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        Self::parse(&text).with_context(|| format!("{} is not right", path.display()))
+    }
+
+    /// Reads its text.
+    pub fn parse(text: &str) -> anyhow::Result<Self> {
+        let raw: Raw = toml::from_str(text)?;
+        ensure!(
+            !raw.scope.ous.is_empty(),
+            "scope.ous names no organizational unit"
+        );
+        ensure!(
+            raw.realm == raw.realm.to_ascii_uppercase() && !raw.realm.is_empty(),
+            "realm must be in capitals"
+        );
+        ensure!(
+            raw.principal.starts_with("latchkey-sync/") && !raw.principal.contains('@'),
+            "principal must be latchkey-sync/host, without a realm"
+        );
+        ensure!(
+            !raw.account.contains(['@', '\\']),
+            "account must be a bare sAMAccountName"
+        );
+        let ous = raw.scope.ous.iter().map(|ou| {
+            Dn::parse(ou).with_context(|| format!("scope.ous: {ou} is not a distinguished name"))
+        });
+        Ok(Self {
+            scope: Scope::new(ous.collect::<Result<_, _>>()?),
+            server: raw.server.map(|url| url.trim_end_matches('/').to_owned()),
+            dc: raw.dc,
+            realm: raw.realm,
+            account: raw.account,
+            principal: raw.principal,
+            keytab: raw.keytab,
+            state: raw.state,
+            allow_foreign_keys: raw.allow_foreign_keys,
+            limits: raw.limits,
+        })
+    }
+
+    /// The agent's account as a Kerberos principal.
+    pub fn account_principal(&self) -> String {
+        format!("{}@{}", self.account, self.realm)
+    }
+
+    /// The agent's service as a Kerberos principal.
+    pub fn service_principal(&self) -> String {
+        format!("{}@{}", self.principal, self.realm)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+        realm = "CORP.TEST"
+        account = "svc"
+        principal = "latchkey-sync/host.corp.test"
+        keytab = "/etc/latchkey/sync.keytab"
+        [scope]
+        ous = ["OU=Staff,DC=corp,DC=test"]
+    "#;
+
+    #[test]
+    fn a_short_file_is_enough() {
+        let config = Config::parse(GOOD).unwrap();
+        assert_eq!(
+            config.service_principal(),
+            "latchkey-sync/host.corp.test@CORP.TEST"
+        );
+        assert!(!config.allow_foreign_keys);
+        assert_eq!(config.limits, Limits::default());
+    }
+
+    #[test]
+    fn what_would_be_misread_is_refused() {
+        for (from, to) in [
+            ("realm", "relm"),
+            ("ous", "ou"),
+            ("[scope]", "[scope]\ngroups = []"),
+            ("CORP.TEST\"", "corp.test\""),
+            ("latchkey-sync/", "host/"),
+            ("\"svc\"", "\"svc@CORP.TEST\""),
+            ("[\"OU=Staff,DC=corp,DC=test\"]", "[]"),
+            ("OU=Staff", "Staff"),
+        ] {
+            assert!(
+                Config::parse(&GOOD.replace(from, to)).is_err(),
+                "{from} → {to}"
+            );
+        }
+    }
+}

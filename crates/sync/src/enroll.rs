@@ -1,0 +1,126 @@
+//! The agent's enrollment: a one-time code for an identity.
+
+use std::{
+    io::{BufRead, Read},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use anyhow::{Context as _, bail};
+use api::agent::{AgentEnroll, DomainInfo};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use client::{Client, fetch_anchor};
+use openssl::{
+    hash::MessageDigest,
+    nid::Nid,
+    pkey::{PKey, Private},
+    rsa::Rsa,
+    x509::{X509NameBuilder, X509ReqBuilder},
+};
+use zeroize::Zeroizing;
+
+use crate::{
+    config::Config,
+    door::{Tickets, connect},
+    state::{Enrolled, Folder},
+};
+
+/// What enrollment is told.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The server's URL, if the configuration does not name it.
+    #[arg(long)]
+    server: Option<String>,
+    /// sha256: and the fingerprint of the server's certificate or its issuer, as `init` printed it.
+    #[arg(long)]
+    fingerprint: String,
+    /// Read the one-time code from standard input.
+    #[arg(long, conflicts_with = "code_file")]
+    code_stdin: bool,
+    /// Read the one-time code from a file.
+    #[arg(long)]
+    code_file: Option<PathBuf>,
+}
+
+const KEY_BITS: u32 = 3072;
+const MAX_CODE: u64 = 256;
+
+/// Enrolls; answers what to say.
+pub async fn enroll(config: Config, args: Args) -> anyhow::Result<String> {
+    let server = args.server.as_deref().or(config.server.as_deref());
+    let server = server.context("no server: give --server or name it in the configuration")?;
+    let server = server.trim_end_matches('/').to_owned();
+    let code = code(&args)?;
+    let folder = Folder::open(&config.state)?;
+
+    let config = Arc::new(config);
+    let directory = connect(&config, &Tickets::default())
+        .await
+        .context("the directory must be reachable to enroll")?;
+    let domain = directory.domain();
+
+    let anchor = fetch_anchor(&server, &args.fingerprint).await?;
+    let client = Client::new(&server, &anchor)?;
+    let key = PKey::from_rsa(Rsa::generate(KEY_BITS)?)?;
+    let answer = client
+        .enroll_agent(&AgentEnroll {
+            code: code.to_string(),
+            csr: STANDARD.encode(request(&key, &config.principal)?),
+            domain: DomainInfo {
+                guid: domain.guid,
+                sid: domain.sid.clone(),
+                dns_name: domain.dns_name.clone(),
+                netbios_name: domain.netbios_name.clone(),
+            },
+            principal: config.service_principal(),
+        })
+        .await?;
+    let enrolled = Enrolled {
+        agent: answer.agent,
+        tenant: answer.tenant,
+        server,
+        anchor: String::from_utf8(anchor.to_pem()?)?,
+    };
+    folder.keep_enrolled(&enrolled, &key)?;
+    Ok(format!(
+        "Enrolled as agent {} of tenant {} for the domain {}.\n\
+         Next, with an Enterprise Admin's ticket: latchkey-sync publish\n\
+         Then: latchkey-sync run\n",
+        enrolled.agent, enrolled.tenant, domain.dns_name
+    ))
+}
+
+fn code(args: &Args) -> anyhow::Result<Zeroizing<String>> {
+    let mut text = Zeroizing::new(String::with_capacity(MAX_CODE as usize));
+    match &args.code_file {
+        Some(path) => {
+            let file = std::fs::File::open(path)
+                .with_context(|| format!("cannot read {}", path.display()))?;
+            file.take(MAX_CODE).read_to_string(&mut text)?;
+        }
+        None if args.code_stdin => {
+            std::io::stdin()
+                .lock()
+                .take(MAX_CODE)
+                .read_line(&mut text)?;
+        }
+        None => bail!("no one-time code: give --code-stdin or --code-file"),
+    }
+    let code = Zeroizing::new(text.trim().to_owned());
+    anyhow::ensure!(!code.is_empty(), "the one-time code is empty");
+    Ok(code)
+}
+
+/// A PKCS#10 request in DER.
+fn request(key: &PKey<Private>, name: &str) -> anyhow::Result<Vec<u8>> {
+    // A common name has at most 64 characters (RFC 5280 appendix A.1); the server names the agent
+    // by its principal anyway.
+    let name: String = name.chars().take(64).collect();
+    let mut subject = X509NameBuilder::new()?;
+    subject.append_entry_by_nid(Nid::COMMONNAME, &name)?;
+    let mut request = X509ReqBuilder::new()?;
+    request.set_subject_name(&subject.build())?;
+    request.set_pubkey(key)?;
+    request.sign(key, MessageDigest::sha256())?;
+    Ok(request.build().to_der()?)
+}

@@ -1,0 +1,384 @@
+//! Keys down: each change of the feed is checked, written, read back and reported.
+
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use api::agent::{ChangeOp, ChangeResult, KeyChange, ResultState, StatusReport};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use client::Agent;
+use directory::{By, Directory, KeyHolder, KeyValue};
+use joints::Joint;
+use kerberos::gss;
+use keycred::{KeyCredential, RsaPublicKey};
+use model::{Filetime, Guid, UnixTime};
+use tokio::task::{block_in_place, spawn_blocking};
+
+use crate::{
+    addition::{self, Facts, Proof, Refusal, Rules},
+    config::Config,
+    door::Door,
+    ledger::{self, Ledger},
+    retry::Backoff,
+    state::Folder,
+};
+
+/// KRB_AP_ERR_TKT_EXPIRED as libkrb5 numbers it.
+const TICKET_EXPIRED: i64 = -1_765_328_384 + 32;
+
+/// Result codes that say "not now" (RFC 4511 appendix A): operationsError, busy, unavailable.
+const NOT_NOW: [u32; 3] = [1, 51, 52];
+
+/// The way down.
+pub struct Keys {
+    config: Arc<Config>,
+    door: Arc<Door>,
+    agent: Arc<Agent>,
+    folder: Folder,
+    ledger: Ledger,
+}
+
+/// How a change ended.
+enum End {
+    /// The value is in the directory.
+    Confirmed(Place),
+    /// The value is not, or no longer, in the directory.
+    Removed(Place),
+}
+
+/// Which domain controller says so, and as of when.
+struct Place {
+    dc: String,
+    usn: Option<u64>,
+}
+
+/// Why a change did not end well.
+enum Failure {
+    /// It will not, ever.
+    Refused(Refusal),
+    /// It may the next time.
+    Later(anyhow::Error),
+}
+
+impl Keys {
+    /// The way down, from where it ended the last time.
+    pub fn new(
+        config: Arc<Config>,
+        door: Arc<Door>,
+        agent: Arc<Agent>,
+        folder: Folder,
+    ) -> anyhow::Result<Self> {
+        let ledger = folder.read(ledger::FILE)?.unwrap_or_default();
+        Ok(Self {
+            config,
+            door,
+            agent,
+            folder,
+            ledger,
+        })
+    }
+
+    /// Takes changes for ever.
+    pub async fn run(mut self) {
+        let mut backoff = Backoff::default();
+        loop {
+            match self.step().await {
+                Ok(()) => backoff.reset(),
+                Err(error) => {
+                    tracing::warn!(code = "feed_failed", error = format!("{error:#}"));
+                    if let Some(error) = error.downcast_ref() {
+                        self.door.forget_if_broken(error).await;
+                    }
+                    backoff.wait().await;
+                }
+            }
+        }
+    }
+
+    /// Waits for changes and settles them in their order.
+    async fn step(&mut self) -> anyhow::Result<()> {
+        let page = self
+            .agent
+            .changes(&self.ledger.feed, api::MAX_WAIT_S)
+            .await?;
+        for change in &page.changes {
+            block_in_place(|| joints::reach("agent", Joint::ChangeReceived));
+            let result = self.settle(change).await?;
+            self.agent
+                .status(&StatusReport {
+                    results: vec![result],
+                })
+                .await?;
+        }
+        if page.next != self.ledger.feed {
+            self.ledger.feed = page.next;
+            self.folder.write(ledger::FILE, &self.ledger)?;
+        }
+        Ok(())
+    }
+
+    /// Carries a change out, or says why not. An error is for trying again.
+    async fn settle(&mut self, change: &KeyChange) -> anyhow::Result<ChangeResult> {
+        let done = match change.op {
+            ChangeOp::Add => self.add(change).await,
+            ChangeOp::Remove => self.remove(change).await,
+        };
+        let (seq, kid) = (change.seq, change.key.kid.as_str());
+        let user = &change.user.sid;
+        let blank = ChangeResult {
+            seq,
+            state: ResultState::Refused,
+            dc: None,
+            usn: None,
+            code: None,
+            detail: None,
+        };
+        match done {
+            Ok(end) => {
+                let (state, place) = match end {
+                    End::Confirmed(place) => (ResultState::Confirmed, place),
+                    End::Removed(place) => (ResultState::Removed, place),
+                };
+                tracing::info!(seq, kid, %user, ?state, dc = place.dc, "change carried out");
+                Ok(ChangeResult {
+                    state,
+                    dc: Some(place.dc),
+                    usn: place.usn,
+                    ..blank
+                })
+            }
+            Err(Failure::Refused(refusal)) => {
+                let Refusal {
+                    code,
+                    detail,
+                    needs_proof,
+                } = refusal;
+                tracing::warn!(seq, kid, %user, code, detail, "change refused");
+                let state = match needs_proof {
+                    true => ResultState::NeedsProof,
+                    false => ResultState::Refused,
+                };
+                let (code, detail) = (Some(code.to_owned()), Some(detail));
+                Ok(ChangeResult {
+                    state,
+                    code,
+                    detail,
+                    ..blank
+                })
+            }
+            Err(Failure::Later(error)) => Err(error),
+        }
+    }
+
+    async fn add(&mut self, change: &KeyChange) -> Result<End, Failure> {
+        let key = addition::key_of(change)?;
+        let directory = self.door.open().await?;
+        let holder = directory.keys(change.user.anchor).await?;
+        let statement = addition::statement(change, &key);
+        let replayed = statement.as_ref().is_some_and(|s| {
+            self.ledger
+                .is_replay(s.device, &s.user, &s.key_id, s.sequence)
+        });
+        if let Some(KeyHolder { user, values }) = &holder
+            && addition::user_of(change, Some(user), &self.config.scope).is_ok()
+            && !replayed
+            && ours(values, &key, change.key.device).next().is_some()
+        {
+            // Written before the last kill, or delivered twice. Nothing is written, so that
+            // nothing needs to be proven.
+            self.note(change, &key);
+            let place = Place {
+                dc: directory.dc().to_owned(),
+                usn: Some(user.usn),
+            };
+            return Ok(End::Confirmed(place));
+        }
+        let device = directory.computer(&By::Guid(change.key.device)).await?;
+        let proof = self.proof(change, &key, &directory).await?;
+        let now = now();
+        let facts = Facts {
+            user: holder.as_ref().map(|holder| &holder.user),
+            user_keys: holder.as_ref().map_or(0, |holder| holder.values.len()),
+            device: device.as_ref(),
+            proof,
+            replayed,
+            exhausted: self.ledger.additions_exhausted(&self.config.limits, now),
+            now,
+        };
+        let rules = Rules {
+            scope: &self.config.scope,
+            allow_foreign: self.config.allow_foreign_keys,
+            per_user_keys: self.config.limits.per_user_keys,
+        };
+        addition::check(change, &key, &facts, &rules)?;
+        let user = addition::user_of(change, facts.user, &self.config.scope)?;
+        block_in_place(|| joints::reach("agent", Joint::ChangeVerified));
+
+        // The signed time: delivered again, the same change makes the same value.
+        let made = change
+            .evidence
+            .as_ref()
+            .map_or(change.key.created, |evidence| evidence.time);
+        let made = Filetime::from(made);
+        let blob = KeyCredential::for_user(&key, change.key.device, made, made).encode();
+        directory.add_key(user, &blob).await?;
+        block_in_place(|| joints::reach("agent", Joint::ValueWritten));
+
+        let holder = directory.keys(user.guid).await?;
+        let found = holder.filter(|holder| holder.values.iter().any(|value| value.blob == blob));
+        let Some(holder) = found else {
+            return Err(Failure::Later(anyhow::anyhow!(
+                "the value is not there after the write"
+            )));
+        };
+        block_in_place(|| joints::reach("agent", Joint::ValueConfirmed));
+        self.note(change, &key);
+        Ok(End::Confirmed(Place {
+            dc: directory.dc().to_owned(),
+            usn: Some(holder.user.usn),
+        }))
+    }
+
+    async fn remove(&mut self, change: &KeyChange) -> Result<End, Failure> {
+        let key = addition::key_of(change)?;
+        let directory = self.door.open().await?;
+        let gone = |usn| {
+            End::Removed(Place {
+                dc: directory.dc().to_owned(),
+                usn,
+            })
+        };
+        let Some(KeyHolder { user, values }) = directory.keys(change.user.anchor).await? else {
+            return Ok(gone(None));
+        };
+        addition::user_of(change, Some(&user), &self.config.scope)?;
+        let now = now();
+        if self.ledger.removals_exhausted(&self.config.limits, now) {
+            return Err(Failure::Refused(Refusal::new(
+                "limit_reached",
+                "The agent has removed as many keys as its configuration allows in an hour.",
+            )));
+        }
+        // Before the value goes: from here on its statement does not bring it back.
+        self.ledger
+            .burn(change.key.device, &user.sid, &key.key_id(), now);
+        self.folder.write(ledger::FILE, &self.ledger)?;
+        for value in ours(&values, &key, change.key.device) {
+            directory.delete_key(&user, value).await?;
+        }
+        let Some(KeyHolder { user, values }) = directory.keys(user.guid).await? else {
+            return Ok(gone(None));
+        };
+        match ours(&values, &key, change.key.device).next() {
+            Some(_) => Err(Failure::Later(anyhow::anyhow!(
+                "the value is there after its removal"
+            ))),
+            None => Ok(gone(Some(user.usn))),
+        }
+    }
+
+    /// What the user's Kerberos proof shows.
+    async fn proof(
+        &self,
+        change: &KeyChange,
+        key: &RsaPublicKey,
+        directory: &Directory,
+    ) -> Result<Proof, Failure> {
+        let Some((evidence, statement)) = change
+            .evidence
+            .as_ref()
+            .zip(addition::statement(change, key))
+        else {
+            return Ok(Proof::Absent);
+        };
+        let Some(proof) = &evidence.user_proof else {
+            return Ok(Proof::Absent);
+        };
+        let (Ok(token), Ok(mic)) = (STANDARD.decode(&proof.token), STANDARD.decode(&proof.mic))
+        else {
+            return Ok(Proof::Bad("it is not base64".to_owned()));
+        };
+        let keytab = self.config.keytab.clone();
+        let accepted = spawn_blocking(move || {
+            gss::accept(&keytab, &gss::Proof { token, mic }, &statement.to_bytes())
+        });
+        let client = match accepted.await.map_err(anyhow::Error::from)? {
+            Ok(client) => client,
+            Err(kerberos::Error::ClockSkew(_))
+            | Err(kerberos::Error::Other {
+                code: TICKET_EXPIRED,
+                ..
+            }) => {
+                return Ok(Proof::Expired);
+            }
+            Err(error) => return Ok(Proof::Bad(error.to_string())),
+        };
+        // A name with an escape or an instance is no account's that gets keys.
+        match client.rsplit_once('@') {
+            Some((account, realm))
+                if realm == self.config.realm && !account.contains(['\\', '/', '@']) =>
+            {
+                Ok(Proof::By(directory.claimants(account).await?))
+            }
+            _ => Ok(Proof::By(Vec::new())),
+        }
+    }
+
+    fn note(&mut self, change: &KeyChange, key: &RsaPublicKey) {
+        if let Some(statement) = addition::statement(change, key) {
+            self.ledger.carried_out(
+                statement.device,
+                &statement.user,
+                &statement.key_id,
+                statement.sequence,
+                now(),
+            );
+        }
+    }
+}
+
+/// The values that hold this key and name this device. All others are someone else's.
+fn ours<'v>(
+    values: &'v [KeyValue],
+    key: &RsaPublicKey,
+    device: Guid,
+) -> impl Iterator<Item = &'v KeyValue> {
+    let material = key.to_rsa1();
+    values.iter().filter(move |value| {
+        KeyCredential::decode(&value.blob).is_ok_and(|credential| {
+            credential.material() == Some(&material) && credential.device() == Some(device)
+        })
+    })
+}
+
+/// The agent's clock.
+pub fn now() -> UnixTime {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    UnixTime(since.as_secs() as i64)
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Later(error)
+    }
+}
+
+impl From<directory::Error> for Failure {
+    fn from(error: directory::Error) -> Self {
+        match &error {
+            directory::Error::Refused { code, .. } if !NOT_NOW.contains(code) => {
+                Self::Refused(Refusal::new("directory_refused", error.to_string()))
+            }
+            _ => Self::Later(error.into()),
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Which accounts the server knows from this agent, and in which version.
+//!
+//! Kept on disk without the versions, so that an account that is deleted while the agent is away
+//! is still found missing.
+
+use std::{
+    collections::{HashMap, HashSet},
+    hash::{DefaultHasher, Hash, Hasher},
+};
+
+use directory::Kind;
+use model::Guid;
+use serde::{Deserialize, Serialize};
+
+/// The file's name.
+pub const FILE: &str = "known.json";
+
+/// The accounts.
+#[derive(Debug, Default)]
+pub struct Known(HashMap<Guid, (Kind, u64)>);
+
+/// The form on disk.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Ids {
+    users: Vec<Guid>,
+    groups: Vec<Guid>,
+    computers: Vec<Guid>,
+}
+
+/// What to do about an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum News {
+    /// The server does not know it.
+    New,
+    /// The server knows an older version.
+    Changed,
+    /// The server knows it.
+    None,
+}
+
+impl Known {
+    /// As it was kept; all versions count as old.
+    pub fn from_ids(ids: Ids) -> Self {
+        let mut known = HashMap::new();
+        for (kind, ids) in [
+            (Kind::User, ids.users),
+            (Kind::Group, ids.groups),
+            (Kind::Computer, ids.computers),
+        ] {
+            known.extend(ids.into_iter().map(|guid| (guid, (kind, UNKNOWN))));
+        }
+        Self(known)
+    }
+
+    /// To be kept.
+    pub fn to_ids(&self) -> Ids {
+        Ids {
+            users: self.of(Kind::User).collect(),
+            groups: self.of(Kind::Group).collect(),
+            computers: self.of(Kind::Computer).collect(),
+        }
+    }
+
+    /// Whether the server knows the account.
+    pub fn contains(&self, guid: Guid) -> bool {
+        self.0.contains_key(&guid)
+    }
+
+    /// All accounts of a kind.
+    pub fn of(&self, kind: Kind) -> impl Iterator<Item = Guid> {
+        self.0
+            .iter()
+            .filter(move |(_, (of, _))| *of == kind)
+            .map(|(guid, _)| *guid)
+    }
+
+    /// All accounts of a kind that are not in `present`.
+    pub fn missing(&self, kind: Kind, present: &HashSet<Guid>) -> Vec<Guid> {
+        self.of(kind)
+            .filter(|guid| !present.contains(guid))
+            .collect()
+    }
+
+    /// Whether this version of an account is news to the server.
+    pub fn news(&self, guid: Guid, version: u64) -> News {
+        match self.0.get(&guid) {
+            None => News::New,
+            Some((_, known)) if *known == version => News::None,
+            Some(_) => News::Changed,
+        }
+    }
+
+    /// The server has taken this version of an account.
+    pub fn taken(&mut self, kind: Kind, guid: Guid, version: u64) {
+        self.0.insert(guid, (kind, version));
+    }
+
+    /// The server has taken that the account is gone.
+    pub fn forget(&mut self, guid: Guid) {
+        self.0.remove(&guid);
+    }
+
+    /// All versions count as old: everything is sent once more.
+    pub fn doubt(&mut self) {
+        self.0
+            .values_mut()
+            .for_each(|(_, version)| *version = UNKNOWN);
+    }
+
+    /// How many accounts of a kind.
+    pub fn count(&self, kind: Kind) -> usize {
+        self.of(kind).count()
+    }
+}
+
+/// A version's number; never that of an unknown one.
+pub fn version(content: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    content.hash(&mut hasher);
+    hasher.finish().max(UNKNOWN + 1)
+}
+
+const UNKNOWN: u64 = 0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_is_news_once_per_version() {
+        let guid = Guid::from_le_bytes([1; 16]);
+        let (a, b) = (version(&"a"), version(&"b"));
+        let mut known = Known::default();
+        assert_eq!(known.news(guid, a), News::New);
+        known.taken(Kind::User, guid, a);
+        assert_eq!(known.news(guid, a), News::None);
+        assert_eq!(known.news(guid, b), News::Changed);
+        known.doubt();
+        assert_eq!(known.news(guid, a), News::Changed);
+        known.forget(guid);
+        assert_eq!(known.news(guid, a), News::New);
+    }
+
+    #[test]
+    fn what_was_kept_is_found_missing() {
+        let (a, b) = (Guid::from_le_bytes([1; 16]), Guid::from_le_bytes([2; 16]));
+        let mut known = Known::default();
+        known.taken(Kind::User, a, 1);
+        known.taken(Kind::User, b, 1);
+        let known = Known::from_ids(known.to_ids());
+        assert_eq!(known.missing(Kind::User, &HashSet::from([a])), [b]);
+        assert_eq!(known.missing(Kind::Group, &HashSet::new()), []);
+    }
+}

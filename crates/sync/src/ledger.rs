@@ -1,0 +1,191 @@
+//! What the agent remembers of keys: where it is in the feed, which statements are used up, and how
+//! much it has done in the last hour.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use model::{Guid, Sid, UnixTime};
+use serde::{Deserialize, Serialize};
+
+use crate::config::Limits;
+
+/// The file's name.
+pub const FILE: &str = "state.json";
+
+const HOUR_S: i64 = 3600;
+
+/// The memory.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Ledger {
+    /// The feed's token; empty before the first answer.
+    pub feed: String,
+    /// The last statement that was carried out, by device and user.
+    statements: BTreeMap<String, Used>,
+    additions: VecDeque<UnixTime>,
+    removals: VecDeque<UnixTime>,
+}
+
+/// The last statement of a device about a user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Used {
+    /// Its sequence number.
+    pub sequence: u64,
+    /// Its key, hexadecimal.
+    pub key_id: String,
+    /// The key was taken out again: its statement is burnt.
+    pub removed: bool,
+}
+
+impl Ledger {
+    /// Whether a statement is used up: older than the last one that was carried out, or of a key
+    /// that was taken out since. The very last one may come again, after a kill.
+    pub fn is_replay(&self, device: Guid, user: &Sid, key_id: &[u8; 32], sequence: u64) -> bool {
+        self.statements
+            .get(&name(device, user))
+            .is_some_and(|used| {
+                let same = used.key_id == hex(key_id);
+                match same {
+                    true => used.removed || sequence < used.sequence,
+                    false => sequence <= used.sequence,
+                }
+            })
+    }
+
+    /// A statement was carried out.
+    pub fn carried_out(
+        &mut self,
+        device: Guid,
+        user: &Sid,
+        key_id: &[u8; 32],
+        sequence: u64,
+        now: UnixTime,
+    ) {
+        let used = Used {
+            sequence,
+            key_id: hex(key_id),
+            removed: false,
+        };
+        self.statements.insert(name(device, user), used);
+        self.additions.push_back(now);
+    }
+
+    /// A key goes out: its statement will not bring it back.
+    pub fn burn(&mut self, device: Guid, user: &Sid, key_id: &[u8; 32], now: UnixTime) {
+        let fresh = Used {
+            sequence: 0,
+            key_id: hex(key_id),
+            removed: true,
+        };
+        let used = self.statements.entry(name(device, user)).or_insert(fresh);
+        // Statements about earlier keys are too old already.
+        if used.key_id == hex(key_id) {
+            used.removed = true;
+        }
+        self.removals.push_back(now);
+    }
+
+    /// Whether one addition more would be too many this hour.
+    pub fn additions_exhausted(&mut self, limits: &Limits, now: UnixTime) -> bool {
+        exhausted(&mut self.additions, limits.additions_per_hour, now)
+    }
+
+    /// Whether one removal more would be too many this hour.
+    pub fn removals_exhausted(&mut self, limits: &Limits, now: UnixTime) -> bool {
+        exhausted(&mut self.removals, limits.removals_per_hour, now)
+    }
+
+    /// How many statements are remembered.
+    pub fn statements(&self) -> usize {
+        self.statements.len()
+    }
+}
+
+fn exhausted(times: &mut VecDeque<UnixTime>, limit: usize, now: UnixTime) -> bool {
+    // A time in the future is of a clock that was set back; it must not count for ever.
+    times.retain(|time| *time > now.plus(-HOUR_S) && *time <= now);
+    times.len() >= limit
+}
+
+fn name(device: Guid, user: &Sid) -> String {
+    format!("{device}/{user}")
+}
+
+fn hex(bytes: &[u8; 32]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: UnixTime = UnixTime(1_800_000_000);
+    const A: [u8; 32] = [1; 32];
+    const B: [u8; 32] = [2; 32];
+
+    fn device() -> Guid {
+        Guid::from_le_bytes([9; 16])
+    }
+
+    fn user(rid: u32) -> Sid {
+        format!("S-1-5-21-1-2-3-{rid}").parse().unwrap()
+    }
+
+    #[test]
+    fn a_statement_may_come_again_until_its_key_is_removed() {
+        let mut ledger = Ledger::default();
+        ledger.carried_out(device(), &user(1), &A, 5, NOW);
+        assert!(!ledger.is_replay(device(), &user(1), &A, 5));
+        ledger.burn(device(), &user(1), &A, NOW);
+        assert!(ledger.is_replay(device(), &user(1), &A, 5));
+        assert!(
+            ledger.is_replay(device(), &user(1), &A, 6),
+            "a removed key does not come back"
+        );
+        assert!(!ledger.is_replay(device(), &user(1), &B, 6));
+    }
+
+    #[test]
+    fn an_older_statement_or_one_number_for_two_keys_is_a_replay() {
+        let mut ledger = Ledger::default();
+        ledger.carried_out(device(), &user(1), &A, 5, NOW);
+        assert!(ledger.is_replay(device(), &user(1), &B, 4));
+        assert!(ledger.is_replay(device(), &user(1), &B, 5));
+        assert!(!ledger.is_replay(device(), &user(1), &B, 6));
+        assert!(
+            !ledger.is_replay(device(), &user(2), &B, 4),
+            "users of a device are independent"
+        );
+    }
+
+    #[test]
+    fn the_removal_of_a_replaced_key_leaves_the_newer_one_alone() {
+        let mut ledger = Ledger::default();
+        ledger.carried_out(device(), &user(1), &A, 5, NOW);
+        ledger.carried_out(device(), &user(1), &B, 6, NOW);
+        ledger.burn(device(), &user(1), &A, NOW);
+        assert!(!ledger.is_replay(device(), &user(1), &B, 6));
+        assert!(ledger.is_replay(device(), &user(1), &A, 5));
+    }
+
+    #[test]
+    fn a_key_that_is_removed_before_it_ever_came_does_not_come() {
+        let mut ledger = Ledger::default();
+        ledger.burn(device(), &user(1), &A, NOW);
+        assert!(ledger.is_replay(device(), &user(1), &A, 5));
+    }
+
+    #[test]
+    fn caps_count_the_last_hour_only() {
+        let limits = Limits {
+            additions_per_hour: 2,
+            ..Limits::default()
+        };
+        let mut ledger = Ledger::default();
+        ledger.carried_out(device(), &user(1), &A, 1, NOW);
+        assert!(!ledger.additions_exhausted(&limits, NOW.plus(1)));
+        ledger.carried_out(device(), &user(2), &A, 2, NOW.plus(60));
+        assert!(ledger.additions_exhausted(&limits, NOW.plus(61)));
+        assert!(!ledger.additions_exhausted(&limits, NOW.plus(3601)));
+        assert!(!ledger.removals_exhausted(&limits, NOW));
+    }
+}

@@ -1,0 +1,203 @@
+//! Files of the agent: versioned, private, written so that a kill leaves the old or the new one.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, bail};
+use model::Guid;
+use openssl::{
+    pkey::{PKey, Private},
+    x509::X509,
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use zeroize::Zeroizing;
+
+/// The version of every file here.
+const VERSION: u32 = 1;
+
+const AGENT: &str = "agent.json";
+const KEY: &str = "agent.key";
+
+/// The folder.
+#[derive(Debug, Clone)]
+pub struct Folder(PathBuf);
+
+/// Who the agent is and which server it belongs to.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Enrolled {
+    /// Its id.
+    pub agent: Guid,
+    /// The tenant.
+    pub tenant: Guid,
+    /// The server.
+    pub server: String,
+    /// The certificate that the server's must stand on, PEM.
+    pub anchor: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Versioned<T> {
+    version: u32,
+    #[serde(flatten)]
+    content: T,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
+}
+
+impl Folder {
+    /// The folder at `path`, made if it is missing.
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
+        match fs::DirBuilder::new().mode(0o700).create(path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                Err(error).with_context(|| format!("cannot make {}", path.display()))
+            }
+            _ => Ok(Self(path.to_owned())),
+        }
+    }
+
+    /// A file's content; `None` where there is no file.
+    pub fn read<T: DeserializeOwned>(&self, name: &str) -> anyhow::Result<Option<T>> {
+        let path = self.0.join(name);
+        let bytes = match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            result => result.with_context(|| format!("cannot read {}", path.display()))?,
+        };
+        let unreadable = || format!("{} cannot be read; it was not touched", path.display());
+        let Version { version } = serde_json::from_slice(&bytes).with_context(unreadable)?;
+        if version != VERSION {
+            bail!(
+                "{} is of version {version}, this program reads {VERSION}; use the program that \
+                 wrote it",
+                path.display()
+            );
+        }
+        let Versioned { content, .. } = serde_json::from_slice(&bytes).with_context(unreadable)?;
+        Ok(Some(content))
+    }
+
+    /// Writes a file.
+    pub fn write<T: Serialize>(&self, name: &str, content: &T) -> anyhow::Result<()> {
+        let bytes = serde_json::to_vec(&Versioned {
+            version: VERSION,
+            content,
+        })?;
+        self.write_bytes(name, &bytes)
+    }
+
+    /// The enrollment and its key.
+    pub fn enrolled(&self) -> anyhow::Result<(Enrolled, PKey<Private>)> {
+        let enrolled = self.read(AGENT)?.context(
+            "the agent is not enrolled; run `latchkey-server admin agent code` on the server and \
+             `latchkey-sync enroll` here",
+        )?;
+        let path = self.0.join(KEY);
+        let pem = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let key = PKey::private_key_from_pem(&Zeroizing::new(pem))
+            .with_context(|| format!("{} is not a private key", path.display()))?;
+        Ok((enrolled, key))
+    }
+
+    /// Keeps an enrollment: the key first, so that a kill between leaves no enrollment without it.
+    pub fn keep_enrolled(&self, enrolled: &Enrolled, key: &PKey<Private>) -> anyhow::Result<()> {
+        self.write_bytes(KEY, &Zeroizing::new(key.private_key_to_pem_pkcs8()?))?;
+        self.write(AGENT, enrolled)
+    }
+
+    fn write_bytes(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
+        let path = self.0.join(name);
+        let fresh = self.0.join(format!(".{name}.new"));
+        let write = || {
+            let mut file = File::options()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&fresh)?;
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            fs::rename(&fresh, &path)?;
+            File::open(&self.0)?.sync_all()
+        };
+        write().with_context(|| format!("cannot write {}", path.display()))
+    }
+}
+
+impl Enrolled {
+    /// The anchor.
+    pub fn anchor(&self) -> anyhow::Result<X509> {
+        X509::from_pem(self.anchor.as_bytes()).context("the anchor in agent.json is unreadable")
+    }
+
+    /// The anchor's fingerprint, as the service connection point holds it.
+    pub fn fingerprint(&self) -> anyhow::Result<String> {
+        let spki = self.anchor()?.public_key()?.public_key_to_der()?;
+        let digest = model::sha256(&spki);
+        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(format!("sha256:{hex}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, os::unix::fs::MetadataExt};
+
+    use super::*;
+
+    fn folder(name: &str) -> (PathBuf, Folder) {
+        let path =
+            std::env::temp_dir().join(format!("latchkey-sync-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        (path.clone(), Folder::open(&path).unwrap())
+    }
+
+    #[test]
+    fn a_file_comes_back_as_it_was_and_is_private() {
+        let (path, folder) = folder("back");
+        let content = BTreeMap::from([("a".to_owned(), 1)]);
+        assert_eq!(
+            folder.read::<BTreeMap<String, u32>>("x.json").unwrap(),
+            None
+        );
+        folder.write("x.json", &content).unwrap();
+        assert_eq!(
+            folder
+                .read::<BTreeMap<String, u32>>("x.json")
+                .unwrap()
+                .unwrap()
+                .get("a"),
+            Some(&1)
+        );
+        assert_eq!(
+            fs::metadata(path.join("x.json")).unwrap().mode() & 0o777,
+            0o600
+        );
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o700);
+        fs::remove_dir_all(path).unwrap();
+    }
+
+    #[test]
+    fn a_cut_off_or_newer_file_is_refused_and_kept() {
+        let (path, folder) = folder("cut");
+        for text in [
+            "{\"version\":1,\"a",
+            "",
+            "{\"version\":2,\"a\":1}",
+            "{\"a\":1}",
+        ] {
+            fs::write(path.join("x.json"), text).unwrap();
+            assert!(
+                folder.read::<BTreeMap<String, u32>>("x.json").is_err(),
+                "{text}"
+            );
+            assert_eq!(fs::read_to_string(path.join("x.json")).unwrap(), text);
+        }
+        fs::remove_dir_all(path).unwrap();
+    }
+}

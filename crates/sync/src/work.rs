@@ -1,0 +1,143 @@
+//! Passwords checked for the server: the one moment in which the agent holds a secret of a user.
+
+use std::sync::Arc;
+
+use api::agent::{PasswordOutcome, PasswordWork, Work, WorkAnswer, WorkClaims};
+use client::Agent;
+use directory::By;
+use kerberos::Context;
+use tokio::{sync::Semaphore, task::spawn_blocking};
+
+use crate::{config::Config, door::Door, keys::now, retry::Backoff};
+
+/// Checks at once.
+const AT_ONCE: usize = 4;
+const ANSWER_LIFETIME_S: i64 = 60;
+
+/// The work loop.
+#[derive(Clone)]
+pub struct Labour {
+    config: Arc<Config>,
+    door: Arc<Door>,
+    agent: Arc<Agent>,
+}
+
+impl Labour {
+    /// The work loop.
+    pub fn new(config: Arc<Config>, door: Arc<Door>, agent: Arc<Agent>) -> Self {
+        Self {
+            config,
+            door,
+            agent,
+        }
+    }
+
+    /// Works for ever.
+    pub async fn run(self) {
+        let mut backoff = Backoff::default();
+        let places = Arc::new(Semaphore::new(AT_ONCE));
+        loop {
+            // A lease runs from when the work was taken: take none that would have to wait.
+            let Ok(place) = places.clone().acquire_owned().await else {
+                return;
+            };
+            match self.agent.work(api::MAX_WAIT_S).await {
+                Ok(Some(work)) => {
+                    backoff.reset();
+                    let labour = self.clone();
+                    tokio::spawn(async move {
+                        labour.answer(work).await;
+                        drop(place);
+                    });
+                }
+                Ok(None) => backoff.reset(),
+                Err(error) => {
+                    tracing::warn!(code = "work_failed", %error);
+                    backoff.wait().await;
+                }
+            }
+        }
+    }
+
+    async fn answer(&self, work: Work) {
+        let outcome = match self.outcome(&work).await {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                tracing::warn!(
+                    code = "work_refused",
+                    id = work.id,
+                    error = format!("{error:#}")
+                );
+                return;
+            }
+        };
+        tracing::info!(id = work.id, ?outcome, "password checked");
+        let iat = now().0;
+        let claims = WorkClaims {
+            id: work.id.clone(),
+            outcome,
+            iat,
+            exp: iat + ANSWER_LIFETIME_S,
+        };
+        let sent = match self.agent.sign(&claims) {
+            Ok(answer) => {
+                self.agent
+                    .answer_work(&work.id, &WorkAnswer { answer })
+                    .await
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = sent {
+            tracing::warn!(code = "answer_lost", id = work.id, %error);
+        }
+    }
+
+    async fn outcome(&self, work: &Work) -> anyhow::Result<PasswordOutcome> {
+        anyhow::ensure!(work.kind == "password", "work of an unknown kind");
+        let opened = token::open(&self.agent.identity().key, &work.sealed)?;
+        let PasswordWork { sid, password } = serde_json::from_slice(opened.expose())
+            .map_err(|_| anyhow::anyhow!("what is sealed is not a password check"))?;
+        let user = match self.user(By::Sid(sid)).await {
+            Ok(user) => user,
+            Err(error) => {
+                tracing::warn!(code = "directory_unreachable", %error);
+                return Ok(PasswordOutcome::Unreachable);
+            }
+        };
+        // Nobody learns by the server whether a password of another part of the domain is right.
+        let Some(user) = user.filter(|user| self.config.scope.contains(&user.dn)) else {
+            return Ok(PasswordOutcome::Wrong);
+        };
+        let principal = format!("{}@{}", user.account, self.config.realm);
+        let (keytab, service) = (self.config.keytab.clone(), self.config.service_principal());
+        let checked = spawn_blocking(move || {
+            Context::new()?.password_check(&principal, &password, &keytab, &service)
+        });
+        Ok(checked.await?.map_or_else(
+            |error| {
+                tracing::debug!(code = error.code(), %error, "password check");
+                told(&error)
+            },
+            |()| PasswordOutcome::Right,
+        ))
+    }
+
+    async fn user(&self, by: By) -> Result<Option<directory::User>, directory::Error> {
+        let first = self.door.open().await?.user(&by).await;
+        let Err(error) = &first else { return first };
+        // An idle connection is closed by the domain controller; a person waits: once more.
+        self.door.forget_if_broken(error).await;
+        self.door.open().await?.user(&by).await
+    }
+}
+
+fn told(error: &kerberos::Error) -> PasswordOutcome {
+    match error {
+        kerberos::Error::WrongPassword(_) | kerberos::Error::UnknownPrincipal(_) => {
+            PasswordOutcome::Wrong
+        }
+        kerberos::Error::PasswordExpired(_) => PasswordOutcome::Expired,
+        kerberos::Error::AccountRevoked(_) => PasswordOutcome::Disabled,
+        _ => PasswordOutcome::Unreachable,
+    }
+}
