@@ -2,7 +2,7 @@
 //!
 //! It stands in the stack before the modules that ask for the password (`latchkey.pam-config` puts
 //! it there by pam-auth-update): whom it cannot serve (no credential on this device, no
-//! daemon, a person who comes over the network) it leaves to that module without a word, and an
+//! daemon, a person who comes over the network) it leaves to them without a word, and an
 //! empty answer to "PIN:" is the person's own wish for the password.
 //!
 //! Arguments: `try_first_pass` takes what an earlier module asked for as the PIN where there is
