@@ -245,6 +245,12 @@ mod tests {
         signature
     }
 
+    /// As OpenSSL prints it; releases differ in the spaces around an equals sign.
+    fn text(certificate: &X509) -> String {
+        let text = String::from_utf8(certificate.to_text().unwrap()).unwrap();
+        text.replace(" = ", "=")
+    }
+
     fn device() -> Guid {
         Guid::from_le_bytes([7; 16])
     }
@@ -271,20 +277,20 @@ mod tests {
             .unwrap();
         assert!(verified);
 
-        let text = String::from_utf8(leaf.to_text().unwrap()).unwrap();
+        let leaf_text = text(&leaf);
         for part in [
-            "CN = alice@corp.test",
-            "Issuer: CN = Latchkey device root 07070707-0707-0707-0707-070707070707",
+            "Subject: CN=alice@corp.test",
+            "Issuer: CN=Latchkey device root 07070707-0707-0707-0707-070707070707",
             "Digital Signature",
             "PKINIT Client Auth",
             "Microsoft Smartcard Login",
             "CA:FALSE",
             "Subject Key Identifier",
         ] {
-            assert!(text.contains(part), "{part} is not in\n{text}");
+            assert!(leaf_text.contains(part), "{part} is not in\n{leaf_text}");
         }
-        let text = String::from_utf8(root.to_text().unwrap()).unwrap();
-        assert!(text.contains("CA:TRUE, pathlen:0"), "{text}");
+        let root_text = text(&root);
+        assert!(root_text.contains("CA:TRUE, pathlen:0"), "{root_text}");
     }
 
     #[test]

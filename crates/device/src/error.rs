@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use ipc::Failure;
 
+use crate::text;
+
 /// A failure inside the daemon.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -109,7 +111,7 @@ fn of_server(error: &client::Error) -> Failure {
         },
         client::Error::Refused(refusal) => Failure {
             code: refusal.code.clone(),
-            sentence: refusal.sentence.clone(),
+            sentence: text::as_sentence(&refusal.sentence),
             retry_after_s: refusal.retry_after_s,
             tries_left: refusal.tries_left,
         },

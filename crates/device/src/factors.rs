@@ -9,7 +9,7 @@ use client::{Challenge, CodeExchange};
 use model::Secret;
 use protocol::enroll::{Factor, FactorOutcome, Problem};
 
-use crate::{Error, daemon::random_name, server::Server};
+use crate::{Error, daemon::random_name, server::Server, text};
 
 /// One attempt of one person.
 pub(crate) struct Attempt {
@@ -60,8 +60,10 @@ impl Attempt {
                 Ok((FactorOutcome::Approved, Some(token)))
             }
             Challenge::Asked { error, .. } => {
-                self.session = error.auth_session.clone();
-                Ok((outcome(factor, error), None))
+                if error.error_codes != [ATTEMPT_OVER] {
+                    self.session = error.auth_session.clone();
+                }
+                Ok((outcome(error), None))
             }
         }
     }
@@ -108,20 +110,17 @@ impl Attempt {
 }
 
 /// What it means that the server asks on, or does not.
-fn outcome(sent: Factor, error: OAuthError) -> FactorOutcome {
+fn outcome(error: OAuthError) -> FactorOutcome {
     let asks = match error.factor.as_deref() {
-        Some("password") => Some(Factor::Password),
-        Some("otp") => Some(Factor::Otp),
-        _ => None,
+        Some("otp") => Factor::Otp,
+        _ => Factor::Password,
     };
-    match (sent, asks) {
-        (Factor::Password, Some(Factor::Otp)) => FactorOutcome::Next(Factor::Otp),
-        (_, Some(factor)) => FactorOutcome::Again(factor, problem(error)),
-        // The attempt is over; where only the password was wrong, a new one may begin.
-        (_, None) if error.error_codes.contains(&WRONG_PASSWORD) => {
-            FactorOutcome::Again(Factor::Password, problem(error))
-        }
-        (_, None) => FactorOutcome::Ended(problem(error)),
+    match error.error_codes.as_slice() {
+        [SECOND_FACTOR] => FactorOutcome::Next(asks),
+        [WRONG_PASSWORD | WRONG_CODE] => FactorOutcome::Again(asks, problem(error)),
+        [ATTEMPT_OVER] => FactorOutcome::Again(Factor::Password, problem(error)),
+        // Locked, expired, out of reach: another try would only be one wrong try more.
+        _ => FactorOutcome::Ended(problem(error)),
     }
 }
 
@@ -132,13 +131,19 @@ fn problem(error: OAuthError) -> Problem {
     };
     Problem {
         code: code.to_owned(),
-        sentence: sentence.to_owned(),
+        sentence: text::as_sentence(sentence),
         retry_after_s: error.retry_after_s,
     }
 }
 
+/// AADSTS50076: the second factor is asked for.
+const SECOND_FACTOR: u32 = 50076;
 /// AADSTS50126: invalid user name or password.
 const WRONG_PASSWORD: u32 = 50126;
+/// AADSTS500121: the second factor was wrong.
+const WRONG_CODE: u32 = 500_121;
+/// AADSTS70008: the attempt has lapsed.
+const ATTEMPT_OVER: u32 = 70008;
 
 #[cfg(test)]
 mod tests {
@@ -147,7 +152,7 @@ mod tests {
     fn error(code: u32, factor: Option<&str>) -> OAuthError {
         OAuthError {
             error: "insufficient_authorization".to_owned(),
-            error_description: format!("AADSTS{code}: A sentence."),
+            error_description: format!("AADSTS{code}: a sentence"),
             error_codes: vec![code],
             timestamp: String::new(),
             trace_id: String::new(),
@@ -158,19 +163,20 @@ mod tests {
     }
 
     #[test]
-    fn the_factor_asked_next_says_how_the_last_one_was() {
-        use Factor::*;
-        for (sent, code, asked, meant) in [
-            (Password, 50076, Some("otp"), "Next(Otp)"),
-            (Password, 50126, Some("password"), "Again(Password"),
-            (Password, 50126, None, "Again(Password"),
-            (Password, 50053, None, "Ended("),
-            (Otp, 500_121, Some("otp"), "Again(Otp"),
-            (Otp, 500_121, Some("password"), "Again(Password"),
-            (Otp, 50053, None, "Ended("),
+    fn the_number_says_whether_another_try_makes_sense() {
+        for (code, asked, meant) in [
+            (50076, Some("otp"), "Next(Otp)"),
+            (50126, Some("password"), "Again(Password"),
+            (50126, None, "Again(Password"),
+            (500_121, Some("otp"), "Again(Otp"),
+            (70008, Some("otp"), "Again(Password"),
+            (50053, Some("password"), "Ended("),
+            (50053, Some("otp"), "Ended("),
+            (50055, Some("password"), "Ended("),
+            (90033, Some("password"), "Ended("),
         ] {
-            let told = format!("{:?}", outcome(sent, error(code, asked)));
-            assert!(told.starts_with(meant), "{sent:?} {code} {asked:?}: {told}");
+            let told = format!("{:?}", outcome(error(code, asked)));
+            assert!(told.starts_with(meant), "{code} {asked:?}: {told}");
         }
     }
 

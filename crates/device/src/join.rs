@@ -58,12 +58,9 @@ pub(crate) async fn join(
     let auth = daemon.identity.auth()?;
     publish_certificate(daemon, &directory, &computer, &device, &auth).await?;
 
+    let named = target.tenant.map(|tenant| tenant.to_string());
     let discovery = client
-        .discover(
-            &target
-                .tenant
-                .map_or("common".to_owned(), |id| id.to_string()),
-        )
+        .discover(named.as_ref().unwrap_or(&device.domain))
         .await?;
     let answer = put(daemon, &client, &device, &auth).await?;
     let certificate = issued(&answer.certificate.raw_body, &device)?;

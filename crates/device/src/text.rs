@@ -29,6 +29,15 @@ pub(crate) fn from_hex(text: &str) -> Option<Vec<u8>> {
         .collect()
 }
 
+/// A capital in front and a full stop behind.
+pub(crate) fn as_sentence(text: &str) -> String {
+    let mut letters = text.trim_end_matches('.').chars();
+    let first = letters
+        .next()
+        .map(|letter| letter.to_uppercase().to_string());
+    format!("{}{}.", first.unwrap_or_default(), letters.as_str())
+}
+
 /// For `#[serde(with)]`: bytes as base64.
 pub(crate) mod base64_bytes {
     use serde::{Deserialize, Deserializer, Serializer};

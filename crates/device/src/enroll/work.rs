@@ -291,7 +291,7 @@ impl Work {
             KeyState::NeedsProof => DirectoryOutcome::NeedsProof,
             KeyState::Failed => DirectoryOutcome::Refused(Problem::new(
                 &code,
-                format!("The sync agent refused the key: {detail}"),
+                text::as_sentence(&format!("the sync agent refused the key: {detail}")),
             )),
             KeyState::Removing | KeyState::Removed => DirectoryOutcome::Refused(Problem::new(
                 "removed",
@@ -338,7 +338,7 @@ fn attestation(made: &Attestation) -> KeyAttestation {
 const NO_DEVICE: Error = Error::Bug("an enrollment without a device");
 
 /// The server's words for a second factor that is too old for a registration.
-const FACTOR_TOO_OLD: &[&str] = &["mfa_too_old"];
+const FACTOR_TOO_OLD: &[&str] = &["mfa_stale", "token_refused"];
 
 /// How long one question about the key waits for a change.
 const WAIT_S: u32 = 20;
