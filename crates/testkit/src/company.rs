@@ -150,10 +150,7 @@ impl Company {
             PATIENCE,
             || -> Result<usize> {
                 let users = self.admin(&["user", "list"])?;
-                let users = users
-                    .get("users")
-                    .and_then(Value::as_array)
-                    .context("no users in the answer")?;
+                let users = users.as_array().context("no list of users")?;
                 match users
                     .iter()
                     .any(|user| text(user, "upn").is_ok_and(|name| name == upn("alice")))
@@ -402,7 +399,8 @@ fn json(text: &str) -> Result<Value> {
 
 const SYNC_TOML: &str = r#"server = "https://server.corp.latchkey.test"
 realm = "CORP.LATCHKEY.TEST"
-principal = "svc-latchkey"
+account = "svc-latchkey"
+principal = "latchkey-sync/server.corp.latchkey.test"
 keytab = "/etc/latchkey/sync.keytab"
 
 [scope]

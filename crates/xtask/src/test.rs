@@ -14,7 +14,13 @@ use crate::{complain, say};
 const LONG: &str = "LATCHKEY_LONG_TESTS";
 
 /// Names of labs that tests bring up, which are taken down at the end.
-const LABS: [&str; 2] = ["tests", "tests-killed"];
+const LABS: [&str; 5] = [
+    "tests",
+    "tests-killed",
+    "tests-company",
+    "tests-secrets",
+    "tests-kills",
+];
 
 const STAGES: [(&str, &[&str]); 4] = [
     ("format", &["fmt", "--all", "--check"]),

@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod chain;
 mod domain;
 mod keytrust;
 mod machine;
@@ -10,7 +11,8 @@ mod workstation;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use anyhow::Result;
-use testkit::lab::{Lab, Options};
+use testkit::company::Company;
+use testkit::lab::{Lab, Options, Profile};
 
 /// The lab that most tests share, made fresh by the first of them. One test at a time: they restart
 /// its daemons under each other's feet otherwise.
@@ -20,6 +22,28 @@ fn shared() -> (MutexGuard<'static, ()>, &'static Lab) {
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let lab = LAB.get_or_init(|| fresh().expect("the lab comes up"));
     (turn, lab)
+}
+
+/// A company that most tests of the product share: server, agent and joined workstation, nobody
+/// enrolled. A test leaves it as well as it found it.
+fn company() -> (MutexGuard<'static, ()>, &'static Company) {
+    static TURN: Mutex<()> = Mutex::new(());
+    static COMPANY: OnceLock<Company> = OnceLock::new();
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let company = COMPANY.get_or_init(|| founded("tests-company").expect("the company comes up"));
+    (turn, company)
+}
+
+/// A company in a lab of its own, made fresh.
+fn founded(name: &str) -> Result<Company> {
+    Lab::down(name)?;
+    let company = Company {
+        lab: Lab::up(name, Options::default())?,
+    };
+    let fingerprint = company.start_server(Profile::Debug)?;
+    company.connect_agent(&fingerprint)?;
+    company.join_workstation(Profile::Debug)?;
+    Ok(company)
 }
 
 fn fresh() -> Result<Lab> {
