@@ -44,6 +44,16 @@ impl Door {
         Ok(directory)
     }
 
+    /// Uses the connection, so that the domain controller does not close it as idle, and gives it up
+    /// where it broke meanwhile: the next one who needs it finds it good, and at once.
+    pub async fn keep_alive(&self) -> Result<(), directory::Error> {
+        let answer = self.open().await?.highest_usn().await;
+        if let Err(error) = &answer {
+            self.forget_if_broken(error).await;
+        }
+        answer.map(drop)
+    }
+
     /// Gives a connection up if `error` says that it is of no more use.
     pub async fn forget_if_broken(&self, error: &directory::Error) {
         if error.is_broken() {

@@ -42,7 +42,7 @@ pub struct Args {
     code_file: Option<PathBuf>,
 }
 
-const KEY_BITS: u32 = 3072;
+const KEY_BITS: u32 = 2048;
 const MAX_CODE: u64 = 256;
 
 /// Enrolls; answers what to say.
