@@ -5,6 +5,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use anyhow::Context as _;
 use api::agent::{ChangeOp, ChangeResult, KeyChange, ResultState, StatusReport};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use client::Agent;
@@ -300,6 +301,8 @@ impl Keys {
             return Ok(Proof::Bad("it is not base64".to_owned()));
         };
         let keytab = self.config.keytab.clone();
+        // A keytab that cannot be read is the agent's own trouble, and says nothing of the proof.
+        std::fs::File::open(&keytab).context("the keytab")?;
         let accepted = spawn_blocking(move || {
             gss::accept(&keytab, &gss::Proof { token, mic }, &statement.to_bytes())
         });
