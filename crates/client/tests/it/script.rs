@@ -1,7 +1,7 @@
 //! A TLS server on a free port that answers requests from a list, and authorities to certify it.
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader, Write},
     net::TcpListener,
     sync::{Arc, Mutex},
     thread,
