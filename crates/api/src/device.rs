@@ -244,6 +244,8 @@ pub struct KeyAttestation {
     pub public: String,
     /// TPMS_NV_PUBLIC of the PIN index.
     pub nv_public: String,
+    /// TPMT_PUBLIC of the recovery key, whose name is in the branches and in the index's policy.
+    pub recovery_public: String,
     /// The policy branches' digests, in the order of PolicyOR.
     pub branches: Vec<String>,
     /// TPMS_ATTEST.

@@ -329,6 +329,7 @@ fn attestation(made: &Attestation) -> KeyAttestation {
     KeyAttestation {
         public: text::base64(&made.public),
         nv_public: text::base64(&made.nv_public),
+        recovery_public: text::base64(&made.recovery_public),
         branches: made.branches.chunks(32).map(text::base64).collect(),
         certify: text::base64(&made.certify),
         signature: text::base64(&made.signature),
