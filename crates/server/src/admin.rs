@@ -1,4 +1,4 @@
-//! The administrator's interface: HTTP on a local socket, for root alone. Whoever may open it is
+//! The administrator's interface: HTTP on a local socket, for root and the server's own user. Whoever may open it is
 //! known by the socket's peer credentials, so that it needs no password.
 
 use std::sync::Arc;
@@ -64,7 +64,7 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
 fn audit(app: &App, action: &'static str, subject: &str) -> Audit {
     Audit {
         at: app.clock.now(),
-        actor: "admin:root".to_owned(),
+        actor: "admin".to_owned(),
         action,
         subject: subject.to_owned(),
     }

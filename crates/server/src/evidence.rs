@@ -70,6 +70,7 @@ pub(crate) fn key_material(base64: &str) -> Result<Vec<u8>, &'static str> {
 #[cfg(test)]
 mod tests {
     use openssl::{
+        asn1::Asn1Time,
         pkey::{PKey, Private},
         rsa::Rsa,
         sign::Signer,
@@ -86,6 +87,9 @@ mod tests {
         let mut subject = X509Name::builder().unwrap();
         subject.append_entry_by_text("CN", name).unwrap();
         let mut builder = X509::builder().unwrap();
+        let (start, end) = (Asn1Time::days_from_now(0), Asn1Time::days_from_now(1));
+        builder.set_not_before(&start.unwrap()).unwrap();
+        builder.set_not_after(&end.unwrap()).unwrap();
         builder.set_subject_name(&subject.build()).unwrap();
         builder.set_pubkey(key).unwrap();
         builder.sign(key, MessageDigest::sha256()).unwrap();

@@ -177,7 +177,7 @@ async fn fill_store(
         .collect::<anyhow::Result<Vec<_>>>()?;
     let audit = Audit {
         at: tenant.created,
-        actor: "admin:root".to_owned(),
+        actor: "admin".to_owned(),
         action: "server.init",
         subject: tenant.name.clone(),
     };

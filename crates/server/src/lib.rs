@@ -19,7 +19,6 @@ mod discover;
 mod error;
 mod evidence;
 mod feed;
-#[allow(unsafe_code, reason = "two calls into libc")]
 mod ffi;
 mod http;
 pub mod init;

@@ -3,7 +3,7 @@
 use std::{
     fs,
     net::SocketAddr,
-    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -86,13 +86,13 @@ impl Server {
             .await
             .with_context(|| format!("{} cannot be listened on", config.listen))?;
         let address = listener.local_addr()?;
-        let socket = admin_socket(&config.admin_socket)?;
+        let (socket, own_uid) = admin_socket(&config.admin_socket)?;
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         let public = http::guarded(app::routes(Arc::clone(&app)));
         let admin = http::guarded(admin::routes(app));
         tasks.spawn(http::serve_tls(listener, acceptor, public, stopped.clone()));
-        tasks.spawn(serve_admin(socket, admin, stopped));
+        tasks.spawn(serve_admin(socket, own_uid, admin, stopped));
         Ok(Self {
             address,
             stop,
@@ -107,8 +107,9 @@ impl Server {
     }
 }
 
-/// Binds the administrator's socket, 0600; one that a killed server left behind is taken away.
-fn admin_socket(path: &Path) -> anyhow::Result<UnixListener> {
+/// Binds the administrator's socket, 0600, and tells whose it is; one that a killed server left
+/// behind is taken away.
+fn admin_socket(path: &Path) -> anyhow::Result<(UnixListener, u32)> {
     let shown = path.display();
     if let Some(folder) = path.parent() {
         fs::DirBuilder::new()
@@ -125,10 +126,16 @@ fn admin_socket(path: &Path) -> anyhow::Result<UnixListener> {
     }
     let socket = UnixListener::bind(path).with_context(|| format!("{shown}"))?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-    Ok(socket)
+    let own_uid = fs::metadata(path)?.uid();
+    Ok((socket, own_uid))
 }
 
-async fn serve_admin(socket: UnixListener, routes: Router, stop: watch::Receiver<bool>) {
+async fn serve_admin(
+    socket: UnixListener,
+    own_uid: u32,
+    routes: Router,
+    stop: watch::Receiver<bool>,
+) {
     loop {
         let accepted = tokio::select! {
             accepted = socket.accept() => accepted,
@@ -136,7 +143,7 @@ async fn serve_admin(socket: UnixListener, routes: Router, stop: watch::Receiver
         };
         let Ok((stream, _)) = accepted else { continue };
         match stream.peer_cred() {
-            Ok(peer) if peer.uid() == 0 => {
+            Ok(peer) if peer.uid() == 0 || peer.uid() == own_uid => {
                 tokio::spawn(http::serve_connection(stream, routes.clone(), stop.clone()));
             }
             Ok(peer) => tracing::warn!(uid = peer.uid(), "not an administrator"),

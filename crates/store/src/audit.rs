@@ -10,7 +10,7 @@ use crate::Result;
 pub struct Audit {
     /// When.
     pub at: UnixTime,
-    /// Who: `admin:uid`, `agent:id`, `device:id` or `user:id`.
+    /// Who: `admin`, `agent:id`, `device:id` or `user:id`.
     pub actor: String,
     /// What, in a stable word.
     pub action: &'static str,

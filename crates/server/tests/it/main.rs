@@ -1,0 +1,8 @@
+//! The server as its peers see it: over TLS, with an agent and a device that are made of keys alone.
+//! The real ones meet it in the lab.
+#![cfg(test)]
+
+mod parties;
+mod refusals;
+mod server;
+mod story;

@@ -1,0 +1,327 @@
+//! A server in this process, with a folder, a certificate and a clock of its own.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    pin::Pin,
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU32, Ordering},
+    },
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use http_body_util::{BodyExt, Full};
+use hyper::{Request, body::Bytes};
+use hyper_util::rt::TokioIo;
+use latchkey_server::{Clock, Config, Server, init};
+use model::Guid;
+use openssl::{
+    asn1::Asn1Time,
+    hash::MessageDigest,
+    pkey::{PKey, Private},
+    rsa::Rsa,
+    ssl::{SslConnector, SslMethod},
+    x509::{X509, X509Name, extension::SubjectAlternativeName},
+};
+use serde_json::Value;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, UnixStream},
+};
+
+pub(crate) const URL: &str = "https://localhost";
+
+/// A server that runs until it is dropped.
+pub(crate) struct TestServer {
+    pub(crate) folder: PathBuf,
+    pub(crate) tenant: Guid,
+    pub(crate) fingerprint: String,
+    address: SocketAddr,
+    certificate: X509,
+    skew_ms: Arc<AtomicI64>,
+    server: Option<Server>,
+}
+
+/// An answer.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: Value,
+}
+
+impl Answer {
+    /// The body, where the request was done.
+    #[track_caller]
+    pub(crate) fn good(self) -> Value {
+        assert!(
+            (200..300).contains(&self.status),
+            "{}: {}",
+            self.status,
+            self.body
+        );
+        self.body
+    }
+
+    /// The AADSTS number of a refusal.
+    #[track_caller]
+    pub(crate) fn number(&self) -> u64 {
+        self.body["error_codes"][0]
+            .as_u64()
+            .unwrap_or_else(|| panic!("{}", self.body))
+    }
+
+    /// Status and code of a refusal of another interface.
+    #[track_caller]
+    pub(crate) fn code(&self) -> (u16, &str) {
+        (
+            self.status,
+            self.body["code"]
+                .as_str()
+                .unwrap_or_else(|| panic!("{}", self.body)),
+        )
+    }
+}
+
+impl TestServer {
+    pub(crate) async fn start() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let folder =
+            std::env::temp_dir().join(format!("latchkey-server-it-{}-{count}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        let certificate = write_certificate(&folder);
+        let lines = init::init(&arguments(&folder), &Clock::system())
+            .await
+            .unwrap();
+        let shown = |name: &str| {
+            let line = lines.iter().find(|line| line.starts_with(name)).unwrap();
+            line.split_whitespace().nth(1).unwrap().to_owned()
+        };
+        let mut server = Self {
+            tenant: shown("tenant").parse().unwrap(),
+            fingerprint: shown("fingerprint"),
+            folder,
+            address: ([127, 0, 0, 1], 0).into(),
+            certificate,
+            skew_ms: Arc::default(),
+            server: None,
+        };
+        server.restart().await;
+        server
+    }
+
+    /// Stops it where it runs, and starts it anew on what is stored.
+    pub(crate) async fn restart(&mut self) {
+        if let Some(server) = self.server.take() {
+            server.stop().await;
+        }
+        let skew = Arc::clone(&self.skew_ms);
+        let clock = Clock::new(move || now_ms() + skew.load(Ordering::Relaxed));
+        let config = Config::read(&self.folder.join("server.toml")).unwrap();
+        let server = Server::start(config, clock).await.unwrap();
+        self.address = server.address;
+        self.server = Some(server);
+    }
+
+    /// Lets time pass for the server.
+    pub(crate) fn pass(&self, seconds: i64) {
+        self.skew_ms.fetch_add(seconds * 1000, Ordering::Relaxed);
+    }
+
+    /// The server's time.
+    pub(crate) fn now(&self) -> i64 {
+        (now_ms() + self.skew_ms.load(Ordering::Relaxed)) / 1000
+    }
+
+    pub(crate) fn token_path(&self) -> String {
+        api::oauth::token_path(self.tenant)
+    }
+
+    /// One request over TLS, to a server whose certificate is this one's.
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Answer {
+        let mut builder = SslConnector::builder(SslMethod::tls_client()).unwrap();
+        builder
+            .cert_store_mut()
+            .add_cert(self.certificate.clone())
+            .unwrap();
+        let ssl = builder
+            .build()
+            .configure()
+            .unwrap()
+            .into_ssl("localhost")
+            .unwrap();
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        let mut stream = tokio_openssl::SslStream::new(ssl, stream).unwrap();
+        Pin::new(&mut stream).connect().await.unwrap();
+        exchange(stream, method, path, headers, body).await
+    }
+
+    pub(crate) async fn get(&self, path: &str, bearer: &str) -> Answer {
+        self.send(
+            "GET",
+            path,
+            &[("authorization", &format!("Bearer {bearer}"))],
+            Vec::new(),
+        )
+        .await
+    }
+
+    pub(crate) async fn delete(&self, path: &str, bearer: &str) -> Answer {
+        let bearer = format!("Bearer {bearer}");
+        self.send("DELETE", path, &[("authorization", &bearer)], Vec::new())
+            .await
+    }
+
+    pub(crate) async fn post_json(&self, path: &str, bearer: &str, body: &Value) -> Answer {
+        let bearer = format!("Bearer {bearer}");
+        let headers = [
+            ("authorization", bearer.as_str()),
+            ("content-type", "application/json"),
+        ];
+        self.send("POST", path, &headers, body.to_string().into_bytes())
+            .await
+    }
+
+    pub(crate) async fn post_form(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        fields: &[(&str, &str)],
+    ) -> Answer {
+        let body = serde_urlencoded::to_string(fields).unwrap().into_bytes();
+        let form = [("content-type", "application/x-www-form-urlencoded")];
+        self.send("POST", path, &[&form[..], headers].concat(), body)
+            .await
+    }
+
+    /// One request to the administrator's socket.
+    pub(crate) async fn admin(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
+        let stream = UnixStream::connect(self.folder.join("admin.sock"))
+            .await
+            .unwrap();
+        let body = body
+            .map(|body| body.to_string().into_bytes())
+            .unwrap_or_default();
+        exchange(stream, method, path, &[], body).await
+    }
+
+    /// A command of the installed program against this server.
+    pub(crate) fn command(&self, arguments: &[&str]) -> std::process::Output {
+        Command::new(env!("CARGO_BIN_EXE_latchkey-server"))
+            .args(arguments)
+            .arg("--config")
+            .arg(self.folder.join("server.toml"))
+            .output()
+            .unwrap()
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+pub(crate) fn arguments(folder: &Path) -> init::Args {
+    init::Args {
+        data: folder.join("data"),
+        config: folder.join("server.toml"),
+        url: URL.to_owned(),
+        listen: Some(([127, 0, 0, 1], 0).into()),
+        tls_cert: folder.join("cert.pem"),
+        tls_key: folder.join("key.pem"),
+        tenant_name: "Example".to_owned(),
+        admin: "admin".to_owned(),
+        password_stdin: false,
+        admin_socket: folder.join("admin.sock"),
+    }
+}
+
+pub(crate) fn rsa_key() -> PKey<Private> {
+    PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap()
+}
+
+/// A certificate that a key signs for itself.
+pub(crate) fn self_signed(name: &str, key: &PKey<Private>) -> X509 {
+    let mut subject = X509Name::builder().unwrap();
+    subject.append_entry_by_text("CN", name).unwrap();
+    let subject = subject.build();
+    let mut builder = X509::builder().unwrap();
+    builder.set_version(2).unwrap();
+    builder.set_subject_name(&subject).unwrap();
+    builder.set_issuer_name(&subject).unwrap();
+    builder
+        .set_not_before(&Asn1Time::days_from_now(0).unwrap())
+        .unwrap();
+    builder
+        .set_not_after(&Asn1Time::days_from_now(1).unwrap())
+        .unwrap();
+    builder.set_pubkey(key).unwrap();
+    if name == "localhost" {
+        let context = builder.x509v3_context(None, None);
+        let names = SubjectAlternativeName::new()
+            .dns(name)
+            .build(&context)
+            .unwrap();
+        builder.append_extension(names).unwrap();
+    }
+    builder.sign(key, MessageDigest::sha256()).unwrap();
+    builder.build()
+}
+
+fn write_certificate(folder: &Path) -> X509 {
+    let key = rsa_key();
+    let certificate = self_signed("localhost", &key);
+    std::fs::write(folder.join("cert.pem"), certificate.to_pem().unwrap()).unwrap();
+    std::fs::write(
+        folder.join("key.pem"),
+        key.private_key_to_pem_pkcs8().unwrap(),
+    )
+    .unwrap();
+    certificate
+}
+
+fn now_ms() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_millis() as i64
+}
+
+async fn exchange<S>(
+    stream: S,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Vec<u8>,
+) -> Answer
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .unwrap();
+    let driver = tokio::spawn(connection);
+    let mut request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "localhost");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(Full::new(Bytes::from(body))).unwrap();
+    let response = sender.send_request(request).await.unwrap();
+    let status = response.status().as_u16();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    driver.abort();
+    let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    Answer { status, body }
+}
