@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use testkit::lab::{Lab, Options};
 use testkit::wait;
 
-use crate::shared;
+use crate::{name, shared};
 
 const SMALL: Options = Options {
     workstations: 0,
@@ -70,7 +70,7 @@ fn space_of(root: &Path) -> Option<PathBuf> {
 fn a_second_up_finds_the_lab_and_returns_at_once() {
     let (_turn, lab) = shared();
     let start = Instant::now();
-    let again = Lab::up("tests", Options::default()).unwrap();
+    let again = Lab::up(&name("tests"), Options::default()).unwrap();
     assert_eq!(again.supervisor(), lab.supervisor());
     assert!(
         start.elapsed() < Duration::from_secs(5),
@@ -82,10 +82,10 @@ fn a_second_up_finds_the_lab_and_returns_at_once() {
 #[test]
 fn a_killed_lab_leaves_nothing_and_the_next_up_works() {
     let (_turn, _lab) = shared();
-    Lab::down("tests-killed").unwrap();
+    Lab::down(&name("tests-killed")).unwrap();
     let before = Machine::now();
 
-    let lab = Lab::up("tests-killed", SMALL).unwrap();
+    let lab = Lab::up(&name("tests-killed"), SMALL).unwrap();
     assert_eq!(Machine::now(), before, "a running lab changes nothing");
     let processes = processes_of(&lab);
     assert!(processes.len() > 5, "{processes:?}");
@@ -109,11 +109,11 @@ fn a_killed_lab_leaves_nothing_and_the_next_up_works() {
     )
     .unwrap();
     assert_eq!(Machine::now(), before, "a killed lab leaves nothing");
-    assert!(Lab::attach("tests-killed").is_err());
+    assert!(Lab::attach(&name("tests-killed")).is_err());
 
-    let lab = Lab::up("tests-killed", SMALL).unwrap();
+    let lab = Lab::up(&name("tests-killed"), SMALL).unwrap();
     assert_eq!(lab.host("dc").unwrap().sh("hostname").unwrap(), "dc\n");
-    Lab::down("tests-killed").unwrap();
+    Lab::down(&name("tests-killed")).unwrap();
     assert!(!lab.folder().exists());
     assert_eq!(Machine::now(), before);
 }
@@ -199,8 +199,8 @@ fn a_workstation_is_added_to_a_lab_that_is_up() {
         workstations: 2,
         ..Options::default()
     };
-    let lab = Lab::up("tests", two).unwrap();
+    let lab = Lab::up(&name("tests"), two).unwrap();
     let person = lab.host("ws2").unwrap().sh("id -un alice").unwrap();
     assert_eq!(person, "alice\n");
-    assert!(Lab::attach("tests").unwrap().host("ws2").is_ok());
+    assert!(Lab::attach(&name("tests")).unwrap().host("ws2").is_ok());
 }

@@ -30,7 +30,8 @@ fn company() -> (MutexGuard<'static, ()>, &'static Company) {
     static TURN: Mutex<()> = Mutex::new(());
     static COMPANY: OnceLock<Company> = OnceLock::new();
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    let company = COMPANY.get_or_init(|| founded("tests-company").expect("the company comes up"));
+    let company =
+        COMPANY.get_or_init(|| founded(&name("tests-company")).expect("the company comes up"));
     (turn, company)
 }
 
@@ -47,6 +48,12 @@ fn founded(name: &str) -> Result<Company> {
 }
 
 fn fresh() -> Result<Lab> {
-    Lab::down("tests")?;
-    Lab::up("tests", Options::default())
+    Lab::down(&name("tests"))?;
+    Lab::up(&name("tests"), Options::default())
+}
+
+/// The name of a lab of these tests. Two runs at the same time need a suffix each.
+fn name(lab: &str) -> String {
+    let suffix = std::env::var("LATCHKEY_LAB_SUFFIX").unwrap_or_default();
+    format!("{lab}{suffix}")
 }
