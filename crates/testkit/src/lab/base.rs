@@ -83,6 +83,7 @@ pub(super) const MEMBER: Recipe = Recipe {
         "swtpm",
         "swtpm-tools",
         "tpm2-tools",
+        "libtpm2-pkcs11-1",
         "opensc",
         "krb5-user",
         "krb5-pkinit",
