@@ -17,7 +17,7 @@ use tpm::Unlocked;
 use crate::{
     Error,
     accounts::Account,
-    credential::Credential,
+    credential::{Credential, State},
     daemon::{Daemon, no_credential},
     error::{of_kerberos, refused},
     ffi,
@@ -212,8 +212,15 @@ impl Daemon {
         };
         let reason = status
             .detail
+            .clone()
             .unwrap_or_else(|| "no reason given".to_owned());
-        Ok(Some(match status.state {
+        let state = status.state;
+        // `status` and the next enrollment are to know it too.
+        self.credentials.keep(&Credential {
+            state: State::of_status(status),
+            ..credential.clone()
+        })?;
+        Ok(Some(match state {
             Registered => "It is registered, and the sync agent has not written it yet; try \
                            again in a moment."
                 .to_owned(),

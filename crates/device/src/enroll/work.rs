@@ -236,6 +236,12 @@ impl Work {
             Err(client::Error::Refused(refusal)) if FACTOR_TOO_OLD.contains(&&*refusal.code) => {
                 return Ok(RegisterOutcome::FactorTooOld);
             }
+            // A clear no: the server has not taken the key and will not, so it is nothing.
+            Err(error @ client::Error::Refused(_)) => {
+                self.daemon.discard(&credential).await?;
+                self.made = None;
+                return Err(error.into());
+            }
             outcome => outcome?,
         };
         joint(Joint::KeyAcknowledged).await;

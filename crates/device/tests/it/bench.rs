@@ -1,0 +1,258 @@
+//! A daemon with a swtpm of its own and two users, one of whom has a credential.
+
+use std::{
+    collections::HashMap,
+    net::{TcpListener, TcpStream},
+    os::unix::{fs::PermissionsExt, net::UnixStream},
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use ipc::{CallError, Connection, Failure, Request, Secret};
+use latchkey_device::{
+    Error,
+    accounts::{Account, Accounts},
+    config::Config,
+    daemon::Daemon,
+    socket,
+};
+use model::Sid;
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+use tpm::{Recovery, Role, Tpm};
+
+pub(crate) const ALICE: u32 = 61_001;
+pub(crate) const BOB: u32 = 61_002;
+pub(crate) const PIN: &str = "481516234299";
+
+pub(crate) fn sid(uid: u32) -> Sid {
+    format!("S-1-5-21-1-2-3-{uid}").parse().unwrap()
+}
+
+pub(crate) fn secret(text: &str) -> Secret {
+    Secret::new(text.to_owned())
+}
+
+/// Accounts as a table: the name service of this test.
+#[derive(Default)]
+pub(crate) struct Table {
+    sids: Mutex<HashMap<u32, Sid>>,
+}
+
+impl Table {
+    pub(crate) fn set(&self, uid: u32, sid: Option<Sid>) {
+        let mut sids = self.sids.lock().unwrap();
+        match sid {
+            Some(sid) => sids.insert(uid, sid),
+            None => sids.remove(&uid),
+        };
+    }
+}
+
+fn account(name: &str, uid: u32) -> Account {
+    Account {
+        name: name.to_owned(),
+        uid,
+        gid: uid,
+    }
+}
+
+impl Accounts for Table {
+    fn by_name(&self, name: &str) -> Result<Option<Account>, Error> {
+        Ok(match name {
+            "alice" => Some(account(name, ALICE)),
+            "bob" => Some(account(name, BOB)),
+            _ => None,
+        })
+    }
+
+    fn by_uid(&self, uid: u32) -> Result<Option<Account>, Error> {
+        Ok(match uid {
+            ALICE => Some(account("alice", uid)),
+            BOB => Some(account("bob", uid)),
+            _ => None,
+        })
+    }
+
+    fn sid(&self, uid: u32) -> Result<Option<Sid>, Error> {
+        Ok(self.sids.lock().unwrap().get(&uid).cloned())
+    }
+}
+
+/// Everything of one test.
+pub(crate) struct Bench {
+    pub(crate) folder: PathBuf,
+    pub(crate) accounts: Arc<Table>,
+    pub(crate) config: Config,
+    port: u16,
+    runtime: Option<Runtime>,
+}
+
+impl Bench {
+    /// A daemon that serves, with a credential of Alice's.
+    pub(crate) fn start() -> Self {
+        let mut bench = Self::prepare();
+        bench.serve();
+        bench
+    }
+
+    /// The TPM and the state on disk, without a daemon.
+    pub(crate) fn prepare() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("latchkey-device-{}-{number}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o755)).unwrap();
+        let port = launch(&folder);
+        let config = Config {
+            tcti: format!("swtpm:host=127.0.0.1,port={port}"),
+            socket: folder.join("run/latchkeyd.sock"),
+            state: folder.join("state"),
+            public: folder.join("pki"),
+            keytab: folder.join("no.keytab"),
+            ..Config::default()
+        };
+        std::fs::create_dir_all(folder.join("state/credentials")).unwrap();
+        make_state(&config.tcti, &folder.join("state"));
+        let accounts = Arc::new(Table::default());
+        accounts.set(ALICE, Some(sid(ALICE)));
+        accounts.set(BOB, Some(sid(BOB)));
+        Self {
+            folder,
+            accounts,
+            config,
+            port,
+            runtime: None,
+        }
+    }
+
+    /// Starts the daemon.
+    pub(crate) fn serve(&mut self) {
+        let runtime = Runtime::new().unwrap();
+        let daemon = Daemon::new(self.config.clone(), self.accounts.clone()).unwrap();
+        let listener = {
+            let _inside = runtime.enter();
+            socket::listen(&daemon).unwrap()
+        };
+        runtime.spawn(socket::serve(daemon, listener));
+        self.runtime = Some(runtime);
+    }
+
+    /// A new connection.
+    pub(crate) fn connect(&self) -> UnixStream {
+        UnixStream::connect(&self.config.socket).unwrap()
+    }
+
+    /// One call on a connection of its own.
+    pub(crate) fn call<R: Request>(&self, request: &R) -> Result<R::Answer, Failure> {
+        call(&self.config.socket, request)
+    }
+
+    pub(crate) fn credential_file(&self) -> PathBuf {
+        self.config.state.join(format!("credentials/{ALICE}.json"))
+    }
+}
+
+pub(crate) fn call<R: Request>(socket: &Path, request: &R) -> Result<R::Answer, Failure> {
+    let stream = UnixStream::connect(socket).unwrap();
+    let mut connection = Connection::over(stream, Duration::from_secs(30)).unwrap();
+    connection.call(request).map_err(|error| match error {
+        CallError::Refused(failure) => failure,
+        CallError::Unreachable(error) => panic!("the daemon hung up: {error}"),
+    })
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_timeout(Duration::from_secs(5));
+        }
+        let stopped = Command::new("swtpm_ioctl")
+            .args(["--tcp", &format!("127.0.0.1:{}", self.port + 1), "-s"])
+            .status();
+        if !std::thread::panicking() {
+            assert!(stopped.unwrap().success(), "swtpm did not stop");
+            std::fs::remove_dir_all(&self.folder).unwrap();
+        }
+    }
+}
+
+/// A device with its keys, and Alice's credential, as a join and an enrollment leave them.
+fn make_state(tcti: &str, state: &Path) {
+    let mut tpm = Tpm::open(tcti).unwrap();
+    let auth = [9; 32];
+    std::fs::write(state.join("device-keys.auth"), auth).unwrap();
+    let auth = model::Secret::new(auth);
+    // One key for all, because making them is what takes long; only the root is used here.
+    let key = tpm.create_device_key(Role::DeviceRoot, &auth).unwrap();
+    let keys = json!({"device": key, "transport": key, "attestation": key, "root": key});
+    let device = json!({
+        "id": "07070707-0707-0707-0707-070707070707",
+        "sid": "S-1-5-21-1-2-3-1000",
+        "realm": "CORP.TEST",
+        "domain": "corp.test",
+        "keys": keys,
+        "root_certificate": "MAA=",
+        "sequence": 1,
+        "server": null,
+    });
+    write(&state.join("device.json"), &device);
+    let pin = model::Secret::new(PIN.to_owned());
+    let scope = sid(ALICE).to_string();
+    let key = tpm
+        .create_user_key(&scope, &pin, Recovery::Destroyed)
+        .unwrap();
+    let credential = json!({
+        "uid": ALICE,
+        "sid": scope,
+        "upn": "alice@corp.test",
+        "principal": "alice@CORP.TEST",
+        "key": key,
+        "created": 1_800_000_000,
+        "state": {"kind": "made"},
+        "leaf": null,
+    });
+    write(
+        &state.join(format!("credentials/{ALICE}.json")),
+        &credential,
+    );
+}
+
+pub(crate) fn write(path: &Path, data: &Value) {
+    let text = json!({"version": 1, "data": data}).to_string();
+    std::fs::write(path, text).unwrap();
+}
+
+/// Starts swtpm on two free neighbouring ports; another program may take one first.
+fn launch(folder: &Path) -> u16 {
+    for _ in 0..50 {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        if port == u16::MAX || TcpStream::connect(("127.0.0.1", port + 1)).is_ok() {
+            continue;
+        }
+        // With --daemon the command returns when the sockets listen.
+        let started = Command::new("swtpm")
+            .args(["socket", "--tpm2", "--daemon"])
+            .args(["--flags", "not-need-init,startup-clear"])
+            .arg("--tpmstate")
+            .arg(format!("dir={}", folder.display()))
+            .arg("--server")
+            .arg(format!("type=tcp,port={port},bindaddr=127.0.0.1"))
+            .arg("--ctrl")
+            .arg(format!("type=tcp,port={},bindaddr=127.0.0.1", port + 1))
+            .output()
+            .expect("swtpm is installed");
+        if started.status.success() {
+            return port;
+        }
+    }
+    panic!("swtpm does not start");
+}

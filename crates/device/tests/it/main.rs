@@ -1,0 +1,9 @@
+//! The daemon on its real socket with a real TPM (swtpm). What needs a domain is tested in the lab.
+
+#![cfg(test)]
+
+mod bench;
+mod ffi;
+mod peers;
+mod signing;
+mod state;
