@@ -129,6 +129,13 @@ pub(crate) async fn stopped(mut stop: watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
+/// A connection that could not be accepted is told to the log; most likely all descriptors are in
+/// use, and the next connection that ends gives one back.
+pub(crate) async fn wait_for_descriptors(error: &std::io::Error) {
+    tracing::warn!(%error, "a connection could not be accepted");
+    tokio::time::sleep(Duration::from_millis(50)).await;
+}
+
 /// Accepts TLS connections until the word to stop, then waits for those that are open.
 pub(crate) async fn serve_tls(
     listener: TcpListener,
@@ -150,9 +157,7 @@ pub(crate) async fn serve_tls(
         let stream = match accepted {
             Ok((stream, _)) => stream,
             Err(error) => {
-                // Out of descriptors: the next connection that ends gives one back.
-                tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                wait_for_descriptors(&error).await;
                 continue;
             }
         };

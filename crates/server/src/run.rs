@@ -141,7 +141,13 @@ async fn serve_admin(
             accepted = socket.accept() => accepted,
             () = http::stopped(stop.clone()) => return,
         };
-        let Ok((stream, _)) = accepted else { continue };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                http::wait_for_descriptors(&error).await;
+                continue;
+            }
+        };
         match stream.peer_cred() {
             Ok(peer) if peer.uid() == 0 || peer.uid() == own_uid => {
                 tokio::spawn(http::serve_connection(stream, routes.clone(), stop.clone()));

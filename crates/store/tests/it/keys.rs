@@ -1,0 +1,272 @@
+//! Keys and the feed.
+
+use std::sync::Arc;
+
+use model::Guid;
+use store::{Change, ChangeOp, ChangeOutcome, ChangeResult, KeyState, NewKey, Registered, Store};
+
+use crate::{NOW, audit, domain, guid, on_every_store, other_domain, sid, tenant};
+
+on_every_store!(
+    a_key_is_registered_once_whoever_repeats_it,
+    a_key_of_another_user_or_device_is_refused,
+    a_newer_key_takes_the_older_one_out_first,
+    a_change_is_open_until_its_outcome_is_known,
+    an_outcome_that_comes_late_or_from_elsewhere_changes_nothing,
+    every_outcome_gives_its_state,
+    a_removed_key_may_be_registered_again_under_a_new_id,
+    whoever_watches_keys_is_told_of_their_commits_only,
+    the_feed_has_pages,
+);
+
+fn new_key(kid: u8, user: u8, device: u8, material: u8, evidence: &str) -> NewKey {
+    NewKey {
+        kid: guid(kid),
+        user: guid(user),
+        sid: sid(1000 + u32::from(user)),
+        domain: domain(),
+        device: guid(device),
+        material: vec![material; 283],
+        evidence: Some(evidence.to_owned()),
+        attestation: None,
+        now_ms: NOW.0 * 1000 + i64::from(kid),
+    }
+}
+
+async fn register(store: &Arc<dyn Store>, key: NewKey) -> Registered {
+    store
+        .register_key(tenant(), key, audit("register"))
+        .await
+        .unwrap()
+}
+
+async fn open(store: &Arc<dyn Store>) -> Vec<Change> {
+    store.changes(tenant(), domain(), 0, 100).await.unwrap()
+}
+
+async fn told(store: &Arc<dyn Store>) -> Vec<(ChangeOp, Guid, Option<String>)> {
+    open(store)
+        .await
+        .into_iter()
+        .map(|c| (c.op, c.key.kid, c.evidence))
+        .collect()
+}
+
+fn result(seq: u64, outcome: ChangeOutcome) -> ChangeResult {
+    ChangeResult {
+        seq,
+        outcome,
+        dc: Some("dc".to_owned()),
+        code: Some("code".to_owned()),
+        detail: Some("detail".to_owned()),
+    }
+}
+
+async fn report(store: &Arc<dyn Store>, domain: Guid, seq: u64, outcome: ChangeOutcome) {
+    let results = vec![result(seq, outcome)];
+    store
+        .store_results(tenant(), domain, results, NOW.0 * 1000 + 500)
+        .await
+        .unwrap();
+}
+
+async fn state(store: &Arc<dyn Store>, kid: u8) -> KeyState {
+    store.key(tenant(), guid(kid)).await.unwrap().unwrap().state
+}
+
+async fn a_key_is_registered_once_whoever_repeats_it(store: Arc<dyn Store>) {
+    let mut tasks = tokio::task::JoinSet::new();
+    for kid in 50..60 {
+        let store = Arc::clone(&store);
+        tasks.spawn(async move { register(&store, new_key(kid, 11, 31, 1, "e")).await });
+    }
+    let answers = tasks.join_all().await;
+    assert!(
+        answers.iter().all(|answer| answer == &answers[0]),
+        "{answers:?}"
+    );
+    assert_eq!(store.keys(tenant()).await.unwrap().len(), 1);
+    assert_eq!(open(&store).await.len(), 1);
+}
+
+async fn a_key_of_another_user_or_device_is_refused(store: Arc<dyn Store>) {
+    register(&store, new_key(50, 11, 31, 1, "e")).await;
+    for key in [new_key(51, 12, 31, 1, "e"), new_key(52, 11, 32, 1, "e")] {
+        assert_eq!(register(&store, key).await, Registered::OfAnother);
+    }
+    assert_eq!(store.keys(tenant()).await.unwrap().len(), 1);
+    let other = register(&store, new_key(53, 11, 32, 2, "e")).await;
+    assert_eq!(other, Registered::Stored(guid(53)));
+    let keys = store.keys_of(tenant(), &sid(1011)).await.unwrap();
+    assert_eq!(
+        keys.iter().map(|key| key.kid).collect::<Vec<_>>(),
+        [guid(53), guid(50)]
+    );
+}
+
+async fn a_newer_key_takes_the_older_one_out_first(store: Arc<dyn Store>) {
+    register(&store, new_key(50, 11, 31, 1, "one")).await;
+    register(&store, new_key(51, 11, 31, 2, "two")).await;
+    let expected = [
+        (ChangeOp::Remove, guid(50), None),
+        (ChangeOp::Add, guid(51), Some("two".to_owned())),
+    ];
+    assert_eq!(told(&store).await, expected);
+    assert_eq!(state(&store, 50).await, KeyState::Removing);
+    assert_eq!(state(&store, 51).await, KeyState::Registered);
+}
+
+async fn a_change_is_open_until_its_outcome_is_known(store: Arc<dyn Store>) {
+    register(&store, new_key(50, 11, 31, 1, "e")).await;
+    let change = open(&store).await.remove(0);
+    assert_eq!(change.key.material, vec![1; 283]);
+    assert_eq!(
+        store
+            .changes(tenant(), domain(), change.seq, 100)
+            .await
+            .unwrap(),
+        []
+    );
+    assert_eq!(
+        store
+            .changes(tenant(), other_domain(), 0, 100)
+            .await
+            .unwrap(),
+        []
+    );
+    report(&store, domain(), change.seq, ChangeOutcome::Confirmed).await;
+    assert_eq!(open(&store).await, []);
+    let key = store.key(tenant(), guid(50)).await.unwrap().unwrap();
+    assert_eq!(
+        (key.state, key.dc.as_deref()),
+        (KeyState::Confirmed, Some("dc"))
+    );
+    assert_eq!(key.confirmed_ms, Some(NOW.0 * 1000 + 500));
+    assert_eq!(key.created(), NOW);
+}
+
+async fn an_outcome_that_comes_late_or_from_elsewhere_changes_nothing(store: Arc<dyn Store>) {
+    register(&store, new_key(50, 11, 31, 1, "one")).await;
+    let first = open(&store).await.remove(0);
+    report(&store, other_domain(), first.seq, ChangeOutcome::Confirmed).await;
+    assert_eq!(state(&store, 50).await, KeyState::Registered);
+    register(&store, new_key(50, 11, 31, 1, "two")).await;
+    report(&store, domain(), first.seq, ChangeOutcome::Refused).await;
+    assert_eq!(state(&store, 50).await, KeyState::Registered);
+    assert_eq!(
+        told(&store).await,
+        [(ChangeOp::Add, guid(50), Some("two".to_owned()))]
+    );
+    assert!(
+        store
+            .delete_key(tenant(), guid(50), audit("delete"))
+            .await
+            .unwrap()
+    );
+    let second = open(&store).await.remove(0);
+    assert_eq!((second.op, second.evidence), (ChangeOp::Remove, None));
+    report(&store, domain(), second.seq, ChangeOutcome::Removed).await;
+    report(&store, domain(), second.seq, ChangeOutcome::Refused).await;
+    assert_eq!(state(&store, 50).await, KeyState::Removed);
+}
+
+async fn every_outcome_gives_its_state(store: Arc<dyn Store>) {
+    for (kid, outcome, added, removed) in [
+        (
+            50,
+            ChangeOutcome::Confirmed,
+            KeyState::Confirmed,
+            KeyState::Removing,
+        ),
+        (
+            51,
+            ChangeOutcome::Refused,
+            KeyState::Failed,
+            KeyState::Removing,
+        ),
+        (
+            52,
+            ChangeOutcome::NeedsProof,
+            KeyState::NeedsProof,
+            KeyState::Removing,
+        ),
+        (
+            53,
+            ChangeOutcome::Removed,
+            KeyState::Failed,
+            KeyState::Removed,
+        ),
+    ] {
+        register(&store, new_key(kid, kid, 31, kid, "e")).await;
+        let seq = open(&store).await[0].seq;
+        report(&store, domain(), seq, outcome).await;
+        assert_eq!(
+            state(&store, kid).await,
+            added,
+            "{outcome:?} of an addition"
+        );
+        store
+            .delete_key(tenant(), guid(kid), audit("delete"))
+            .await
+            .unwrap();
+        let seq = open(&store).await[0].seq;
+        report(&store, domain(), seq, outcome).await;
+        assert_eq!(
+            state(&store, kid).await,
+            removed,
+            "{outcome:?} of a removal"
+        );
+    }
+}
+
+async fn a_removed_key_may_be_registered_again_under_a_new_id(store: Arc<dyn Store>) {
+    register(&store, new_key(50, 11, 31, 1, "one")).await;
+    for _ in 0..2 {
+        assert!(
+            store
+                .delete_key(tenant(), guid(50), audit("delete"))
+                .await
+                .unwrap()
+        );
+    }
+    assert!(
+        !store
+            .delete_key(tenant(), guid(51), audit("delete"))
+            .await
+            .unwrap()
+    );
+    assert_eq!(told(&store).await, [(ChangeOp::Remove, guid(50), None)]);
+    let again = register(&store, new_key(51, 11, 31, 1, "two")).await;
+    assert_eq!(again, Registered::Stored(guid(51)));
+    let deletions = store
+        .audit_rows(tenant(), 100)
+        .await
+        .unwrap()
+        .into_iter()
+        .filter(|r| r.action == "delete");
+    assert_eq!(deletions.count(), 1);
+}
+
+async fn whoever_watches_keys_is_told_of_their_commits_only(store: Arc<dyn Store>) {
+    let mut watch = store.watch_keys();
+    watch.mark_unchanged();
+    store.forget_tries(tenant(), "otp", "alice").await.unwrap();
+    assert!(!watch.has_changed().unwrap());
+    register(&store, new_key(50, 11, 31, 1, "e")).await;
+    assert!(watch.has_changed().unwrap());
+}
+
+async fn the_feed_has_pages(store: Arc<dyn Store>) {
+    for kid in 50..55 {
+        register(&store, new_key(kid, kid, 31, kid, "e")).await;
+    }
+    let (mut after, mut seen) = (0, Vec::new());
+    loop {
+        let page = store.changes(tenant(), domain(), after, 2).await.unwrap();
+        assert!(page.len() <= 2);
+        let Some(last) = page.last() else { break };
+        after = last.seq;
+        seen.extend(page.into_iter().map(|change| change.key.kid));
+    }
+    assert_eq!(seen, (50..55).map(guid).collect::<Vec<_>>());
+}

@@ -1,0 +1,151 @@
+//! The contract of the store. Each test takes a store and knows nothing of what is behind it; the
+//! macro runs it on every kind there is.
+#![cfg(test)]
+
+mod keys;
+mod sign_in;
+mod sqlite;
+mod tenant;
+
+use std::{path::PathBuf, sync::Arc};
+
+use model::{Guid, Sid, UnixTime};
+use store::{Administrator, Agent, Audit, Domain, EnrollmentCode, Settings, Sqlite, Store, Tenant};
+
+/// Runs contracts on every kind of store.
+macro_rules! on_every_store {
+    ($($name:ident),* $(,)?) => {
+        mod on_sqlite {
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $name() {
+                    let file = crate::File::new();
+                    super::$name(crate::filled(file.open()).await).await;
+                }
+            )*
+        }
+    };
+}
+use on_every_store;
+
+pub(crate) const NOW: UnixTime = UnixTime(1_800_000_000);
+
+pub(crate) fn guid(byte: u8) -> Guid {
+    Guid::from_le_bytes([byte; 16])
+}
+
+pub(crate) fn sid(rid: u32) -> Sid {
+    format!("S-1-5-21-1-2-3-{rid}").parse().unwrap()
+}
+
+/// The tenant of every test, and its two domains.
+pub(crate) fn tenant() -> Guid {
+    guid(1)
+}
+
+pub(crate) fn domain() -> Guid {
+    guid(2)
+}
+
+pub(crate) fn other_domain() -> Guid {
+    guid(3)
+}
+
+pub(crate) fn audit(action: &'static str) -> Audit {
+    Audit {
+        at: NOW,
+        actor: "test".to_owned(),
+        action,
+        subject: "subject".to_owned(),
+    }
+}
+
+/// A SQLite file that is gone when this is dropped.
+pub(crate) struct File(pub(crate) PathBuf);
+
+impl File {
+    pub(crate) fn new() -> Self {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("latchkey-store-it-{}-{count}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        Self(folder.join("store.sqlite"))
+    }
+
+    pub(crate) fn open(&self) -> Arc<dyn Store> {
+        Arc::new(Sqlite::open(&self.0).unwrap())
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(self.0.parent().unwrap());
+    }
+}
+
+pub(crate) fn some_tenant() -> (Tenant, Administrator) {
+    let tenant = Tenant {
+        id: tenant(),
+        name: "Example".to_owned(),
+        created: NOW,
+    };
+    let administrator = Administrator {
+        name: "admin".to_owned(),
+        password_hash: "$argon2id$".to_owned(),
+    };
+    (tenant, administrator)
+}
+
+pub(crate) fn some_domain(guid: Guid) -> Domain {
+    Domain {
+        guid,
+        sid: "S-1-5-21-1-2-3".parse().unwrap(),
+        dns_name: format!("{guid}.example"),
+        netbios_name: "CORP".to_owned(),
+    }
+}
+
+pub(crate) fn some_agent(id: u8, domain: Guid) -> Agent {
+    Agent {
+        id: guid(id),
+        domain,
+        principal: "latchkey-sync/host@REALM".to_owned(),
+        public_key: vec![1, 2, 3],
+        enrolled: NOW,
+    }
+}
+
+/// A store with the tenant and both domains in it.
+pub(crate) async fn filled(store: Arc<dyn Store>) -> Arc<dyn Store> {
+    let (tenant, administrator) = some_tenant();
+    store
+        .create_tenant(tenant.clone(), administrator, Vec::new(), audit("init"))
+        .await
+        .unwrap();
+    for (byte, domain) in [(4, domain()), (5, other_domain())] {
+        let code = EnrollmentCode {
+            digest: [byte; 32],
+            expires: NOW.plus(60),
+        };
+        store
+            .add_enrollment_code(tenant.id, code, audit("code"))
+            .await
+            .unwrap();
+        let agent = some_agent(byte, domain);
+        let enrolled = store.enroll_agent(
+            tenant.id,
+            [byte; 32],
+            some_domain(domain),
+            agent,
+            audit("enroll"),
+        );
+        assert!(enrolled.await.unwrap());
+    }
+    assert_eq!(
+        store.settings(tenant.id).await.unwrap(),
+        Settings::default()
+    );
+    store
+}

@@ -1,0 +1,256 @@
+//! Factors, tries, attempts and codes: what must happen once, happens once, whoever races.
+
+use std::sync::Arc;
+
+use store::{Attempt, Code, Error, Limit, Store, Totp, Verdict};
+
+use crate::{NOW, audit, guid, on_every_store, tenant};
+
+on_every_store!(
+    no_more_tries_go_through_than_the_limit_says,
+    a_try_that_is_taken_back_or_forgotten_does_not_count,
+    a_generator_that_is_set_anew_starts_over,
+    a_one_time_password_is_spent_by_one_attempt,
+    an_attempt_ends_with_one_code,
+    an_attempt_ends_with_its_time,
+    a_code_is_taken_by_whoever_comes_first_and_in_time,
+);
+
+const LIMIT: Limit = Limit {
+    tries: 5,
+    window_s: 600,
+    pause_s: 60,
+};
+
+fn attempt(byte: u8) -> Attempt {
+    Attempt {
+        id: [byte; 32],
+        client: "client".to_owned(),
+        device: guid(31),
+        username: "alice".to_owned(),
+        user: Some(guid(11)),
+        resource: "resource".to_owned(),
+        code_challenge: "challenge".to_owned(),
+        two_factors: true,
+        password_at: None,
+        expires: NOW.plus(600),
+    }
+}
+
+fn code(byte: u8) -> Code {
+    Code {
+        id: [byte; 32],
+        client: "client".to_owned(),
+        device: guid(31),
+        user: guid(11),
+        resource: "resource".to_owned(),
+        code_challenge: "challenge".to_owned(),
+        methods: vec!["pwd".to_owned(), "mfa".to_owned()],
+        mfa_time: Some(NOW),
+        expires: NOW.plus(60),
+    }
+}
+
+async fn begin(store: &Arc<dyn Store>, byte: u8) {
+    store
+        .begin_attempt(tenant(), attempt(byte), NOW)
+        .await
+        .unwrap();
+}
+
+async fn no_more_tries_go_through_than_the_limit_says(store: Arc<dyn Store>) {
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let store = Arc::clone(&store);
+        tasks.spawn(async move {
+            store
+                .begin_try(tenant(), "password", "alice", NOW, LIMIT)
+                .await
+                .unwrap()
+        });
+    }
+    let verdicts = tasks.join_all().await;
+    assert_eq!(
+        verdicts
+            .iter()
+            .filter(|verdict| **verdict == Verdict::Go)
+            .count(),
+        5
+    );
+    assert_eq!(
+        verdicts
+            .iter()
+            .filter(|verdict| **verdict == Verdict::Wait(60))
+            .count(),
+        15
+    );
+    for (factor, subject) in [("otp", "alice"), ("password", "bob")] {
+        let other = store
+            .begin_try(tenant(), factor, subject, NOW, LIMIT)
+            .await
+            .unwrap();
+        assert_eq!(other, Verdict::Go, "{factor} {subject}");
+    }
+}
+
+async fn a_try_that_is_taken_back_or_forgotten_does_not_count(store: Arc<dyn Store>) {
+    let begin = async || {
+        store
+            .begin_try(tenant(), "otp", "alice", NOW, LIMIT)
+            .await
+            .unwrap()
+    };
+    for _ in 0..20 {
+        assert_eq!(begin().await, Verdict::Go);
+        store
+            .take_back_try(tenant(), "otp", "alice", NOW)
+            .await
+            .unwrap();
+    }
+    for _ in 0..5 {
+        assert_eq!(begin().await, Verdict::Go);
+    }
+    assert_ne!(begin().await, Verdict::Go);
+    store.forget_tries(tenant(), "otp", "alice").await.unwrap();
+    assert_eq!(begin().await, Verdict::Go);
+}
+
+async fn a_generator_that_is_set_anew_starts_over(store: Arc<dyn Store>) {
+    store
+        .set_totp(tenant(), guid(11), vec![1], audit("totp"))
+        .await
+        .unwrap();
+    begin(&store, 1).await;
+    assert!(
+        store
+            .finish_attempt(tenant(), [1; 32], Some(7), code(1))
+            .await
+            .unwrap()
+    );
+    let totp = async || store.totp(tenant(), guid(11)).await.unwrap();
+    assert_eq!(
+        totp().await,
+        Some(Totp {
+            sealed: vec![1],
+            last_step: 7
+        })
+    );
+    store
+        .set_totp(tenant(), guid(11), vec![2], audit("totp"))
+        .await
+        .unwrap();
+    assert_eq!(
+        totp().await,
+        Some(Totp {
+            sealed: vec![2],
+            last_step: 0
+        })
+    );
+    assert_eq!(store.totp(tenant(), guid(12)).await.unwrap(), None);
+}
+
+async fn a_one_time_password_is_spent_by_one_attempt(store: Arc<dyn Store>) {
+    store
+        .set_totp(tenant(), guid(11), vec![1], audit("totp"))
+        .await
+        .unwrap();
+    let mut tasks = tokio::task::JoinSet::new();
+    for byte in 0..10 {
+        begin(&store, byte).await;
+        let store = Arc::clone(&store);
+        tasks.spawn(async move {
+            store
+                .finish_attempt(tenant(), [byte; 32], Some(7), code(byte))
+                .await
+                .unwrap()
+        });
+    }
+    assert_eq!(
+        tasks
+            .join_all()
+            .await
+            .into_iter()
+            .filter(|finished| *finished)
+            .count(),
+        1
+    );
+    begin(&store, 20).await;
+    assert!(
+        !store
+            .finish_attempt(tenant(), [20; 32], Some(6), code(20))
+            .await
+            .unwrap()
+    );
+    assert!(
+        store
+            .attempt(tenant(), [20; 32], NOW)
+            .await
+            .unwrap()
+            .is_some()
+    );
+    assert!(
+        store
+            .finish_attempt(tenant(), [20; 32], Some(8), code(20))
+            .await
+            .unwrap()
+    );
+}
+
+async fn an_attempt_ends_with_one_code(store: Arc<dyn Store>) {
+    begin(&store, 1).await;
+    assert!(
+        store
+            .finish_attempt(tenant(), [1; 32], None, code(1))
+            .await
+            .unwrap()
+    );
+    let again = store.finish_attempt(tenant(), [1; 32], None, code(2)).await;
+    assert!(matches!(again, Err(Error::Conflict(_))), "{again:?}");
+    assert_eq!(store.take_code(tenant(), [2; 32], NOW).await.unwrap(), None);
+    assert_eq!(
+        store.take_code(tenant(), [1; 32], NOW).await.unwrap(),
+        Some(code(1))
+    );
+}
+
+async fn an_attempt_ends_with_its_time(store: Arc<dyn Store>) {
+    begin(&store, 1).await;
+    store
+        .password_shown(tenant(), [1; 32], NOW.plus(5))
+        .await
+        .unwrap();
+    let at = async |time| store.attempt(tenant(), [1; 32], time).await.unwrap();
+    let shown = Attempt {
+        password_at: Some(NOW.plus(5)),
+        ..attempt(1)
+    };
+    assert_eq!(at(NOW.plus(599)).await, Some(shown));
+    assert_eq!(at(NOW.plus(600)).await, None);
+    assert_eq!(store.attempt(tenant(), [2; 32], NOW).await.unwrap(), None);
+}
+
+async fn a_code_is_taken_by_whoever_comes_first_and_in_time(store: Arc<dyn Store>) {
+    for byte in [1, 2] {
+        begin(&store, byte).await;
+        assert!(
+            store
+                .finish_attempt(tenant(), [byte; 32], None, code(byte))
+                .await
+                .unwrap()
+        );
+    }
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..10 {
+        let store = Arc::clone(&store);
+        tasks.spawn(async move { store.take_code(tenant(), [1; 32], NOW).await.unwrap() });
+    }
+    let taken: Vec<_> = tasks.join_all().await.into_iter().flatten().collect();
+    assert_eq!(taken, [code(1)]);
+    assert_eq!(
+        store
+            .take_code(tenant(), [2; 32], NOW.plus(60))
+            .await
+            .unwrap(),
+        None
+    );
+}

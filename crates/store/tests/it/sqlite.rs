@@ -1,0 +1,78 @@
+//! What holds for SQLite alone: its file, its versions, its one writer.
+
+use std::{os::unix::fs::PermissionsExt, sync::Arc};
+
+use model::UnixTime;
+use store::{Error, Sqlite};
+
+use crate::{File, NOW, audit, filled, some_tenant, tenant};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_answered_is_there_when_the_file_is_opened_again() {
+    let file = File::new();
+    drop(filled(file.open()).await);
+    assert_eq!(file.open().tenant().await.unwrap(), Some(some_tenant().0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_a_newer_release_is_refused_and_left_alone() {
+    let file = File::new();
+    drop(filled(file.open()).await);
+    let connection = rusqlite::Connection::open(&file.0).unwrap();
+    connection
+        .pragma_update(None, "user_version", 1000)
+        .unwrap();
+    let refused = Sqlite::open(&file.0).err().unwrap();
+    assert!(
+        matches!(refused, Error::Newer { found: 1000, .. }),
+        "{refused}"
+    );
+    let version: i64 = connection
+        .query_row("PRAGMA user_version", [], |r| r.get(0))
+        .unwrap();
+    assert_eq!(version, 1000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_else_may_read_the_file() {
+    let file = File::new();
+    let _store = filled(file.open()).await;
+    for entry in std::fs::read_dir(file.0.parent().unwrap()).unwrap() {
+        let path = entry.unwrap().path();
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{}", path.display());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_fails_undoes_itself_and_none_of_its_batch() {
+    let file = File::new();
+    let store = filled(file.open()).await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for n in 0..200 {
+        let store = Arc::clone(&store);
+        tasks.spawn(async move {
+            if n % 2 == 0 {
+                let (tenant, administrator) = some_tenant();
+                let second = store.create_tenant(tenant, administrator, Vec::new(), audit("lost"));
+                assert!(second.await.is_err());
+            } else {
+                let id = [n as u8; 32];
+                let spent = store.spend_statement(tenant(), id, NOW, UnixTime(i64::MAX));
+                assert!(spent.await.unwrap());
+            }
+        });
+    }
+    tasks.join_all().await;
+    let rows = store.audit_rows(tenant(), 1000).await.unwrap();
+    assert!(rows.iter().all(|row| row.action != "lost"));
+    for n in (1..200).step_by(2) {
+        let id = [n as u8; 32];
+        assert!(
+            !store
+                .spend_statement(tenant(), id, NOW, UnixTime(i64::MAX))
+                .await
+                .unwrap()
+        );
+    }
+}
