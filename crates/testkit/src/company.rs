@@ -8,11 +8,11 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::lab::{Call, Host, Lab, Output, Profile, until_ok};
-use crate::wait::until_some;
+use crate::wait::{until, until_some};
 
 /// The server's URL.
 pub const SERVER_URL: &str = "https://server.corp.latchkey.test";
@@ -318,6 +318,55 @@ impl Company {
             .run()
     }
 
+    /// What `latchkey status` tells a person, or root.
+    ///
+    /// # Errors
+    /// When the daemon does not answer.
+    pub fn status(&self, person: &str) -> Result<Value> {
+        let call = self
+            .workstation()?
+            .command(&["latchkey", "status", "--json"]);
+        json(&call.user(person).ok()?)
+    }
+
+    /// A person enrolls with a fresh second factor and a ticket by password; returns the key's id
+    /// at the server.
+    ///
+    /// # Errors
+    /// When a step fails.
+    pub fn enrolled(&self, person: &str, pin: &str) -> Result<String> {
+        self.give_factor(person)?;
+        self.password_sign_in(person)?;
+        let done = self.enroll(person, pin)?;
+        self.workstation()?
+            .command(&["kdestroy"])
+            .user(person)
+            .ok()?;
+        Ok(text(&done, "kid")?.to_owned())
+    }
+
+    /// Takes every credential off the workstation and waits until AD has none of them.
+    ///
+    /// # Errors
+    /// When one stays.
+    pub fn forget_everyone(&self) -> Result<()> {
+        let status = self.status("root")?;
+        let credentials = status.get("credentials").and_then(Value::as_array);
+        for credential in credentials.context("no credentials in the status")? {
+            let person = text(credential, "upn")?
+                .split('@')
+                .next()
+                .unwrap_or_default();
+            let words = ["latchkey", "keys", "delete", text(credential, "kid")?];
+            self.workstation()?.command(&words).ok()?;
+            until("AD to forget a key", PATIENCE, || {
+                self.keys_in_directory(person)
+                    .is_ok_and(|keys| keys.is_empty())
+            })?;
+        }
+        Ok(())
+    }
+
     /// Runs a program on the domain controller against its own database.
     ///
     /// # Errors
@@ -391,6 +440,27 @@ pub fn one_time_code() -> Result<String> {
 pub fn text<'a>(answer: &'a Value, name: &str) -> Result<&'a str> {
     let field = answer.get(name).and_then(Value::as_str);
     field.with_context(|| format!("no {name} in {answer}"))
+}
+
+/// The refusal that a program of ours printed as JSON.
+///
+/// # Errors
+/// When it did not refuse, or did not say why.
+pub fn refused(output: &Output) -> Result<Value> {
+    ensure!(
+        output.status == 1,
+        "not refused but {}: {}",
+        output.status,
+        output.text()
+    );
+    let line = output
+        .text()
+        .lines()
+        .rev()
+        .find(|line| line.starts_with('{'))
+        .map(str::to_owned);
+    let answer: Value = serde_json::from_str(&line.context("no JSON in the answer")?)?;
+    Ok(answer.get("error").cloned().unwrap_or(answer))
 }
 
 fn json(text: &str) -> Result<Value> {

@@ -9,8 +9,8 @@ use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::company::{self, Company, text};
-use crate::lab::{Lab, Options, Output, Profile, address};
+use crate::company::{self, Company, refused, text};
+use crate::lab::{Lab, Options, Profile, address};
 
 /// A step that has ended well.
 #[derive(Debug, Clone, Serialize)]
@@ -243,24 +243,6 @@ fn refusals(company: &Company, teller: &mut Teller) -> Result<()> {
         );
         Ok(((), text(&answer, "sentence")?.to_owned()))
     })
-}
-
-/// The refusal that a program printed as JSON.
-fn refused(output: &Output) -> Result<Value> {
-    ensure!(
-        output.status == 1,
-        "not refused but {}: {}",
-        output.status,
-        output.text()
-    );
-    let line = output
-        .text()
-        .lines()
-        .rev()
-        .find(|line| line.starts_with('{'))
-        .map(str::to_owned);
-    let answer: Value = serde_json::from_str(&line.context("no JSON in the answer")?)?;
-    Ok(answer.get("error").cloned().unwrap_or(answer))
 }
 
 fn shortened(fingerprint: &str) -> &str {

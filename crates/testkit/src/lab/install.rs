@@ -1,4 +1,4 @@
-//! Puts the built programs into a host, where a package would put them.
+//! Puts the built programs into a host, where and as a package would put them.
 
 use std::path::{Path, PathBuf};
 
@@ -46,7 +46,8 @@ const WORKSTATION: [Row; 5] = [
 ];
 
 impl Lab {
-    /// Copies the programs that belong on `host` from the workspace's build of `profile`.
+    /// Copies the programs that belong on `host` from the workspace's build of `profile`; on a
+    /// workstation the PAM module goes into the stack too.
     ///
     /// # Errors
     /// When one of them was not built, or cannot be written.
@@ -56,7 +57,7 @@ impl Lab {
             Profile::Release => "release",
         });
         let rows: &[Row] = match role(&host.name)? {
-            Role::DomainController => &[],
+            Role::DomainController | Role::Stranger => &[],
             Role::Server => &SERVER,
             Role::Workstation => &WORKSTATION,
         };
@@ -66,8 +67,27 @@ impl Lab {
                 .with_context(|| format!("{} (cargo build --workspace)", source.display()))?;
             host.write_file(path, bytes, mode)?;
         }
-        Ok(())
+        match role(&host.name)? {
+            Role::Workstation => enable_pam(host),
+            Role::DomainController | Role::Server | Role::Stranger => Ok(()),
+        }
     }
+}
+
+/// The profile that puts the PAM module into the stack, and where Debian's tool looks for it.
+const PAM_PROFILE: (&str, &str) = (
+    "crates/pam-module/latchkey.pam-config",
+    "/usr/share/pam-configs/latchkey",
+);
+
+/// Puts the PAM module into a workstation's stack, as a package's script does.
+fn enable_pam(host: &Host) -> Result<()> {
+    let (source, path) = PAM_PROFILE;
+    let profile = std::fs::read(workspace().join(source)).context(source)?;
+    host.write_file(path, profile, 0o644)?;
+    host.command(&["pam-auth-update", "--package", "--enable", "latchkey"])
+        .ok()?;
+    Ok(())
 }
 
 /// Where cargo builds this workspace.

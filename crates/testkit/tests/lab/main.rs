@@ -5,7 +5,10 @@
 mod chain;
 mod domain;
 mod keytrust;
+mod kills;
 mod machine;
+mod pam;
+mod secrets;
 mod workstation;
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
