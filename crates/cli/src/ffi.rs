@@ -1,8 +1,8 @@
-//! The terminal's mode, for typing what must not be seen.
+//! Typing what must not be seen, in a process that others cannot look into.
 
 #![allow(
     unsafe_code,
-    reason = "termios has no safe interface in the standard library"
+    reason = "termios and prctl have no safe interface in the standard library"
 )]
 
 use std::{
@@ -10,6 +10,16 @@ use std::{
     mem::MaybeUninit,
     os::fd::{AsFd, AsRawFd, BorrowedFd},
 };
+
+/// No core dump, no debugger of the same user: PINs and passwords pass through here.
+pub(crate) fn harden() -> io::Result<()> {
+    // SAFETY: PR_SET_DUMPABLE takes one integer.
+    let result = unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0) };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
 
 /// A terminal that shows nothing and passes each key on at once; as before when dropped.
 pub(crate) struct Hidden<'a> {

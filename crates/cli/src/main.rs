@@ -29,7 +29,8 @@ fn main() -> ExitCode {
     // Usage errors end here, with code 2.
     let arguments = Arguments::parse();
     let output = Output::new(arguments.json);
-    match run(arguments.command, &output) {
+    let outcome = ffi::harden().map_err(anyhow::Error::from);
+    match outcome.and_then(|()| run(arguments.command, &output)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             output.complain(&error);

@@ -50,20 +50,33 @@ impl Accounts for System {
         if uid < FIRST_ORDINARY_UID {
             return Ok(None);
         }
-        let text = match ffi::sssd_sid_by_uid(uid) {
-            Ok(Some(text)) => text,
-            Ok(None) => return Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::Unsupported => {
-                return Err(refused(
-                    "no_identity_service",
-                    "This machine cannot tell which domain account a user is: SSSD's library \
-                     libsss_nss_idmap0 is not installed.",
-                ));
-            }
-            Err(error) => return Err(name_service(&error)),
+        let Some(account) = self.by_uid(uid)? else {
+            return Ok(None);
         };
-        let sid = text.parse().map_err(|_| Error::Bug("SSSD's SID is none"))?;
-        Ok(Some(sid))
+        let Ok(name) = CString::new(account.name) else {
+            return Ok(None);
+        };
+        let by_uid = sid_of(ffi::sssd_sid_by_uid(uid))?;
+        // SSSD knows nothing of this machine's own accounts. One that has been given a domain
+        // account's uid comes before it in the name service, and has another name.
+        let by_name = sid_of(ffi::sssd_sid_by_name(&name))?;
+        Ok(by_uid.filter(|sid| Some(sid) == by_name.as_ref()))
+    }
+}
+
+fn sid_of(answer: io::Result<Option<String>>) -> Result<Option<Sid>, Error> {
+    match answer {
+        Ok(Some(text)) => {
+            let sid = text.parse().map_err(|_| Error::Bug("SSSD's SID is none"))?;
+            Ok(Some(sid))
+        }
+        Ok(None) => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => Err(refused(
+            "no_identity_service",
+            "This machine cannot tell which domain account a user is: SSSD's library \
+             libsss_nss_idmap0 is not installed.",
+        )),
+        Err(error) => Err(name_service(&error)),
     }
 }
 

@@ -262,6 +262,9 @@ impl Session {
                 next = run.enrollment.step(input, now());
                 session.show(run.enrollment.stage());
             }
+            if session.has_ended() {
+                run.work.forget_token();
+            }
         });
     }
 

@@ -185,8 +185,32 @@ pub(crate) fn move_up(descriptor: &OwnedFd) -> io::Result<OwnedFd> {
 /// SSSD's client library: `int sss_nss_getsidbyuid(uint32_t, char **, enum sss_id_type *)`.
 type SidByUid = unsafe extern "C" fn(u32, *mut *mut c_char, *mut c_int) -> c_int;
 
+/// SSSD's client library: `int sss_nss_getsidbyname(const char *, char **, enum sss_id_type *)`.
+type SidByName = unsafe extern "C" fn(*const c_char, *mut *mut c_char, *mut c_int) -> c_int;
+
 /// The SID of a uid as SSSD tells. `Unsupported`: SSSD's client library is not installed.
 pub(crate) fn sssd_sid_by_uid(uid: u32) -> io::Result<Option<String>> {
+    let symbol = sssd_function(c"sss_nss_getsidbyuid")?;
+    // SAFETY: the library's header gives this symbol this type.
+    let sid_by_uid = unsafe { std::mem::transmute::<*mut c_void, SidByUid>(symbol) };
+    sssd_sid(|text, kind| {
+        // SAFETY: both out-pointers are writable.
+        unsafe { sid_by_uid(uid, text, kind) }
+    })
+}
+
+/// The SID of an account's name as SSSD tells. `Unsupported`: as above.
+pub(crate) fn sssd_sid_by_name(name: &CStr) -> io::Result<Option<String>> {
+    let symbol = sssd_function(c"sss_nss_getsidbyname")?;
+    // SAFETY: the library's header gives this symbol this type.
+    let sid_by_name = unsafe { std::mem::transmute::<*mut c_void, SidByName>(symbol) };
+    sssd_sid(|text, kind| {
+        // SAFETY: the name is a C string, both out-pointers are writable.
+        unsafe { sid_by_name(name.as_ptr(), text, kind) }
+    })
+}
+
+fn sssd_function(name: &CStr) -> io::Result<*mut c_void> {
     // SAFETY: a constant C string; the library runs no code of ours when it is loaded. It stays
     // loaded: the function's address must remain good, and loading again only counts.
     let library = unsafe { libc::dlopen(c"libsss_nss_idmap.so.0".as_ptr(), libc::RTLD_NOW) };
@@ -194,16 +218,17 @@ pub(crate) fn sssd_sid_by_uid(uid: u32) -> io::Result<Option<String>> {
         return Err(io::Error::from(io::ErrorKind::Unsupported));
     }
     // SAFETY: the handle is good, the name is a C string.
-    let symbol = unsafe { libc::dlsym(library, c"sss_nss_getsidbyuid".as_ptr()) };
-    if symbol.is_null() {
-        return Err(io::Error::from(io::ErrorKind::Unsupported));
+    let symbol = unsafe { libc::dlsym(library, name.as_ptr()) };
+    match symbol.is_null() {
+        true => Err(io::Error::from(io::ErrorKind::Unsupported)),
+        false => Ok(symbol),
     }
-    // SAFETY: the library's header gives this symbol this type.
-    let sid_by_uid = unsafe { std::mem::transmute::<*mut c_void, SidByUid>(symbol) };
+}
+
+/// What a lookup of SSSD's leaves in a text that it hands over and a kind.
+fn sssd_sid(lookup: impl Fn(*mut *mut c_char, *mut c_int) -> c_int) -> io::Result<Option<String>> {
     let (mut text, mut kind) = (ptr::null_mut(), 0);
-    // SAFETY: both out-pointers are writable.
-    let code = unsafe { sid_by_uid(uid, &mut text, &mut kind) };
-    match code {
+    match lookup(&mut text, &mut kind) {
         0 if !text.is_null() => {}
         libc::ENOENT => return Ok(None),
         code => return Err(io::Error::from_raw_os_error(code)),

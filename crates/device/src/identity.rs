@@ -108,6 +108,19 @@ impl Identity {
         Ok(())
     }
 
+    /// Keeps the server that the device belongs to now. What else the device holds may have moved
+    /// on while it joined, its sequence number above all, and stays.
+    pub(crate) fn keep_server(&self, server: Joined) -> Result<(), Error> {
+        let mut kept = self.lock();
+        let mut device = kept
+            .clone()
+            .ok_or(Error::Bug("a server without a device"))?;
+        device.server = Some(server);
+        files::write(&self.folder.join(FILE), &device)?;
+        *kept = Some(device);
+        Ok(())
+    }
+
     /// Forgets the device and its keys' authorisation value.
     pub fn forget(&self) -> Result<(), Error> {
         let mut kept = self.lock();

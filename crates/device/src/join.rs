@@ -53,7 +53,7 @@ pub(crate) async fn join(
     let anchor = client::fetch_anchor(&target.url, &target.fingerprint).await?;
     let client = Client::new(&target.url, &anchor)?;
 
-    let mut device = device(daemon, &directory, &computer).await?;
+    let device = device(daemon, &directory, &computer).await?;
     daemon.refresh_domain(&directory).await?;
     let auth = daemon.identity.auth()?;
     publish_certificate(daemon, &directory, &computer, &device, &auth).await?;
@@ -64,19 +64,19 @@ pub(crate) async fn join(
         .await?;
     let answer = put(daemon, &client, &device, &auth).await?;
     let certificate = issued(&answer.certificate.raw_body, &device)?;
-    device.server = Some(Joined {
+    let joined = Joined {
         url: client.base_url().to_owned(),
         anchor: String::from_utf8_lossy(&anchor.to_pem()?).into_owned(),
         tenant: discovery.tenant.tenant_id,
         agent: target.agent,
         certificate,
-    });
+    };
     let answer = JoinAnswer {
         device_id: device.id.to_string(),
         server: target.url,
         thumbprint: answer.certificate.thumbprint,
     };
-    daemon.identity.keep(device)?;
+    daemon.identity.keep_server(joined)?;
     daemon.bearer.forget().await;
     tracing::info!(device = answer.device_id, server = answer.server, "joined");
     Ok(answer)

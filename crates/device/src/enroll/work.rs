@@ -119,6 +119,11 @@ impl Work {
         self.made.as_ref()
     }
 
+    /// Nothing is to be registered any more.
+    pub(super) fn forget_token(&mut self) {
+        self.token = None;
+    }
+
     /// Does one thing; whatever goes wrong is part of the outcome.
     pub(super) async fn carry_out(&mut self, output: Output) -> Input {
         match output {
