@@ -23,14 +23,11 @@ pub struct KeyHolder {
     pub values: Vec<KeyValue>,
 }
 
-/// One value as the directory has it now.
+/// One value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyValue {
     /// The key credential.
     pub blob: Vec<u8>,
-    /// The whole text. To be deleted a value must be repeated with the owner's DN as it is now,
-    /// not as it was when the value was written.
-    text: String,
 }
 
 impl Directory {
@@ -50,10 +47,7 @@ impl Directory {
         }
         let values = entry.texts(ATTRIBUTE).filter_map(|text| {
             let DnBinary { binary, .. } = text.parse().ok()?;
-            Some(KeyValue {
-                blob: binary,
-                text: text.to_owned(),
-            })
+            Some(KeyValue { blob: binary })
         });
         Ok(Some(KeyHolder {
             values: values.collect(),
@@ -63,19 +57,20 @@ impl Directory {
 
     /// One value more. A value that is already there is no error.
     pub async fn add_key(&self, user: &User, blob: &[u8]) -> Result<(), Error> {
-        let text = DnBinary {
-            binary: blob.to_vec(),
-            dn: user.dn.clone(),
-        }
-        .to_string();
+        let text = text(user, blob);
         self.change_key(user, Change::Add(ATTRIBUTE, text.as_bytes()), VALUE_EXISTS)
             .await
     }
 
     /// That value out, and no other. A value that is no longer there is no error.
     pub async fn delete_key(&self, user: &User, value: &KeyValue) -> Result<(), Error> {
-        let change = Change::Delete(ATTRIBUTE, value.text.as_bytes());
-        self.change_key(user, change, NO_SUCH_ATTRIBUTE).await
+        let text = text(user, &value.blob);
+        self.change_key(
+            user,
+            Change::Delete(ATTRIBUTE, text.as_bytes()),
+            NO_SUCH_ATTRIBUTE,
+        )
+        .await
     }
 
     async fn change_key(&self, user: &User, change: Change<'_>, done: u32) -> Result<(), Error> {
@@ -91,4 +86,14 @@ impl Directory {
         }
         success(outcome).map(drop)
     }
+}
+
+/// The text of a value. A value keeps the DN that its owner had when it was written, and Samba
+/// hands it out so, but resolves the DN of one that is to be deleted: it must be today's.
+fn text(user: &User, blob: &[u8]) -> String {
+    DnBinary {
+        binary: blob.to_vec(),
+        dn: user.dn.clone(),
+    }
+    .to_string()
 }
