@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     app::App,
-    challenge::totp_name,
+    challenge::{ONE_TIME_PASSWORD, totp_name},
     clock::rfc3339,
     error::{Refusal, read_json},
     keys, random, totp,
@@ -162,6 +162,10 @@ async fn set_totp(
     let row = audit(&app, "user.totp", &user.upn);
     app.store
         .set_totp(app.tenant.id, user.guid, sealed, row)
+        .await?;
+    // Whoever was locked out by wrong guesses at the old one begins anew.
+    app.store
+        .forget_tries(app.tenant.id, ONE_TIME_PASSWORD, &user.guid.to_string())
         .await?;
     if given {
         return Ok(Json(json!({ "upn": user.upn })));

@@ -31,6 +31,10 @@ use crate::{
     totp,
 };
 
+/// Names the tries at passwords and at one-time passwords.
+const PASSWORD: &str = "password";
+pub(crate) const ONE_TIME_PASSWORD: &str = "otp";
+
 const ATTEMPT_S: i64 = 10 * 60;
 const CODE_S: i64 = 60;
 
@@ -182,7 +186,7 @@ async fn check_password(
     let (tenant, name, now) = (app.tenant.id, &attempt.username, app.clock.now());
     if let Verdict::Wait(seconds) = app
         .store
-        .begin_try(tenant, "password", name, now, PASSWORDS)
+        .begin_try(tenant, PASSWORD, name, now, PASSWORDS)
         .await?
     {
         let sentence = "too many wrong passwords: wait a little before the next one";
@@ -198,9 +202,7 @@ async fn check_password(
     };
     let Some((domain, sid)) = asked_about(user.as_ref(), name, app.store.domains(tenant).await?)
     else {
-        app.store
-            .take_back_try(tenant, "password", name, now)
-            .await?;
+        app.store.take_back_try(tenant, PASSWORD, name, now).await?;
         return Err(unreachable());
     };
     let outcome = app
@@ -209,21 +211,19 @@ async fn check_password(
         .await;
     match (outcome, user) {
         (Some(PasswordOutcome::Right), Some(user)) => {
-            app.store.forget_tries(tenant, "password", name).await?;
+            app.store.forget_tries(tenant, PASSWORD, name).await?;
             app.store
                 .password_shown(tenant, attempt.id, app.clock.now())
                 .await?;
             Ok(user.guid)
         }
         (Some(PasswordOutcome::Expired), Some(_)) => {
-            app.store.forget_tries(tenant, "password", name).await?;
+            app.store.forget_tries(tenant, PASSWORD, name).await?;
             let sentence = "the password has expired: change it first";
             Err(invalid(50055, sentence))
         }
         (None | Some(PasswordOutcome::Unreachable), _) => {
-            app.store
-                .take_back_try(tenant, "password", name, now)
-                .await?;
+            app.store.take_back_try(tenant, PASSWORD, name, now).await?;
             Err(unreachable())
         }
         // A KDC says that an account is disabled before it has seen the password: passing that on
@@ -268,7 +268,7 @@ async fn check_one_time_password(
     };
     let verdict = app
         .store
-        .begin_try(tenant, "otp", &subject, now, ONE_TIME_PASSWORDS)
+        .begin_try(tenant, ONE_TIME_PASSWORD, &subject, now, ONE_TIME_PASSWORDS)
         .await?;
     if let Verdict::Wait(seconds) = verdict {
         let sentence = "too many wrong one-time passwords: wait before the next one";
@@ -285,7 +285,9 @@ async fn check_one_time_password(
     tokio::task::spawn_blocking(|| joints::reach("server", Joint::FactorApproved)).await?;
     let methods = ["pwd", "mfa", "ngcmfa"].map(str::to_owned).to_vec();
     let answer = finish(app, attempt, user, Some(step), methods).await?;
-    app.store.forget_tries(tenant, "otp", &subject).await?;
+    app.store
+        .forget_tries(tenant, ONE_TIME_PASSWORD, &subject)
+        .await?;
     Ok(answer)
 }
 

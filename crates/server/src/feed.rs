@@ -31,7 +31,7 @@ const PAGE: u32 = 100;
 const TOKEN: &str = "v1.";
 
 /// The longest of each text that an agent says of a result.
-const MAX_TEXT: usize = 512;
+const MAX_TEXT: usize = 4096;
 
 /// `GET /agent/v1/changes?token=&wait=`.
 #[derive(Deserialize)]
@@ -126,7 +126,7 @@ pub(crate) async fn status(
             .all(|text| text.len() <= MAX_TEXT)
     });
     if !is_bounded {
-        return Err(malformed("a text of a result is longer than 512 bytes"));
+        return Err(malformed("a text of a result is longer than 4,096 bytes"));
     }
     let now_ms = app.clock.now_ms();
     app.store

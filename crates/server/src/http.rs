@@ -40,8 +40,9 @@ const MAX_HEAD: usize = 16 * 1024;
 /// How long a handshake, and a request's body, may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long a connection may wait for its next request, and how long a head may take.
-const IDLE: Duration = Duration::from_secs(30);
+/// How long a connection may wait for its next request, and how long a head may take. Our clients
+/// close theirs after 60 seconds: whoever closes first should be the one who sends.
+const IDLE: Duration = Duration::from_secs(75);
 
 /// How long requests that are under way may go on after the word to stop.
 const GRACE: Duration = Duration::from_secs(3);

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use crate::{
     parties::{
-        ALICE, Agent, CAROL, Device, PASSWORD, VERIFIER, guid, jws, otp, ready, session, sid,
+        ALICE, Agent, CAROL, Device, PASSWORD, SECRET, VERIFIER, guid, jws, otp, ready, session,
+        sid,
     },
     server::{TestServer, rsa_key},
 };
@@ -306,7 +307,7 @@ async fn five_wrong_passwords_make_the_next_one_wait_without_asking_the_agent() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn five_wrong_one_time_passwords_lock_the_factor() {
+async fn five_wrong_one_time_passwords_lock_the_factor_until_it_is_set_anew() {
     let (server, agent, device) = ready().await;
     let session = session(&device.begin(&server, ALICE, Some("ngcmfa")).await);
     device.password(&server, &agent, &session, PASSWORD).await;
@@ -325,6 +326,15 @@ async fn five_wrong_one_time_passwords_lock_the_factor() {
         .await;
     assert_eq!(locked.number(), 50053);
     assert!(locked.body["retry_after_s"].as_i64().unwrap() > 500);
+    let body = Some(json!({ "secret": SECRET }));
+    server
+        .admin("POST", &format!("/users/{ALICE}/totp"), body)
+        .await
+        .good();
+    device
+        .factor(&server, &session, "otp", &otp(server.now()))
+        .await
+        .good();
 }
 
 #[tokio::test(flavor = "multi_thread")]
