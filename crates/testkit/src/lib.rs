@@ -8,6 +8,7 @@
 //! [`lab::CACHE`] and [`lab::LABS`]. **Invariant:** nothing here links a library of the system,
 //! because this crate runs before the packages that the others need are installed.
 
+pub mod bench;
 pub mod company;
 pub mod lab;
 pub mod packages;

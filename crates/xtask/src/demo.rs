@@ -1,15 +1,15 @@
 //! `cargo xtask demo`: builds the programs and plays the story in a fresh lab.
 
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use lexopt::Arg::Long;
-use testkit::lab::{Lab, workspace};
+use testkit::lab::Lab;
 use testkit::packages;
 use testkit::story::{self, Step, Teller};
 
-use crate::{complain, say};
+use crate::{build, complain, say};
 
 /// Runs what follows `demo` on the command line.
 pub(crate) fn run(mut words: lexopt::Parser) -> Result<ExitCode> {
@@ -29,7 +29,7 @@ pub(crate) fn run(mut words: lexopt::Parser) -> Result<ExitCode> {
     }
     let start = Instant::now();
     packages::install(&[packages::BUILD, packages::LAB], complain)?;
-    build()?;
+    build(&["--workspace"])?;
     complain(&format!("built ({:.1} s)", start.elapsed().as_secs_f64()));
 
     let tell = if json { complain_step } else { say_step };
@@ -63,19 +63,6 @@ pub(crate) fn run(mut words: lexopt::Parser) -> Result<ExitCode> {
     }
     played?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn build() -> Result<()> {
-    let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["build", "--workspace", "--locked"])
-        .current_dir(workspace())
-        .stdout(Stdio::null())
-        .status()
-        .context("cargo")?;
-    if !status.success() {
-        bail!("the workspace does not build");
-    }
-    Ok(())
 }
 
 fn say_step(step: &Step) {

@@ -3,20 +3,22 @@
 //! Only the command line is here. It depends on nothing that needs a library of the system, so that
 //! it builds first on a fresh machine and can install what the rest needs.
 
+mod bench;
 mod demo;
 mod lab;
 mod test;
 
 use std::io::Write as _;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use lexopt::Arg::{Long, Short, Value};
+use testkit::lab::workspace;
 
 const USAGE: &str = "\
 cargo xtask demo [--keep] [--json] [--name NAME]   the whole story, from no credential to a ticket
 cargo xtask test [--long]                          everything that guards a commit
-cargo xtask bench [TOPIC] [--json]                 the budgets, measured
+cargo xtask bench [signin|sync] [--quick] [--json] the budgets, measured
 cargo xtask lab up [--workstations N] [--name NAME]
 cargo xtask lab down|status [--json] [--name NAME]
 cargo xtask lab shell HOST [--name NAME]           a shell in a host
@@ -44,11 +46,26 @@ fn run() -> Result<ExitCode> {
             "demo" => demo::run(words),
             "lab" => lab::run(words),
             "test" => test::run(words),
-            "bench" => bail!("no budget is measured by this version yet"),
+            "bench" => bench::run(words),
             other => bail!("no task {other}\n{USAGE}"),
         },
         Some(other) => Err(other.unexpected().into()),
     }
+}
+
+/// Builds what the words of `cargo build` name.
+fn build(words: &[&str]) -> Result<()> {
+    let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["build", "--locked"])
+        .args(words)
+        .current_dir(workspace())
+        .stdout(Stdio::null())
+        .status()
+        .context("cargo")?;
+    if !status.success() {
+        bail!("cargo build {} failed", words.join(" "));
+    }
+    Ok(())
 }
 
 /// One line for the person or the program that reads the output.

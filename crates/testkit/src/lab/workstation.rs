@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use super::Lab;
 use super::address::{DOMAIN, full_name};
 use super::call::until_ok;
 use super::domain::{kerberos_configuration, prepare_names};
@@ -13,7 +14,8 @@ use super::secrets::Secrets;
 
 const SSSD: &str = include_str!("sssd.conf");
 const TPM_PORT: u16 = 2321;
-const TPM_CONTROL_PORT: u16 = 2322;
+const TPM_CONTROL_PORT: u16 = TPM_PORT + 1;
+const SECOND_TPM_PORT: u16 = 2331;
 
 /// What every Linux member has: names, Kerberos, the TLS authority.
 pub(super) fn prepare(host: &Host, pki: &Pki) -> Result<()> {
@@ -65,26 +67,41 @@ pub(super) fn start_sssd(host: &Host) -> Result<()> {
 
 /// Starts the software TPM and waits until it answers. Its state survives [`stop_tpm`].
 pub(super) fn start_tpm(host: &Host) -> Result<()> {
-    let state = "/var/lib/swtpm";
-    host.command(&["mkdir", "-p", "-m", "700", state]).ok()?;
-    let server = format!("type=tcp,port={TPM_PORT},bindaddr=127.0.0.1");
-    let control = format!("type=tcp,port={TPM_CONTROL_PORT},bindaddr=127.0.0.1");
-    let folder = format!("dir={state}");
+    run_tpm(host, "swtpm", TPM_PORT)
+}
+
+impl Lab {
+    /// Starts another TPM on a workstation, of the same kind, for what must not share the first;
+    /// returns its TCTI.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn start_second_tpm(&self, workstation: &str) -> Result<String> {
+        run_tpm(&self.host(workstation)?, "swtpm2", SECOND_TPM_PORT)?;
+        Ok(format!("swtpm:host=127.0.0.1,port={SECOND_TPM_PORT}"))
+    }
+}
+
+/// Runs swtpm as the daemon `name`, its control channel on the port behind `port`.
+fn run_tpm(host: &Host, name: &str, port: u16) -> Result<()> {
+    let state = format!("/var/lib/{name}");
+    host.command(&["mkdir", "-p", "-m", "700", &state]).ok()?;
+    let control = port + 1;
     host.command(&[
         "swtpm",
         "socket",
         "--tpm2",
         "--tpmstate",
-        &folder,
+        &format!("dir={state}"),
         "--server",
-        &server,
+        &format!("type=tcp,port={port},bindaddr=127.0.0.1"),
         "--ctrl",
-        &control,
+        &format!("type=tcp,port={control},bindaddr=127.0.0.1"),
         "--flags",
         "not-need-init,startup-clear",
     ])
-    .daemon("swtpm")?;
-    let control = format!("127.0.0.1:{TPM_CONTROL_PORT}");
+    .daemon(name)?;
+    let control = format!("127.0.0.1:{control}");
     until_ok("the TPM to answer", Duration::from_secs(20), || {
         host.command(&["swtpm_ioctl", "--tcp", &control, "-g"])
     })?;

@@ -32,7 +32,7 @@ fn refused(test: &str, rights: &[&str], words: &[&str]) -> String {
 #[test]
 fn a_plain_account_is_told_that_root_is_needed_and_why() {
     let plain = ["--reuid=65534", "--regid=65534", "--clear-groups"];
-    for words in [&["lab", "up"][..], &["test"], &["demo"]] {
+    for words in [&["lab", "up"][..], &["test"], &["demo"], &["bench"]] {
         let text = refused("plain", &plain, words);
         assert!(
             text.contains("root") && text.contains("namespaces"),

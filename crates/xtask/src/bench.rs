@@ -1,0 +1,113 @@
+//! `cargo xtask bench`: the budgets, measured with the release build in a fresh lab.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use lexopt::Arg::{Long, Value};
+use testkit::bench::{self, Row};
+use testkit::lab::Lab;
+use testkit::packages;
+
+use crate::{build, complain, say};
+
+const LAB: &str = "bench";
+
+/// What is measured, and how often.
+#[derive(Clone, Copy)]
+struct Plan {
+    signin: bool,
+    sync: bool,
+    /// Pairs of sign-ins.
+    pairs: usize,
+    /// Registrations of keys.
+    registrations: usize,
+}
+
+/// Runs what follows `bench` on the command line.
+pub(crate) fn run(mut words: lexopt::Parser) -> Result<ExitCode> {
+    let (mut topic, mut json, mut quick) = (None, false, false);
+    while let Some(word) = words.next()? {
+        match word {
+            Long("json") => json = true,
+            Long("quick") => quick = true,
+            Value(word) if topic.is_none() => topic = Some(word.to_string_lossy().into_owned()),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    let (signin, sync) = match topic.as_deref() {
+        None | Some("all") => (true, true),
+        Some("signin") => (true, false),
+        Some("sync") => (false, true),
+        Some(other) => bail!("no topic {other}: signin, sync, all"),
+    };
+    let plan = Plan {
+        signin,
+        sync,
+        pairs: if quick { 10 } else { 50 },
+        registrations: if quick { 5 } else { 40 },
+    };
+    if !packages::is_root() {
+        bail!("the bench needs root: its lab makes namespaces, mounts and links");
+    }
+    packages::install(&[packages::BUILD, packages::LAB], complain)?;
+    build(&["--release", "--workspace"])?;
+    build(&[
+        "--release",
+        "--package",
+        "tpm",
+        "--example",
+        "raw_signature",
+    ])?;
+
+    let start = Instant::now();
+    let rows = measure(plan);
+    Lab::down(LAB)?;
+    let rows = rows?;
+    complain(&format!(
+        "measured in {:.1} s",
+        start.elapsed().as_secs_f64()
+    ));
+    if json {
+        say(&serde_json::json!({ "rows": rows }).to_string());
+    } else {
+        table(&rows);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn measure(plan: Plan) -> Result<Vec<Row>> {
+    let company = bench::found(LAB, complain)?;
+    let mut rows = Vec::new();
+    if plan.signin {
+        complain("measuring sign-in");
+        rows.extend(bench::signin(&company, plan.pairs)?);
+    }
+    if plan.sync {
+        complain("measuring the way of a key into AD");
+        rows.extend(bench::sync(&company, plan.registrations)?);
+    }
+    Ok(rows)
+}
+
+fn table(rows: &[Row]) {
+    say(&format!(
+        "{:<30} {:>9} {:>9}       {:>6} {:>7}",
+        "", "ours", "reference", "ratio", "target"
+    ));
+    for row in rows {
+        say(&format!(
+            "{:<30} {:>9.1} {:>9.1} {:<4}  {:>6.2} {:>7.2}  {}",
+            row.name,
+            row.ours,
+            row.reference,
+            row.unit,
+            row.ratio,
+            row.target,
+            if row.met { "met" } else { "missed" }
+        ));
+    }
+    for row in rows {
+        say(&format!("{}: {}", row.name, row.note));
+    }
+}
