@@ -310,6 +310,22 @@ impl Lab {
         Ok(host)
     }
 
+    /// Adds the host `stranger`, or finds it: on the network, with programs of its own, known to
+    /// nobody.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn add_stranger(&mut self) -> Result<Host> {
+        let name = "stranger";
+        if let Ok(host) = self.host(name) {
+            return Ok(host);
+        }
+        let member = base::prepare(&base::MEMBER, |_| {})?;
+        let host = self.start_host(name, &[&member.folder])?;
+        write_state(self)?;
+        Ok(host)
+    }
+
     fn add_missing(&mut self, workstations: u8) -> Result<()> {
         for name in (1..=workstations).map(|count| format!("ws{count}")) {
             if !self.state.hosts.contains_key(&name) {

@@ -22,6 +22,8 @@ pub enum Role {
     Server,
     /// A person's machine, joined to the domain.
     Workstation,
+    /// A machine that nobody asked in: on the network, and no member of the domain.
+    Stranger,
 }
 
 /// The role that a host's name stands for.
@@ -32,8 +34,9 @@ pub fn role(host: &str) -> Result<Role> {
     match host {
         "dc" => Ok(Role::DomainController),
         "server" => Ok(Role::Server),
+        "stranger" => Ok(Role::Stranger),
         _ if host.starts_with("ws") => number(host).map(|_| Role::Workstation),
-        _ => bail!("the lab has no host {host}: dc, server, ws1, ws2, …"),
+        _ => bail!("the lab has no host {host}: dc, server, stranger, ws1, ws2, …"),
     }
 }
 
@@ -45,6 +48,7 @@ pub fn number(host: &str) -> Result<u8> {
     match host {
         "dc" => Ok(10),
         "server" => Ok(20),
+        "stranger" => Ok(99),
         _ => {
             let count = host
                 .strip_prefix("ws")

@@ -87,6 +87,8 @@ pub(super) const MEMBER: Recipe = Recipe {
         "opensc",
         "krb5-user",
         "krb5-pkinit",
+        "krb5-kdc",
+        "krb5-admin-server",
         "sssd-ad",
         "sssd-krb5",
         "sssd-tools",

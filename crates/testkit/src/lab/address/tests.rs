@@ -6,6 +6,7 @@ fn every_host_has_the_address_that_its_name_says() {
         ("dc", "10.77.0.10"),
         ("server", "10.77.0.20"),
         ("ws1", "10.77.0.31"),
+        ("stranger", "10.77.0.99"),
     ];
     for (host, expected) in rows {
         assert_eq!(address(host).unwrap(), expected);
