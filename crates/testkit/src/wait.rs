@@ -39,14 +39,15 @@ pub fn until_some<T, E: std::fmt::Display>(
         if start.elapsed() >= deadline {
             bail!("waited {deadline:?} for {what}; last: {failure}");
         }
-        pause();
+        pass(PAUSE);
     }
 }
 
+/// Lets time pass, for a test that is about time itself.
 #[allow(
     clippy::disallowed_methods,
     reason = "this is the polling helper that the lint names"
 )]
-fn pause() {
-    std::thread::sleep(PAUSE);
+pub fn pass(time: Duration) {
+    std::thread::sleep(time);
 }
