@@ -1,6 +1,6 @@
 //! The domain as this device sees it: the directory, and what login helpers must know of the KDCs.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use directory::Directory;
 use openssl::x509::X509;
@@ -109,20 +109,27 @@ fn pem(encoded: &str) -> Option<Vec<u8>> {
         .ok()
 }
 
-/// Keeps trying to refresh what is known of the domain, until it has worked once.
-pub(crate) async fn refresh_at_start(daemon: Arc<Daemon>) {
+/// Refreshes what is known of the domain, now and then: authorities are replaced, and domain
+/// controllers come and go.
+pub(crate) async fn keep_fresh(daemon: Arc<Daemon>) {
     loop {
         let outcome = async {
             let directory = daemon.directory().await?;
             daemon.refresh_domain(&directory).await
         };
-        match outcome.await {
-            Ok(()) => return,
-            Err(error) => tracing::warn!(%error, "the domain's authorities could not be refreshed"),
-        }
-        tokio::time::sleep(REFRESH_PAUSE).await;
+        let pause = match outcome.await {
+            Ok(()) => FRESH_FOR,
+            Err(error) => {
+                tracing::warn!(%error, "the domain's authorities could not be refreshed");
+                RETRY_PAUSE
+            }
+        };
+        tokio::time::sleep(pause).await;
     }
 }
 
+/// How long what is known of the domain is good.
+const FRESH_FOR: Duration = Duration::from_secs(4 * 3600);
+
 /// Between two tries to reach the domain.
-const REFRESH_PAUSE: std::time::Duration = std::time::Duration::from_secs(30);
+const RETRY_PAUSE: Duration = Duration::from_secs(30);

@@ -34,7 +34,7 @@ async fn serve(config: Config) -> Result<(), Error> {
     let daemon = Daemon::new(config, Arc::new(System))?;
     daemon.publish_known()?;
     let listener = socket::listen(&daemon)?;
-    tokio::spawn(domain::refresh_at_start(Arc::clone(&daemon)));
+    tokio::spawn(domain::keep_fresh(Arc::clone(&daemon)));
     tokio::spawn(tend(Arc::clone(&daemon)));
     tokio::spawn(socket::serve(Arc::clone(&daemon), listener));
     tell_ready();
