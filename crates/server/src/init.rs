@@ -4,7 +4,7 @@ use std::{
     fs,
     io::Read as _,
     net::SocketAddr,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -113,6 +113,8 @@ pub async fn init(args: &Args, clock: &Clock) -> anyhow::Result<Vec<String>> {
     let password_hash = hash(&password)?;
 
     make_folder(&args.data, 0o700)?;
+    // It may have been there before, open to others.
+    fs::set_permissions(&args.data, fs::Permissions::from_mode(0o700))?;
     let master = MasterKey::make()?;
     master.write(&config.master_key_file())?;
     let tenant = Tenant {

@@ -325,7 +325,7 @@ async fn five_wrong_one_time_passwords_lock_the_factor_until_it_is_set_anew() {
         .factor(&server, &session, "otp", &otp(server.now()))
         .await;
     assert_eq!(locked.number(), 50053);
-    assert!(locked.body["retry_after_s"].as_i64().unwrap() > 500);
+    assert!(locked.body["retry_after_s"].as_i64().unwrap() > 300);
     let body = Some(json!({ "secret": SECRET }));
     server
         .admin("POST", &format!("/users/{ALICE}/totp"), body)

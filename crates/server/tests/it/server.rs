@@ -91,6 +91,7 @@ impl TestServer {
             std::env::temp_dir().join(format!("latchkey-server-it-{}-{count}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).unwrap();
+        std::fs::create_dir(folder.join("data")).unwrap();
         let certificate = write_certificate(&folder);
         let lines = init::init(&arguments(&folder), &Clock::system())
             .await

@@ -247,6 +247,8 @@ async fn no_secret_is_in_the_store_or_readable_by_others() {
         STANDARD.encode(secret).into_bytes(),
         crate::parties::PASSWORD.as_bytes().to_vec(),
     ];
+    let folder = std::fs::metadata(server.folder.join("data")).unwrap();
+    assert_eq!(folder.permissions().mode() & 0o077, 0);
     let mut files = 0;
     for entry in std::fs::read_dir(server.folder.join("data")).unwrap() {
         let path = entry.unwrap().path();
