@@ -85,10 +85,10 @@ impl Answers {
 
 /// Reads one line that is not shown.
 fn read_hidden(terminal: &mut File, prompt: &str) -> anyhow::Result<Secret> {
-    write!(terminal, "{prompt}")?;
-    terminal.flush()?;
     let line = {
         let _hidden = Hidden::new(terminal)?;
+        // Hidden before the question is seen: whoever answers at once is not shown either.
+        (&*terminal).write_all(prompt.as_bytes())?;
         type_line(&mut &*terminal)
     };
     writeln!(terminal)?;
