@@ -8,6 +8,8 @@ mod keytrust;
 mod kills;
 mod machine;
 mod pam;
+mod people;
+mod rogue;
 mod secrets;
 mod workstation;
 
