@@ -2,11 +2,12 @@
 
 use std::{
     net::SocketAddr,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     pin::Pin,
     process::Command,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicI64, AtomicU32, Ordering},
     },
     time::{SystemTime, UNIX_EPOCH},
@@ -15,7 +16,7 @@ use std::{
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, body::Bytes};
 use hyper_util::rt::TokioIo;
-use latchkey_server::{Clock, Config, Server, init};
+use latchkey_server::{Clock, Config, Server};
 use model::Guid;
 use openssl::{
     asn1::Asn1Time,
@@ -83,29 +84,122 @@ impl Answer {
     }
 }
 
-impl TestServer {
-    pub(crate) async fn start() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let folder =
-            std::env::temp_dir().join(format!("latchkey-server-it-{}-{count}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&folder);
-        std::fs::create_dir_all(&folder).unwrap();
+/// What `init` made once, to be copied: hashing a password and making keys takes its time.
+struct Template {
+    lines: String,
+    certificate: X509,
+    files: Vec<(PathBuf, Vec<u8>)>,
+}
+
+/// Stands for the folder in the copied configuration.
+const FOLDER: &str = "@folder@";
+
+impl Template {
+    fn make() -> Self {
+        let folder = new_folder();
+        // It is closed to others, although it was there before.
         std::fs::create_dir(folder.join("data")).unwrap();
         let certificate = write_certificate(&folder);
-        let lines = init::init(&arguments(&folder), &Clock::system())
-            .await
-            .unwrap();
-        let shown = |name: &str| {
-            let line = lines.iter().find(|line| line.starts_with(name)).unwrap();
-            line.split_whitespace().nth(1).unwrap().to_owned()
+        let output = run_init(&folder);
+        assert!(output.status.success(), "{output:?}");
+        let files = ["server.toml", "cert.pem", "key.pem"]
+            .map(PathBuf::from)
+            .into_iter();
+        let data = std::fs::read_dir(folder.join("data")).unwrap();
+        let data = data.map(|entry| Path::new("data").join(entry.unwrap().file_name()));
+        let read = |name: PathBuf| {
+            let content = std::fs::read(folder.join(&name)).unwrap();
+            (name, content)
         };
+        let mut files: Vec<_> = files.chain(data).map(read).collect();
+        let config = String::from_utf8(files[0].1.clone()).unwrap();
+        files[0].1 = config
+            .replace(folder.to_str().unwrap(), FOLDER)
+            .into_bytes();
+        let mode = std::fs::metadata(folder.join("data"))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o700);
+        std::fs::remove_dir_all(folder).unwrap();
+        let lines = String::from_utf8(output.stdout).unwrap();
+        Self {
+            lines,
+            certificate,
+            files,
+        }
+    }
+
+    fn write(&self, folder: &Path) {
+        std::fs::create_dir(folder.join("data")).unwrap();
+        for (name, content) in &self.files {
+            let path = folder.join(name);
+            std::fs::write(&path, content).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        let config = String::from_utf8(self.files[0].1.clone()).unwrap();
+        let config = config.replace(FOLDER, folder.to_str().unwrap());
+        std::fs::write(folder.join("server.toml"), config).unwrap();
+    }
+
+    /// The word after `name` in what `init` printed.
+    fn shown(&self, name: &str) -> String {
+        let line = self
+            .lines
+            .lines()
+            .find(|line| line.starts_with(name))
+            .unwrap();
+        line.split_whitespace().nth(1).unwrap().to_owned()
+    }
+}
+
+/// `latchkey-server init` in a folder that holds a certificate and its key.
+pub(crate) fn run_init(folder: &Path) -> std::process::Output {
+    let path = |name: &str| folder.join(name).into_os_string();
+    let mut init = Command::new(env!("CARGO_BIN_EXE_latchkey-server"));
+    init.args([
+        "init",
+        "--url",
+        URL,
+        "--listen",
+        "127.0.0.1:0",
+        "--tenant-name",
+        "Example",
+    ]);
+    for (flag, name) in [
+        ("--data", "data"),
+        ("--config", "server.toml"),
+        ("--tls-cert", "cert.pem"),
+        ("--tls-key", "key.pem"),
+        ("--admin-socket", "admin.sock"),
+    ] {
+        init.arg(flag).arg(path(name));
+    }
+    init.output().unwrap()
+}
+
+fn new_folder() -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("latchkey-server-it-{}-{count}", std::process::id());
+    let folder = std::env::temp_dir().join(name);
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+impl TestServer {
+    pub(crate) async fn start() -> Self {
+        static TEMPLATE: OnceLock<Template> = OnceLock::new();
+        let template = TEMPLATE.get_or_init(Template::make);
+        let folder = new_folder();
+        template.write(&folder);
         let mut server = Self {
-            tenant: shown("tenant").parse().unwrap(),
-            fingerprint: shown("fingerprint"),
+            tenant: template.shown("tenant").parse().unwrap(),
+            fingerprint: template.shown("fingerprint"),
             folder,
             address: ([127, 0, 0, 1], 0).into(),
-            certificate,
+            certificate: template.certificate.clone(),
             skew_ms: Arc::default(),
             server: None,
         };
@@ -228,21 +322,6 @@ impl TestServer {
 impl Drop for TestServer {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.folder);
-    }
-}
-
-pub(crate) fn arguments(folder: &Path) -> init::Args {
-    init::Args {
-        data: folder.join("data"),
-        config: folder.join("server.toml"),
-        url: URL.to_owned(),
-        listen: Some(([127, 0, 0, 1], 0).into()),
-        tls_cert: folder.join("cert.pem"),
-        tls_key: folder.join("key.pem"),
-        tenant_name: "Example".to_owned(),
-        admin: "admin".to_owned(),
-        password_stdin: false,
-        admin_socket: folder.join("admin.sock"),
     }
 }
 
