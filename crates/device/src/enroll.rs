@@ -95,7 +95,9 @@ pub(crate) async fn start(
             let work = Work::resume(daemon, known, *credential)?;
             (enrollment, work, Some(output))
         }
-        Some(Standing::Confirmed { credential, kid }) if daemon.works(&credential, &kid).await => {
+        Some(Standing::Confirmed { credential, kid })
+            if daemon.works(&credential, &kid).await? =>
+        {
             return Err(refused(
                 "already_enrolled",
                 "You already have a PIN on this machine.",
@@ -208,24 +210,26 @@ fn standing(credential: Credential) -> Standing {
 }
 
 impl Daemon {
-    /// Can the person still sign in with it? What cannot be asked is believed.
-    async fn works(&self, credential: &Credential, kid: &str) -> bool {
+    /// Can the person still sign in with it? What the server cannot be asked is believed.
+    async fn works(&self, credential: &Credential, kid: &str) -> Result<bool, Error> {
         use api::device::KeyState;
         let key = credential.key.clone();
-        let tries = self.chip.run(move |tpm| Ok(tpm.tries(&key)?)).await;
-        if !tries.is_ok_and(|tries| tries.left > 0) {
-            return false;
+        match self.chip.run(move |tpm| Ok(tpm.tries(&key)?)).await {
+            Ok(tries) if tries.left == 0 => return Ok(false),
+            Err(Error::Tpm(tpm::Error::KeyUnusable(_))) => return Ok(false),
+            Ok(_) => {}
+            Err(error) => return Err(error),
         }
         let asked = timeout(ASK_PATIENCE, async {
             let server = self.server()?;
             let bearer = self.bearer(&server).await?;
             Ok::<_, Error>(server.client.key_status(&bearer, kid, None, 0).await?)
         });
-        match asked.await {
+        Ok(match asked.await {
             Ok(Ok(status)) => matches!(status.state, KeyState::Confirmed | KeyState::Registered),
             Ok(Err(Error::Server(client::Error::Refused(refusal)))) => refusal.status != 404,
             Ok(Err(_)) | Err(_) => true,
-        }
+        })
     }
 }
 
@@ -312,12 +316,7 @@ impl Enrollments {
     fn find(&self, peer: &Peer, name: &str) -> Result<Arc<Session>, Error> {
         self.of(peer.process.uid)
             .filter(|session| session.name == name)
-            .ok_or_else(|| {
-                refused(
-                    "unknown_session",
-                    "There is no such enrollment; start again.",
-                )
-            })
+            .ok_or_else(|| refused("bad_session", "There is no such enrollment; start again."))
     }
 }
 

@@ -126,7 +126,7 @@ fn target(args: Join, point: Option<ServicePoint>) -> Result<Target, Error> {
             agent: Some(point.agent),
         }),
         (None, None, None) => Err(refused(
-            "no_service_point",
+            "no_scp",
             "The domain names no Latchkey server. Have its administrator run `latchkey-sync \
              publish`, or join with --url and --fingerprint.",
         )),

@@ -102,7 +102,7 @@ pub(crate) async fn change_pin(
 ) -> Result<Done, Error> {
     PinRules::default()
         .check(args.new.expose())
-        .map_err(|refusal| refused("pin_rule", refusal.to_string()))?;
+        .map_err(|refusal| refused("pin_refused", refusal.to_string()))?;
     let credential = daemon.present_credential(peer.process.uid).await?;
     let (old, new) = (secret(&args.old), secret(&args.new));
     let (keeper, kept) = (Arc::clone(daemon), credential.clone());

@@ -302,10 +302,10 @@ impl Enrollment {
             (Stage::Pin { problem }, None)
         };
         if let Err(refusal) = self.rules.check(pin.expose()) {
-            return refuse("pin_rule", refusal.to_string());
+            return refuse("pin_refused", refusal.to_string());
         }
         if pin != *again {
-            return refuse("pin_differs", "The two PINs differ.".to_owned());
+            return refuse("pin_mismatch", "The two PINs differ.".to_owned());
         }
         (Stage::MakingKey, Some(Output::MakeKey(pin)))
     }

@@ -289,8 +289,8 @@ impl Work {
         let took_ms = status
             .confirmed_ms
             .and_then(|confirmed| u64::try_from(confirmed - status.registered_ms).ok());
-        let code = status.code.clone().unwrap_or_else(|| "failed".to_owned());
-        let detail = status.detail.clone().unwrap_or_else(|| code.clone());
+        let detail = status.detail.clone().or_else(|| status.code.clone());
+        let detail = detail.unwrap_or_else(|| "it gives no reason".to_owned());
         let state = status.state;
         if state == KeyState::Confirmed {
             joint(Joint::ReadySeen).await;
@@ -301,7 +301,7 @@ impl Work {
             KeyState::Confirmed => DirectoryOutcome::Confirmed { took_ms },
             KeyState::NeedsProof => DirectoryOutcome::NeedsProof,
             KeyState::Failed => DirectoryOutcome::Refused(Problem::new(
-                &code,
+                "refused_by_agent",
                 text::as_sentence(&format!("the sync agent refused the key: {detail}")),
             )),
             KeyState::Removing | KeyState::Removed => DirectoryOutcome::Refused(Problem::new(

@@ -134,7 +134,7 @@ fn an_enrollment_needs_a_joined_machine_and_its_own_session() {
             session: "guessed".to_owned(),
             wait_s: 25,
         };
-        assert_eq!(bench.call(&poll).unwrap_err().code, "unknown_session");
+        assert_eq!(bench.call(&poll).unwrap_err().code, "bad_session");
     });
 }
 

@@ -134,7 +134,7 @@ fn after_a_change_of_pin_the_old_one_is_wrong() {
         let request = PinChange { old, new };
         crate::ffi::as_user(ALICE, || bench.call(&request))
     };
-    assert_eq!(change(PIN, "123456").unwrap_err().code, "pin_rule");
+    assert_eq!(change(PIN, "123456").unwrap_err().code, "pin_refused");
     assert_eq!(change("000001", "995511").unwrap_err().code, "wrong_pin");
     change(PIN, "995511").unwrap();
     assert_eq!(unlock(&bench, PIN).unwrap_err().code, "wrong_pin");
