@@ -72,7 +72,11 @@ impl Agent {
 
     /// What changed since `token`, waiting at most `wait_s` for something to change.
     pub async fn changes(&self, token: &str, wait_s: u32) -> Result<Changes, Error> {
-        let path = format!("{CHANGES_PATH}?token={token}&wait={wait_s}");
+        let query = Form::default()
+            .field("token", token)
+            .field("wait", &wait_s.to_string());
+        let query = String::from_utf8_lossy(&query.into_bytes()).into_owned();
+        let path = format!("{CHANGES_PATH}?{query}");
         self.call(|| Ok(Call::get(&path).waiting(wait_s)))
             .await?
             .json()

@@ -12,6 +12,8 @@ use crate::{
 /// Tries what the configuration names; answers what to say.
 pub async fn check(config: Config) -> anyhow::Result<String> {
     let mut said = String::new();
+    let keytab = &config.keytab;
+    std::fs::File::open(keytab).with_context(|| format!("cannot read {}", keytab.display()))?;
     let directory = connect(&config, &Tickets::default())
         .await
         .with_context(|| {

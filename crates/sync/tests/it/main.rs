@@ -1,0 +1,161 @@
+//! The program as an administrator meets it before there is a server or a domain.
+
+#![cfg(test)]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use latchkey_sync::state::{Enrolled, Folder};
+use model::Guid;
+use openssl::{pkey::PKey, rsa::Rsa};
+
+/// A folder with a configuration and a state, gone with the test.
+struct Place(PathBuf);
+
+impl Place {
+    fn new(name: &str, config: &str) -> Self {
+        let path =
+            std::env::temp_dir().join(format!("latchkey-sync-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).unwrap();
+        let state = format!("state = {:?}\n", path.join("state"));
+        fs::write(path.join("sync.toml"), state + config).unwrap();
+        Self(path)
+    }
+
+    fn state(&self) -> PathBuf {
+        self.0.join("state")
+    }
+
+    fn enroll(&self, server: &str) {
+        let key = PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap();
+        let id = Guid::from_le_bytes([1; 16]);
+        let anchor = String::new();
+        let enrolled = Enrolled {
+            agent: id,
+            tenant: id,
+            server: server.to_owned(),
+            anchor,
+        };
+        Folder::open(&self.state())
+            .unwrap()
+            .keep_enrolled(&enrolled, &key)
+            .unwrap();
+    }
+
+    fn agent(&self, words: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_latchkey-sync"))
+            .arg("--config")
+            .arg(self.0.join("sync.toml"))
+            .args(words)
+            .output()
+            .unwrap()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+const GOOD: &str = r#"
+server = "https://server.corp.test"
+realm = "CORP.TEST"
+account = "svc"
+principal = "latchkey-sync/server.corp.test"
+keytab = "/nonexistent/sync.keytab"
+[scope]
+ous = ["OU=Staff,DC=corp,DC=test"]
+"#;
+
+#[track_caller]
+fn fails_with(output: &Output, words: &[&str]) {
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for word in words {
+        assert!(said.contains(word), "{word:?} is not in {said:?}");
+    }
+}
+
+#[test]
+fn an_unknown_key_of_the_configuration_is_named() {
+    let place = Place::new(
+        "unknown",
+        &GOOD.replace("[scope]", "allow_all = true\n[scope]"),
+    );
+    fails_with(&place.agent(&["status"]), &["sync.toml", "allow_all"]);
+}
+
+#[test]
+fn an_agent_without_enrollment_says_the_next_step() {
+    let place = Place::new("bare", GOOD);
+    for verb in ["run", "status", "publish"] {
+        fails_with(
+            &place.agent(&[verb]),
+            &["not enrolled", "latchkey-sync enroll"],
+        );
+    }
+}
+
+#[test]
+fn an_enrollment_without_a_code_is_refused_before_anything_is_asked() {
+    let place = Place::new("code", GOOD);
+    let pin = format!("sha256:{}", "0".repeat(64));
+    fails_with(
+        &place.agent(&["enroll", "--fingerprint", &pin]),
+        &["--code-stdin"],
+    );
+    assert!(!place.state().join("agent.json").exists());
+}
+
+#[test]
+fn an_agent_of_another_server_does_not_run() {
+    let place = Place::new("other", GOOD);
+    place.enroll("https://old.corp.test");
+    fails_with(
+        &place.agent(&["run"]),
+        &["https://old.corp.test", "enroll again"],
+    );
+}
+
+#[test]
+fn a_keytab_that_is_missing_is_named() {
+    let place = Place::new("keytab", GOOD);
+    fails_with(
+        &place.agent(&["check-config"]),
+        &["/nonexistent/sync.keytab"],
+    );
+}
+
+#[test]
+fn status_is_the_same_for_people_and_for_programs() {
+    let place = Place::new("status", GOOD);
+    place.enroll("https://server.corp.test");
+    let people = place.agent(&["status"]);
+    assert!(String::from_utf8_lossy(&people.stdout).contains("https://server.corp.test"));
+    let programs: serde_json::Value =
+        serde_json::from_slice(&place.agent(&["status", "--json"]).stdout).unwrap();
+    assert_eq!(programs["server"], "https://server.corp.test");
+    assert_eq!(programs["users"], 0);
+}
+
+#[test]
+fn a_state_of_a_newer_program_is_left_alone() {
+    let place = Place::new("newer", GOOD);
+    place.enroll("https://server.corp.test");
+    let file = place.state().join("state.json");
+    write(&file, r#"{"version":2,"feed":"v9"}"#);
+    fails_with(&place.agent(&["status"]), &["state.json", "version 2"]);
+    assert_eq!(
+        fs::read_to_string(&file).unwrap(),
+        r#"{"version":2,"feed":"v9"}"#
+    );
+}
+
+fn write(path: &Path, text: &str) {
+    fs::write(path, text).unwrap();
+}
