@@ -42,9 +42,10 @@ impl Secrets {
     }
 }
 
-/// 120 random bits, and one character of each kind that a domain may demand.
+/// 120 random bits, one character of each kind that a domain may demand, and such as forms and URLs
+/// write otherwise.
 fn password() -> Result<String> {
     let mut bytes = [0; 15];
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(format!("{}.aA1", URL_SAFE_NO_PAD.encode(bytes)))
+    Ok(format!("{}&+.aA1", URL_SAFE_NO_PAD.encode(bytes)))
 }
