@@ -101,7 +101,7 @@ pub(crate) struct Agent {
 impl Agent {
     pub(crate) async fn enroll(server: &TestServer) -> Self {
         let code = server.admin("POST", "/agent-codes", None).await.good();
-        let key = rsa_key();
+        let key = rsa_key("agent");
         let answer = Self::enroll_with(server, code["code"].as_str().unwrap(), &key)
             .await
             .good();
@@ -266,7 +266,7 @@ impl Device {
     pub(crate) fn new() -> Self {
         Self {
             id: guid(31),
-            key: rsa_key(),
+            key: rsa_key("device"),
             certificate: Vec::new(),
         }
     }

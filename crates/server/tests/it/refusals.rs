@@ -17,7 +17,7 @@ async fn a_one_time_code_enrolls_one_agent_within_the_hour() {
     let server = TestServer::start().await;
     let code = server.admin("POST", "/agent-codes", None).await.good();
     let code = code["code"].as_str().unwrap();
-    let key = rsa_key();
+    let key = rsa_key("agent");
     assert_eq!(
         Agent::enroll_with(&server, "x", &key).await.code(),
         (403, "bad_code")
@@ -42,7 +42,7 @@ async fn an_agents_statement_is_taken_once_and_by_its_own_key_only() {
     assert_eq!(agent.show(&server, &assertion).await.number(), 700_027);
     let stranger = Agent {
         id: agent.id.clone(),
-        key: rsa_key(),
+        key: rsa_key("stranger"),
     };
     let forged = stranger.assertion(&server, "two");
     assert_eq!(agent.show(&server, &forged).await.number(), 700_027);
@@ -154,7 +154,7 @@ async fn a_join_needs_the_computers_own_key_and_a_time_near_now() {
         device.try_join(&server, -700).await.code(),
         (401, "bad_identity")
     );
-    device.key = rsa_key();
+    device.key = rsa_key("stranger");
     assert_eq!(
         device.try_join(&server, 0).await.code(),
         (404, "device_not_synced")
@@ -203,7 +203,7 @@ async fn a_device_is_known_by_its_last_certificate_and_a_fresh_nonce() {
     );
 
     let stranger = Device {
-        key: rsa_key(),
+        key: rsa_key("stranger"),
         certificate: device.certificate.clone(),
         ..device
     };
@@ -215,7 +215,7 @@ async fn a_device_is_known_by_its_last_certificate_and_a_fresh_nonce() {
     );
 
     let mut own = Device {
-        key: rsa_key(),
+        key: rsa_key("stranger"),
         ..Device::new()
     };
     own.certificate = crate::server::self_signed(&own.id.to_string(), &own.key)
@@ -400,7 +400,7 @@ async fn a_code_is_good_once_for_a_minute_and_for_who_has_the_verifier() {
 #[tokio::test(flavor = "multi_thread")]
 async fn registering_a_key_needs_both_factors_a_moment_ago() {
     let (server, agent, device) = ready().await;
-    let registration = device.registration(&rsa_key(), 1104, 1);
+    let registration = device.registration(&rsa_key("user"), 1104, 1);
     let session = session(&device.begin(&server, ALICE, None).await);
     let code = device
         .password(&server, &agent, &session, PASSWORD)
@@ -427,7 +427,7 @@ async fn registering_a_key_needs_both_factors_a_moment_ago() {
 async fn registering_a_key_is_for_the_members_of_a_group_and_for_nobody_without_one() {
     let (server, agent, device) = ready().await;
     let token = device.user_token(&server, &agent).await;
-    let registration = device.registration(&rsa_key(), 1104, 1);
+    let registration = device.registration(&rsa_key("user"), 1104, 1);
     for group in [json!({ "group": null }), json!({ "group": "Inner" })] {
         let is_member = group["group"].is_string();
         server
@@ -456,14 +456,14 @@ async fn registering_a_key_is_for_the_members_of_a_group_and_for_nobody_without_
 async fn a_key_needs_the_devices_signature_over_this_user_and_this_key() {
     let (server, agent, device) = ready().await;
     let token = device.user_token(&server, &agent).await;
-    let (key, other) = (rsa_key(), rsa_key());
+    let (key, other) = (rsa_key("user"), rsa_key("another user"));
     let for_another_user = device.registration(&key, 1105, 1);
     let mut for_another_key = device.registration(&key, 1104, 1);
     for_another_key["kngc"] = device.registration(&other, 1104, 1)["kngc"].clone();
     let mut another_sequence = device.registration(&key, 1104, 1);
     another_sequence["latchkey"]["sequence"] = json!(2);
     let stranger = Device {
-        key: rsa_key(),
+        key: rsa_key("stranger"),
         ..Device::new()
     };
     let by_a_stranger = stranger.registration(&key, 1104, 1);
@@ -493,7 +493,7 @@ async fn a_key_needs_the_devices_signature_over_this_user_and_this_key() {
 async fn a_key_of_another_device_can_be_neither_seen_nor_deleted() {
     let (server, agent, device) = ready().await;
     let token = device.user_token(&server, &agent).await;
-    let registration = device.registration(&rsa_key(), 1104, 1);
+    let registration = device.registration(&rsa_key("user"), 1104, 1);
     let kid = device.register(&server, &token, &registration).await.good()["kid"].clone();
     let mut other = Device {
         id: guid(32),

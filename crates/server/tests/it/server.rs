@@ -1,13 +1,14 @@
 //! A server in this process, with a folder, a certificate and a clock of its own.
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     pin::Pin,
     process::Command,
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicI64, AtomicU32, Ordering},
     },
     time::{SystemTime, UNIX_EPOCH},
@@ -325,8 +326,16 @@ impl Drop for TestServer {
     }
 }
 
-pub(crate) fn rsa_key() -> PKey<Private> {
-    PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap()
+/// The RSA key of that name: one and the same all through the run, because making one takes its
+/// time. Who must have different keys has different names.
+pub(crate) fn rsa_key(name: &'static str) -> PKey<Private> {
+    static KEYS: Mutex<BTreeMap<&str, PKey<Private>>> = Mutex::new(BTreeMap::new());
+    let make = || PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap();
+    KEYS.lock()
+        .unwrap()
+        .entry(name)
+        .or_insert_with(make)
+        .clone()
 }
 
 /// A certificate that a key signs for itself.
@@ -358,7 +367,7 @@ pub(crate) fn self_signed(name: &str, key: &PKey<Private>) -> X509 {
 }
 
 fn write_certificate(folder: &Path) -> X509 {
-    let key = rsa_key();
+    let key = rsa_key("tls");
     let certificate = self_signed("localhost", &key);
     std::fs::write(folder.join("cert.pem"), certificate.to_pem().unwrap()).unwrap();
     std::fs::write(

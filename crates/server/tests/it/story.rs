@@ -18,7 +18,7 @@ async fn a_key_goes_from_the_device_to_the_agent_and_out_again() {
     let (server, agent, device) = ready().await;
     let user_token = device.user_token(&server, &agent).await;
     let device_token = device.token(&server).await;
-    let key = rsa_key();
+    let key = rsa_key("user");
     let registration = device.registration(&key, 1104, 1);
 
     // The feed wakes the agent.
@@ -87,7 +87,7 @@ async fn a_key_goes_from_the_device_to_the_agent_and_out_again() {
 async fn a_registration_that_is_repeated_keeps_its_id_and_brings_its_newer_proof() {
     let (mut server, agent, device) = ready().await;
     let token = device.user_token(&server, &agent).await;
-    let key = rsa_key();
+    let key = rsa_key("user");
     let first = device
         .register(&server, &token, &device.registration(&key, 1104, 1))
         .await
@@ -105,8 +105,8 @@ async fn a_newer_key_of_the_same_user_and_device_replaces_the_older() {
     let (server, agent, device) = ready().await;
     let token = device.user_token(&server, &agent).await;
     let mut kids = Vec::new();
-    for sequence in 1..=2 {
-        let registration = device.registration(&rsa_key(), 1104, sequence);
+    for (name, sequence) in [("user", 1), ("another user", 2)] {
+        let registration = device.registration(&rsa_key(name), 1104, sequence);
         kids.push(device.register(&server, &token, &registration).await.good()["kid"].clone());
     }
     let page = agent.changes(&server, "", 0).await;
@@ -125,7 +125,7 @@ async fn a_newer_key_of_the_same_user_and_device_replaces_the_older() {
 async fn what_was_stored_is_there_after_a_restart() {
     let (mut server, agent, device) = ready().await;
     let token = device.user_token(&server, &agent).await;
-    let registration = device.registration(&rsa_key(), 1104, 1);
+    let registration = device.registration(&rsa_key("user"), 1104, 1);
     let kid = device.register(&server, &token, &registration).await.good()["kid"].clone();
     server.restart().await;
     let path = api::device::key_path(kid.as_str().unwrap());
@@ -141,7 +141,7 @@ async fn what_was_stored_is_there_after_a_restart() {
 async fn a_device_that_leaves_takes_its_keys_along() {
     let (server, agent, device) = ready().await;
     let token = device.user_token(&server, &agent).await;
-    let registration = device.registration(&rsa_key(), 1104, 1);
+    let registration = device.registration(&rsa_key("user"), 1104, 1);
     device.register(&server, &token, &registration).await.good();
     let device_token = device.token(&server).await;
     server
@@ -177,7 +177,7 @@ async fn discovery_answers_by_tenant_and_by_domain_with_what_a_device_reads() {
 async fn an_administrator_sees_what_there_is_and_deletes_a_key() {
     let (server, agent, device) = ready().await;
     let token = device.user_token(&server, &agent).await;
-    let registration = device.registration(&rsa_key(), 1104, 1);
+    let registration = device.registration(&rsa_key("user"), 1104, 1);
     let kid = device.register(&server, &token, &registration).await.good()["kid"].clone();
     let run = |arguments: Vec<&'static str>| {
         let output = server.command(&arguments);
