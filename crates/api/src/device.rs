@@ -156,7 +156,7 @@ pub struct ClientIdentity {
 /// The TPM's own keys, kept for attestation.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct JoinAttestation {
-    /// Base64 TPM2B_PUBLIC of the endorsement key.
+    /// Base64 DER SubjectPublicKeyInfo of the endorsement key.
     pub ek_public: Option<String>,
     /// Base64 DER of its certificate.
     pub ek_certificate: Option<String>,

@@ -250,10 +250,11 @@ async fn put(
     auth: &Secret<[u8; 32]>,
 ) -> Result<api::device::JoinAnswer, Error> {
     let deadline = Instant::now() + SYNC_PATIENCE;
-    let ek_certificate = daemon.chip.run(|tpm| Ok(tpm.ek_certificate()?)).await?;
+    let endorsement = |tpm: &mut tpm::Tpm| Ok((tpm.ek_public()?, tpm.ek_certificate()?));
+    let (ek_public, ek_certificate) = daemon.chip.run(endorsement).await?;
     let attestation = JoinAttestation {
         // The certificate carries the endorsement key; without one it proves nothing.
-        ek_public: None,
+        ek_public: Some(text::base64(&ek_public.public_key_to_der()?)),
         ek_certificate: ek_certificate.map(|der| text::base64(&der)),
         ak_public: text::base64(&device.keys.attestation.public),
     };
