@@ -21,7 +21,7 @@ use model::Secret;
 use openssl::{pkey::PKey, x509::X509};
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyUsagePurpose, PKCS_RSA_SHA256, PublicKeyData, SignatureAlgorithm, SigningKey,
+    KeyUsagePurpose, PKCS_RSA_SHA256, PublicKeyData, SerialNumber, SignatureAlgorithm, SigningKey,
 };
 use serde::Deserialize;
 use time::{Duration, OffsetDateTime};
@@ -153,6 +153,7 @@ fn kdc_certificate(spki_pem: &[u8], names: &[String]) -> Result<String> {
     params.distinguished_name = common_name(names.first().map_or("", String::as_str));
     params.not_before = OffsetDateTime::now_utc() - Duration::hours(1);
     params.not_after = OffsetDateTime::now_utc() + Duration::days(1);
+    params.serial_number = Some(SerialNumber::from_slice(&[1]));
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::Other(KDC.to_vec())];

@@ -125,9 +125,18 @@ fn outcome(error: OAuthError) -> FactorOutcome {
 }
 
 fn problem(error: OAuthError) -> Problem {
-    let (code, sentence) = match error.error_description.split_once(": ") {
-        Some((code, sentence)) if code.starts_with("AADSTS") => (code, sentence),
+    let (number, sentence) = match error.error_description.split_once(": ") {
+        Some((number, sentence)) if number.starts_with("AADSTS") => (number, sentence),
         _ => (error.error.as_str(), error.error_description.as_str()),
+    };
+    let code = match error.error_codes.as_slice() {
+        [WRONG_PASSWORD] => "wrong_password",
+        [WRONG_CODE] => "wrong_otp",
+        [LOCKED] => "factor_locked",
+        [DISABLED] => "account_revoked",
+        [EXPIRED] => "password_expired",
+        [NO_AGENT] => "agent_unreachable",
+        _ => number,
     };
     Problem {
         code: code.to_owned(),
@@ -142,6 +151,14 @@ const SECOND_FACTOR: u32 = 50076;
 const WRONG_PASSWORD: u32 = 50126;
 /// AADSTS500121: the second factor was wrong.
 const WRONG_CODE: u32 = 500_121;
+/// AADSTS50053: too many wrong tries for now.
+const LOCKED: u32 = 50053;
+/// AADSTS50057: the account may not sign in.
+const DISABLED: u32 = 50057;
+/// AADSTS50055: the password has expired.
+const EXPIRED: u32 = 50055;
+/// AADSTS90033: no agent or no directory in reach.
+const NO_AGENT: u32 = 90033;
 /// AADSTS70008: the attempt has lapsed.
 const ATTEMPT_OVER: u32 = 70008;
 
@@ -181,11 +198,19 @@ mod tests {
     }
 
     #[test]
-    fn a_problem_shows_the_sentence_without_its_number() {
-        let problem = problem(error(50126, None));
-        assert_eq!(
-            (problem.code.as_str(), problem.sentence.as_str()),
-            ("AADSTS50126", "A sentence.")
-        );
+    fn a_problem_has_a_code_of_our_own_and_the_sentence_without_its_number() {
+        for (number, code) in [
+            (50126, "wrong_password"),
+            (500_121, "wrong_otp"),
+            (50053, "factor_locked"),
+            (90033, "agent_unreachable"),
+            (50155, "AADSTS50155"),
+        ] {
+            let problem = problem(error(number, None));
+            assert_eq!(
+                (problem.code.as_str(), problem.sentence.as_str()),
+                (code, "A sentence.")
+            );
+        }
     }
 }

@@ -94,16 +94,14 @@ impl Error {
     /// Sorts what a login by key failed with. `reason` is what the PKINIT module itself reported,
     /// which libkrb5 replaces by something vaguer.
     pub(crate) fn of_pkinit(code: i32, message: String, reason: Option<String>) -> Self {
-        let Some(reason) = reason else {
-            return Self::from_code(code, message);
-        };
-        let told = format!("{message} ({reason})");
+        let is_module = reason.is_some();
+        let told = reason.map_or(message.clone(), |reason| format!("{message} ({reason})"));
         match code {
-            // The module rejected the KDC's reply; the library then looked for another way to
-            // decrypt it and found no password to try.
+            // The library looked for a password to decrypt the KDC's reply with and found none:
+            // the module rejected the reply, or the KDC never asked for the key at all.
             libc::EIO => Self::KdcNotTrusted(told),
             // The module could not make its request: the token did not do its part.
-            PREAUTH_FAILED_HERE => Self::TokenRefused(told),
+            PREAUTH_FAILED_HERE if is_module => Self::TokenRefused(told),
             code => Self::from_code(code, told),
         }
     }

@@ -88,6 +88,7 @@ fn a_refused_reply_and_a_silent_token_are_told_apart() {
         Error::TokenRefused("text (-1/of the module)".into())
     );
     assert_eq!(of(base + 210, None).code(), "kerberos");
+    assert_eq!(of(5, None).code(), "kdc_not_trusted");
     assert_eq!(of(base + 62, reason()).code(), "key_not_trusted");
 }
 
