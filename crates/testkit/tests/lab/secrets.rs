@@ -9,7 +9,7 @@ mod places;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use openssl::pkey::PKey;
 use testkit::company::{Company, TOTP_SECRET, one_time_code, text, upn};
 use testkit::lab::{Host, Lab, Options, Output, Profile};
@@ -69,16 +69,17 @@ fn secrets_are_in_no_argument_environment_file_answer_or_core() -> Result<()> {
     let lab = Lab::up(&name, Options::default())?;
     let company = Company { lab };
     let typed = typed(&company)?;
-    let sampler = Sampler::start(&company.lab, Needles::of(&typed)?)?;
+    let needles = Needles::of(&typed)?;
+    let sampler = Sampler::start(&company.lab, needles.clone())?;
 
     let fingerprint = company.start_server(Profile::Debug)?;
     company.connect_agent(&fingerprint)?;
     company.join_workstation(Profile::Debug)?;
     let mut finds = written(&company, &typed)?;
     let shown = use_everything(&company)?;
-    let last_use = Instant::now();
+    forgotten(Instant::now())?;
+    finds.extend(cores(&company.lab, &needles)?);
     finds.extend(written(&company, &typed)?);
-
     let sampled = sampler.stop()?;
     for program in DAEMONS.map(|(_, name)| name).iter().chain(&["latchkey"]) {
         ensure!(
@@ -88,17 +89,12 @@ fn secrets_are_in_no_argument_environment_file_answer_or_core() -> Result<()> {
         );
     }
     finds.extend(sampled.finds);
-    let needles = Needles::of(&typed)?;
     for said in &shown {
         let found = needles.find(said.text().as_bytes());
         finds.extend(found.iter().map(|what| format!("answer: {what}")));
     }
-
-    forgotten(last_use)?;
-    for (host, daemon) in DAEMONS {
-        finds.extend(core(&company.lab.host(host)?, daemon, &needles)?);
-    }
     ensure!(finds.is_empty(), "secrets were left:\n{}", lines(&finds));
+
     for (host, daemon) in DAEMONS {
         let (limit, dumpable) = crash_core(&company.lab.host(host)?, daemon)?;
         assert_eq!(limit, "0 0 bytes", "{daemon} limits its core files to this");
@@ -106,6 +102,22 @@ fn secrets_are_in_no_argument_environment_file_answer_or_core() -> Result<()> {
     }
     the_search_finds_what_is_planted(&company.lab)?;
     Lab::down(&name)
+}
+
+/// What is in the memory of the daemons, all looked at at the same moment.
+fn cores(lab: &Lab, needles: &Needles) -> Result<Finds> {
+    std::thread::scope(|scope| {
+        let cores = DAEMONS
+            .map(|(host, daemon)| scope.spawn(move || core(&lab.host(host)?, daemon, needles)));
+        let mut finds = Finds::new();
+        for core in cores {
+            let found = core
+                .join()
+                .map_err(|_| anyhow!("taking a core broke off"))?;
+            finds.extend(found?);
+        }
+        Ok(finds)
+    })
 }
 
 /// What people type, and what they could have typed.

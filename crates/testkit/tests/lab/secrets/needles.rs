@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{GeneralPurpose, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
 /// Secrets in all their writings, found in one pass.
+#[derive(Clone)]
 pub(super) struct Needles {
     finder: AhoCorasick,
     /// Of each pattern: which secret, in which writing.
