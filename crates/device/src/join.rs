@@ -250,7 +250,7 @@ async fn put(
     auth: &Secret<[u8; 32]>,
 ) -> Result<api::device::JoinAnswer, Error> {
     let deadline = Instant::now() + SYNC_PATIENCE;
-    let endorsement = |tpm: &mut tpm::Tpm| Ok((tpm.ek_public()?, tpm.ek_certificate()?));
+    let endorsement = |tpm: &mut Tpm| Ok((tpm.ek_public()?, tpm.ek_certificate()?));
     let (ek_public, ek_certificate) = daemon.chip.run(endorsement).await?;
     let attestation = JoinAttestation {
         // The certificate carries the endorsement key; without one it proves nothing.
