@@ -4,6 +4,7 @@
 
 mod chain;
 mod domain;
+mod hostile;
 mod keytrust;
 mod kills;
 mod machine;
@@ -11,6 +12,7 @@ mod pam;
 mod people;
 mod rogue;
 mod secrets;
+mod sync;
 mod workstation;
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
