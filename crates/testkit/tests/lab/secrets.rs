@@ -283,7 +283,8 @@ fn the_search_finds_what_is_planted(lab: &Lab) -> Result<()> {
         .flat_map(|(_, bytes)| [bytes, &b" "[..]].concat())
         .collect();
     host.write_file("/tmp/planted", &bytes, 0o600)?;
-    let keeper = "import signal; kept = open('/tmp/planted', 'rb').read(); signal.pause()";
+    let keeper = "import signal; kept = open('/tmp/planted', 'rb').read(); \
+                  open('/run/kept', 'x'); signal.pause()";
     let mut words = vec!["python3", "-c", keeper];
     // Neither arguments nor environments can hold a zero byte.
     let plain = all.iter().filter(|(_, bytes)| !bytes.contains(&0));
@@ -295,12 +296,12 @@ fn the_search_finds_what_is_planted(lab: &Lab) -> Result<()> {
         .env("PLANTED", &plain.join(" "))
         .daemon("keeper")?;
 
-    let mut sampled = Sampled::default();
-    let spaces = spaces(lab)?;
-    wait::until("the keeper to be seen", Duration::from_secs(10), || {
-        sampled.look(&spaces, &needles);
-        sampled.programs.contains("python3")
+    wait::until("the keeper to keep it", Duration::from_secs(30), || {
+        host.path("/run/kept").exists()
     })?;
+
+    let mut sampled = Sampled::default();
+    sampled.look(&spaces(lab)?, &needles);
     let mut finds = sampled.finds;
     finds.extend(files(lab, &host, &needles)?);
     finds.extend(core(&host, "keeper", &needles)?);
