@@ -50,6 +50,8 @@ impl Daemon {
         let credentials = Credentials::in_folder(&config.state);
         files::folder(&config.state, 0o700)?;
         files::folder(credentials.path(), 0o700)?;
+        files::sweep(&config.state)?;
+        files::sweep(credentials.path())?;
         Ok(Arc::new(Self {
             chip: Chip::new(&config.tcti),
             identity: Identity::read(&config.state)?,

@@ -18,6 +18,9 @@ use crate::Error;
 /// The version that this release writes and the newest that it reads.
 const VERSION: u32 = 1;
 
+/// The extension of a file that is being written beside its place.
+const BESIDE: &str = "new";
+
 #[derive(Deserialize)]
 struct Head {
     version: u32,
@@ -65,7 +68,7 @@ pub(crate) fn write_bytes(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Er
 }
 
 fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let beside = path.with_extension("new");
+    let beside = path.with_extension(BESIDE);
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(mode);
     let mut file = options.open(&beside)?;
@@ -83,6 +86,18 @@ pub(crate) fn remove(path: &Path) -> Result<(), Error> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(state(path, &error)),
         _ => sync_folder(path).map_err(|error| state(path, &error)),
     }
+}
+
+/// Removes what a crash left half written in `folder`. For the one process that writes there.
+pub(crate) fn sweep(folder: &Path) -> Result<(), Error> {
+    let fault = |error: io::Error| state(folder, &error);
+    for entry in fs::read_dir(folder).map_err(fault)? {
+        let path = entry.map_err(fault)?.path();
+        if path.extension().is_some_and(|end| end == BESIDE) {
+            remove(&path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes a folder, and those above it, with `mode`.

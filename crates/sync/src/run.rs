@@ -21,6 +21,7 @@ use crate::{
 /// Runs until SIGTERM or SIGINT.
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let folder = Folder::open(&config.state)?;
+    folder.sweep()?;
     let (enrolled, key) = folder.enrolled()?;
     if let Some(server) = config
         .server

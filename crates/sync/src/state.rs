@@ -62,6 +62,21 @@ impl Folder {
         }
     }
 
+    /// Removes what a kill left half written. For the one that runs: another's file would be under
+    /// its pen.
+    pub fn sweep(&self) -> anyhow::Result<()> {
+        let shown = self.0.display();
+        for entry in fs::read_dir(&self.0).with_context(|| format!("cannot read {shown}"))? {
+            let (path, name) = entry.map(|entry| (entry.path(), entry.file_name()))?;
+            let name = name.to_string_lossy();
+            if name.starts_with('.') && name.ends_with(".new") {
+                fs::remove_file(&path)
+                    .with_context(|| format!("cannot remove {}", path.display()))?;
+            }
+        }
+        Ok(())
+    }
+
     /// A file's content; `None` where there is no file.
     pub fn read<T: DeserializeOwned>(&self, name: &str) -> anyhow::Result<Option<T>> {
         let path = self.0.join(name);
@@ -179,6 +194,20 @@ mod tests {
             0o600
         );
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o700);
+        fs::remove_dir_all(path).unwrap();
+    }
+
+    #[test]
+    fn what_a_kill_left_half_written_is_swept_away_and_nothing_else() {
+        let (path, folder) = folder("sweep");
+        folder.write("x.json", &BTreeMap::from([("a", 1)])).unwrap();
+        fs::write(path.join(".x.json.new"), "{\"versi").unwrap();
+        folder.sweep().unwrap();
+        let left: Vec<_> = fs::read_dir(&path)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(left, ["x.json"]);
         fs::remove_dir_all(path).unwrap();
     }
 

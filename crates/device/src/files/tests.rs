@@ -55,3 +55,15 @@ fn removing_what_is_not_there_is_a_success() {
     remove(&folder.join("state.json")).unwrap();
     fs::remove_dir_all(folder).unwrap();
 }
+
+#[test]
+fn what_a_crash_left_half_written_is_swept_away_and_nothing_else() {
+    let folder = scratch("sweep");
+    let path = folder.join("state.json");
+    write(&path, &vec![1]).unwrap();
+    fs::write(folder.join("state.new"), "{\"versi").unwrap();
+    sweep(&folder).unwrap();
+    assert_eq!(read::<Vec<u32>>(&path).unwrap(), Some(vec![1]));
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+    fs::remove_dir_all(folder).unwrap();
+}
