@@ -155,7 +155,11 @@ impl<'c> Scene<'c> {
             scene.check(person)?;
             scene.forget(person)?;
         }
-        scene.files = scene.files()?;
+        scene.files = wait::until_some("nothing being written", PATIENCE, || {
+            let files = scene.files()?;
+            ensure!(!files.contains(".new"), "{files}");
+            Ok(files)
+        })?;
         Ok(scene)
     }
 
@@ -188,12 +192,7 @@ impl<'c> Scene<'c> {
         }
         self.check(person)?;
         self.forget(person)?;
-        let files = self.files()?;
-        ensure!(
-            files == self.files,
-            "other files are left than before:\n{files}\nbefore:\n{}",
-            self.files
-        );
+        self.keeps_what_it_kept()?;
         let how = if repeated { "repeated" } else { "completed" };
         tell(&format!(
             "{:<17} {:<7} {how:<9} {:>5} ms",
@@ -317,6 +316,16 @@ impl<'c> Scene<'c> {
         let entries = told.pointer("/0/entries").and_then(Value::as_array);
         let id = entries.and_then(|entries| entries.iter().find(|entry| entry["id"] == 1));
         Ok(text(id.with_context(|| format!("no KeyID: {told}"))?, "hex")?.to_owned())
+    }
+
+    /// The files are those of before; one that is just being written beside its place is gone in
+    /// a moment.
+    fn keeps_what_it_kept(&self) -> Result<()> {
+        wait::until_some("the files of before", Duration::from_secs(5), || {
+            let (files, before) = (self.files()?, &self.files);
+            ensure!(files == *before, "now:\n{files}before:\n{before}");
+            Ok(())
+        })
     }
 
     /// Every state file of every part. The database's own come and go.
