@@ -5,6 +5,7 @@
 mod chain;
 mod domain;
 mod hostile;
+mod join;
 mod keytrust;
 mod kills;
 mod machine;
