@@ -1,12 +1,15 @@
-//! What a PIN must be.
+//! What administrators decide: which settings there are, which of several sources wins, and what a
+//! PIN must be.
 //!
-//! Pure: rules in, verdict out. A verdict is a sentence that may be shown; it never repeats the PIN.
+//! Pure: texts, bytes and lists in, verdicts out. A verdict is a sentence that may be shown; it never
+//! repeats a PIN.
 
 #![forbid(unsafe_code)]
 
 mod pin;
+pub mod settings;
 
-pub use pin::{PinRefusal, PinRules};
+pub use pin::{Characters, Class as PinClass, PinRefusal, PinRules};
 
 #[cfg(test)]
 mod tests;

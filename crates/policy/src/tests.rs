@@ -49,3 +49,115 @@ fn no_refusal_and_no_rule_is_without_words() {
     }
     assert!(PinRules::default().sentences()[0].contains("6 to 127"));
 }
+
+fn rules(text: &str) -> PinRules {
+    let class = |at: usize| match text.as_bytes()[at] {
+        b'r' => Characters::Required,
+        b'f' => Characters::Forbidden,
+        _ => Characters::Allowed,
+    };
+    PinRules {
+        min_length: 4,
+        max_length: 8,
+        uppercase: class(0),
+        lowercase: class(1),
+        special: class(2),
+        digits: class(3),
+        history: 0,
+    }
+}
+
+/// The four letters stand for uppercase, lowercase, special, digits: r, f or a.
+#[test]
+fn each_class_of_characters_is_required_allowed_or_forbidden() {
+    use PinRefusal::{Forbidden, Missing, NotAscii, NotDigits};
+    for (text, pin, verdict) in [
+        ("rrrr", "aB3#", Ok(())),
+        ("rrrr", "aB3x", Err(Missing(PinClass::Special))),
+        ("rrrr", "ab3#", Err(Missing(PinClass::Uppercase))),
+        ("rrrr", "AB3#", Err(Missing(PinClass::Lowercase))),
+        ("rrrr", "aBc#", Err(Missing(PinClass::Digits))),
+        ("faar", "aB3#", Err(Forbidden(PinClass::Uppercase))),
+        ("faar", "a33#", Ok(())),
+        ("faar", "4815", Ok(())),
+        ("raaf", "Abcd", Ok(())),
+        ("raaf", "Abc1", Err(Forbidden(PinClass::Digits))),
+        ("aaaa", "ab d", Err(NotAscii)),
+        ("aaaa", "äbcd", Err(NotAscii)),
+        ("aaaa", "`{|}~!\"", Ok(())),
+        ("fffa", "481x", Err(NotDigits)),
+        ("fffa", "4815", Ok(())),
+        ("fffr", "4815", Ok(())),
+        ("aaar", "1234", Err(PinRefusal::ConstantStep)),
+        ("aaar", "123a", Ok(())),
+        ("rafa", "AAAA", Ok(())),
+        ("aaar", "a23", Err(PinRefusal::TooShort { min: 4 })),
+        ("aaar", "a23456789", Err(PinRefusal::TooLong { max: 8 })),
+    ] {
+        assert_eq!(rules(text).check(pin), verdict, "{text} {pin}");
+    }
+}
+
+#[test]
+fn the_hundred_simple_pins_are_those_of_windows() {
+    for (pin, refused) in [
+        ("1111", true),
+        ("1234", true),
+        ("1357", true),
+        ("7036", true),
+        ("1593", true),
+        ("9630", true),
+        ("1231", false),
+        ("1872", false),
+    ] {
+        assert_eq!(rules("fffr").check(pin).is_err(), refused, "{pin}");
+    }
+}
+
+#[test]
+fn the_history_is_asked_only_where_there_is_one_and_only_about_good_pins() {
+    let mut asked = Vec::new();
+    let mut used = |pin: &str, history: usize| {
+        asked.push((pin.to_owned(), history));
+        pin == "481516"
+    };
+    let mut rules = PinRules::default();
+    assert_eq!(rules.check_new("481516", &mut used), Ok(()));
+    rules.history = 5;
+    assert_eq!(
+        rules.check_new("481516", &mut used),
+        Err(PinRefusal::UsedBefore { history: 5 })
+    );
+    assert_eq!(rules.check_new("162342", &mut used), Ok(()));
+    assert_eq!(
+        rules.check_new("111111", &mut used),
+        Err(PinRefusal::ConstantStep)
+    );
+    assert_eq!(asked, [("481516".to_owned(), 5), ("162342".to_owned(), 5)]);
+}
+
+#[test]
+fn rules_are_told_in_sentences_and_never_tell_the_pin() {
+    let mut strict = rules("rfar");
+    strict.history = 3;
+    assert_eq!(
+        strict.sentences(),
+        [
+            "4 to 8 characters.",
+            "At least an uppercase letter (A to Z).",
+            "Not a lowercase letter (a to z).",
+            "At least a digit (0 to 9).",
+            "Not one digit repeated, and not digits in equal steps (123456, 975319).",
+            "None of your last 3 PINs.",
+        ]
+    );
+    for refusal in [
+        PinRefusal::NotAscii,
+        PinRefusal::Forbidden(PinClass::Special),
+        PinRefusal::Missing(PinClass::Digits),
+        PinRefusal::UsedBefore { history: 1 },
+        PinRefusal::UsedBefore { history: 5 },
+    ] {
+        assert!(refusal.to_string().ends_with('.'), "{refusal}");
+    }
+}
