@@ -28,7 +28,7 @@ pub struct PkinitRequest {
     pub anchors: Vec<String>,
 }
 
-/// A ticket-granting ticket with its session key.
+/// A ticket with its session key: most often the ticket-granting one.
 pub struct Tgt<'c>(Credentials<'c>);
 
 impl Context {
@@ -103,6 +103,15 @@ impl Context {
         exchange.run(Error::from_code)?;
         Cache::resolve(&self.0, cache)?.fill(&exchange.credentials()?)
     }
+
+    /// A ticket for `service`, as `cifs/host`, in the name of whoever owns the process's default
+    /// cache. For a speaker of a protocol that libkrb5's GSS-API does not speak.
+    pub fn service_ticket(&self, service: &str) -> Result<Tgt<'_>, Error> {
+        let service = Principal::parse(&self.0, service)?;
+        Cache::default_of(&self.0)?
+            .credentials_for(&service)
+            .map(Tgt)
+    }
 }
 
 impl Tgt<'_> {
@@ -124,7 +133,7 @@ impl Tgt<'_> {
         self.0.client()
     }
 
-    /// What for: `krbtgt/REALM@REALM`.
+    /// What for: `krbtgt/REALM@REALM`, or the service.
     pub fn server(&self) -> Result<String, Error> {
         self.0.server()
     }

@@ -425,6 +425,32 @@ impl<'l> Cache<'l> {
         Ok(Self { library, raw })
     }
 
+    /// A ticket of the cache's owner for `service`: the cache's, or a new one of the KDC's, which
+    /// the cache then keeps.
+    pub(crate) fn credentials_for(
+        &self,
+        service: &Principal<'l>,
+    ) -> Result<Credentials<'l>, Error> {
+        let library = self.library;
+        let mut owner = ptr::null_mut();
+        // SAFETY: the cache is alive; `owner` is a place for one pointer.
+        library.check(unsafe { krb5_cc_get_principal(library.raw, self.raw, &mut owner) })?;
+        let owner = Principal {
+            library,
+            raw: owner,
+        };
+        // SAFETY: all-zero is a credential that says nothing.
+        let mut wanted: RawCredentials = unsafe { std::mem::zeroed() };
+        wanted.client = owner.raw;
+        wanted.server = service.raw;
+        let mut raw = ptr::null_mut();
+        // SAFETY: cache and both principals are alive; the library copies what it keeps; `raw` is
+        // a place for one pointer.
+        let code = unsafe { krb5_get_credentials(library.raw, 0, self.raw, &mut wanted, &mut raw) };
+        library.check(code)?;
+        Ok(Credentials { library, raw })
+    }
+
     /// Empties the cache and puts the one ticket into it.
     pub(crate) fn fill(&self, credentials: &Credentials<'_>) -> Result<(), Error> {
         let (library, client) = (self.library, credentials.view().client);
@@ -638,6 +664,18 @@ unsafe extern "C" {
         context: *mut RawContext,
         cache: *mut RawCache,
         name: *mut *mut c_char,
+    ) -> Code;
+    fn krb5_cc_get_principal(
+        context: *mut RawContext,
+        cache: *mut RawCache,
+        principal: *mut *mut RawPrincipal,
+    ) -> Code;
+    fn krb5_get_credentials(
+        context: *mut RawContext,
+        options: u32,
+        cache: *mut RawCache,
+        wanted: *mut RawCredentials,
+        found: *mut *mut RawCredentials,
     ) -> Code;
     fn krb5_cc_close(context: *mut RawContext, cache: *mut RawCache) -> Code;
 }

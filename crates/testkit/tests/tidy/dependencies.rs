@@ -62,12 +62,35 @@ const PROVIDERS: [&str; 33] = [
 ];
 
 /// The providers that are in the build beside OpenSSL, each with its reason.
-const OTHER_PROVIDERS: [(&str, &str); 2] = [
+const OTHER_PROVIDERS: [(&str, &str); 10] = [
+    ("aes", "what the SMB library of SYSVOL signs and seals with"),
+    (
+        "aes-gcm",
+        "what the SMB library of SYSVOL signs and seals with",
+    ),
     (
         "argon2",
         "passwords of administrators: OpenSSL 3.0 has no Argon2",
     ),
     ("blake2", "what argon2 hashes with"),
+    (
+        "hmac",
+        "what the SMB library of SYSVOL signs and seals with",
+    ),
+    ("md-5", "the SMB library has NTLM, which is never spoken"),
+    ("md4", "the SMB library has NTLM, which is never spoken"),
+    (
+        "pbkdf2",
+        "the SMB library has Kerberos by password, which is never spoken",
+    ),
+    (
+        "sha1",
+        "the SMB library speaks Kerberos with a given ticket",
+    ),
+    (
+        "sha2",
+        "what the SMB library of SYSVOL signs and seals with",
+    ),
 ];
 
 /// Names of all packages in the lock file, for every platform; external ones have a source.
