@@ -12,6 +12,7 @@
 //! controllers cut the stream of messages into buffers wherever 64 KiB end.
 
 mod accounts;
+mod authorities;
 mod ber;
 mod connection;
 mod dns;
@@ -25,6 +26,7 @@ mod search;
 mod trust;
 
 pub use accounts::{By, Computer, Group, Kind, Protection, User};
+pub use authorities::{Authorities, DomainController};
 pub use keys::{KeyHolder, KeyValue};
 pub use search::{Directory, Domain};
 pub use trust::ServicePoint;
