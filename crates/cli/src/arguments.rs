@@ -3,7 +3,7 @@
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::output::Output;
+use crate::{gpo::arguments::Gpo, output::Output, pki::Pki};
 
 /// Sign in to this machine and its domain with a PIN.
 #[derive(Parser)]
@@ -33,6 +33,14 @@ pub(crate) enum Command {
     /// Your registered keys, and what a key in the directory says.
     #[command(subcommand)]
     Keys(Keys),
+    /// What your organization's policies make of you on this machine, and why.
+    #[command(subcommand)]
+    Policy(Policy),
+    /// Certificates for the KDCs of a domain without certificate services.
+    Pki(Pki),
+    /// Group policies of the domain, with an administrator's ticket.
+    #[command(subcommand)]
+    Gpo(Gpo),
     /// Print completions for a shell.
     Completions {
         /// The shell.
@@ -96,6 +104,36 @@ pub(crate) enum Keys {
         #[arg(default_value = "-")]
         input: String,
     },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Policy {
+    /// Show every setting in effect and where it comes from.
+    Show(Person),
+    /// Show where one setting comes from, and what lost against it.
+    Explain {
+        /// Its name, as `policy show` shows it, or that of its registry value.
+        setting: String,
+        #[command(flatten)]
+        person: Person,
+    },
+    /// Show everything: settings, objects, and why each did or did not apply.
+    Report {
+        /// As a page for a browser.
+        #[arg(long, conflicts_with = "json")]
+        html: bool,
+        #[command(flatten)]
+        person: Person,
+    },
+    /// Read the policies from the domain now.
+    Refresh,
+}
+
+#[derive(Args)]
+pub(crate) struct Person {
+    /// Another user, by name (root).
+    #[arg(long)]
+    pub(crate) user: Option<String>,
 }
 
 pub(crate) fn completions(shell: Shell, output: &Output) -> anyhow::Result<()> {

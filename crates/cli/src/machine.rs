@@ -2,12 +2,13 @@
 
 use std::fmt::Write;
 
-use ipc::{Leave, Status, StatusAnswer};
+use ipc::{Answered, Leave, PreReqResult, Status, StatusAnswer};
 
 use crate::{
     arguments::Join,
     daemon::{self, PATIENT, QUICK},
     output::Output,
+    person,
 };
 
 pub(crate) fn join(how: Join, output: &Output) -> anyhow::Result<()> {
@@ -30,7 +31,8 @@ pub(crate) fn leave(output: &Output) -> anyhow::Result<()> {
 }
 
 pub(crate) fn status(output: &Output) -> anyhow::Result<()> {
-    let status = daemon::ask(&Status {}, QUICK)?;
+    let remote = person::is_remote();
+    let status = daemon::ask(&Status { remote }, QUICK)?;
     output.result(&status, || describe(&status))
 }
 
@@ -48,6 +50,22 @@ fn describe(status: &StatusAnswer) -> String {
     let _ = writeln!(text, "realm:        {}", or_none(&status.realm));
     let _ = writeln!(text, "key storage:  {}", status.key_storage);
     let _ = writeln!(text, "TPM:          {}", status.tpm);
+    let found = &status.prerequisites;
+    let yes = |answer| if answer == Answered::Yes { "yes" } else { "no" };
+    let _ = writeln!(
+        text,
+        "policy:       enrollment turned on: {}, offered at sign-in: {}",
+        yes(found.policy_enabled),
+        yes(found.post_logon_enabled)
+    );
+    let _ = writeln!(
+        text,
+        "enrollment:   {}",
+        match found.pre_req_result {
+            PreReqResult::WillProvision => "offered",
+            PreReqResult::WillNotProvision => "not offered",
+        }
+    );
     for credential in &status.credentials {
         let _ = writeln!(
             text,

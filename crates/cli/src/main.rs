@@ -8,10 +8,13 @@ mod arguments;
 mod daemon;
 mod enroll;
 mod ffi;
+mod gpo;
 mod keys;
 mod machine;
 mod output;
 mod person;
+mod pki;
+mod policy;
 
 use std::process::ExitCode;
 
@@ -48,6 +51,9 @@ fn run(command: Command, output: &Output) -> anyhow::Result<()> {
         Command::Signin(how) => person::sign_in(how, output),
         Command::Pin(how) => person::change_pin(how, output),
         Command::Keys(keys) => keys::run(keys, output),
+        Command::Policy(policy) => policy::run(policy, output),
+        Command::Pki(how) => pki::run(how, output),
+        Command::Gpo(command) => gpo::run(command, output),
         Command::Completions { shell } => arguments::completions(shell, output),
         Command::Man => arguments::man(output),
     }

@@ -20,8 +20,7 @@ pub(crate) fn sign_in(how: arguments::Signin, output: &Output) -> anyhow::Result
         user: how.user,
         pin: ask(&mut answers, "pin", "PIN: ")?,
         service: "latchkey".to_owned(),
-        // The daemon cannot know; a person who hides it could as well sit at the machine.
-        remote: std::env::var_os("SSH_CONNECTION").is_some(),
+        remote: is_remote(),
     };
     let answer = daemon::ask(&request, QUICK)?;
     output.result(&answer, || {
@@ -47,6 +46,11 @@ pub(crate) fn change_pin(how: Pin, output: &Output) -> anyhow::Result<()> {
     }
     let done = daemon::ask(&PinChange { old, new }, QUICK)?;
     output.result(&done, || "The PIN is changed.".to_owned())
+}
+
+/// Does the person sit elsewhere? The daemon cannot know; whoever hides it could as well sit here.
+pub(crate) fn is_remote() -> bool {
+    std::env::var_os("SSH_CONNECTION").is_some()
 }
 
 fn ask(answers: &mut Answers, name: &str, prompt: &str) -> anyhow::Result<Secret> {

@@ -16,8 +16,10 @@ use crate::{
     credential::{Credential, Credentials},
     enroll::Enrollments,
     error::refused,
+    events::Events,
     files,
     identity::Identity,
+    policies::Policies,
     server::Bearer,
     text,
     tickets::Tickets,
@@ -39,6 +41,10 @@ pub struct Daemon {
     pub enrollments: Enrollments,
     /// The token for the server.
     pub bearer: Bearer,
+    /// What the domain demands, allows and offers.
+    pub(crate) policies: Policies,
+    /// What was decided at sign-ins.
+    pub(crate) events: Events,
     /// Only one join or leave at a time.
     pub membership: tokio::sync::Mutex<()>,
     tickets: Mutex<Tickets<Unlocked>>,
@@ -59,6 +65,8 @@ impl Daemon {
             credentials,
             enrollments: Enrollments::default(),
             bearer: Bearer::default(),
+            policies: Policies::in_folder(&config.state)?,
+            events: Events::in_folder(&config.state),
             membership: tokio::sync::Mutex::default(),
             tickets: Mutex::default(),
             config,

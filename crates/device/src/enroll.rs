@@ -46,6 +46,7 @@ pub struct Enrollments(Mutex<HashMap<u32, Arc<Session>>>);
 struct Session {
     name: String,
     upn: String,
+    rules: PinRules,
     run: Arc<tokio::sync::Mutex<Run>>,
     /// What the person sees; none while a quick answer is on its way.
     step: watch::Sender<Option<EnrollStep>>,
@@ -87,7 +88,7 @@ pub(crate) async fn start(
         agent,
         realm: device.realm,
     };
-    let rules = PinRules::default();
+    let rules = daemon.allow_enrollment(&known.sid).await?.pin_rules();
     let existing = daemon.credential(uid).await?;
     let (enrollment, work, output) = match existing.map(standing) {
         Some(Standing::Unfinished { credential, kid }) => {
@@ -109,7 +110,7 @@ pub(crate) async fn start(
         }
     };
     joint(Joint::EnrollStarted).await;
-    let session = Session::open(enrollment, work)?;
+    let session = Session::open(enrollment, work, rules)?;
     daemon.enrollments.put(uid, &session);
     if let Some(output) = output {
         let run = session.take().await?;
@@ -234,12 +235,13 @@ impl Daemon {
 }
 
 impl Session {
-    fn open(enrollment: Enrollment, work: Work) -> Result<Arc<Self>, Error> {
+    fn open(enrollment: Enrollment, work: Work, rules: PinRules) -> Result<Arc<Self>, Error> {
         let upn = work.upn().to_owned();
-        let step = watch::Sender::new(shown(&upn, enrollment.stage()));
+        let step = watch::Sender::new(shown(&upn, &rules, enrollment.stage()));
         Ok(Arc::new(Self {
             name: random_name()?,
             upn,
+            rules,
             run: Arc::new(tokio::sync::Mutex::new(Run { enrollment, work })),
             step,
         }))
@@ -253,7 +255,7 @@ impl Session {
     }
 
     fn show(&self, stage: &Stage) {
-        self.step.send_replace(shown(&self.upn, stage));
+        self.step.send_replace(shown(&self.upn, &self.rules, stage));
     }
 
     /// Carries out what the machine asks, until it asks the person or has ended.
@@ -360,7 +362,7 @@ fn read(args: EnrollInput, stage: &Stage) -> Option<Input> {
 }
 
 /// What the person sees; none for what is over in a moment.
-fn shown(upn: &str, stage: &Stage) -> Option<EnrollStep> {
+fn shown(upn: &str, rules: &PinRules, stage: &Stage) -> Option<EnrollStep> {
     let working = |what: &str| EnrollStep::Working {
         what: what.to_owned(),
     };
@@ -382,7 +384,7 @@ fn shown(upn: &str, stage: &Stage) -> Option<EnrollStep> {
             problem: problem.as_ref().map(failure),
         },
         Stage::Pin { problem } => EnrollStep::Pin {
-            rules: PinRules::default().sentences(),
+            rules: rules.sentences(),
             problem: problem.as_ref().map(failure),
         },
         Stage::MakingKey => working("making_key"),

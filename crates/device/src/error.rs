@@ -31,6 +31,9 @@ pub enum Error {
     /// The domain, or the way to it.
     #[error("the directory: {0}")]
     Directory(#[from] directory::Error),
+    /// The domain's policy files, or the way to them.
+    #[error("SYSVOL: {0}")]
+    Sysvol(#[from] sysvol::Error),
     /// The server, or the way to it.
     #[error("the server: {0}")]
     Server(#[from] client::Error),
@@ -75,6 +78,10 @@ impl Error {
                 format!("A file of latchkeyd cannot be used: {self}."),
             ),
             Self::Directory(error) => of_directory(error),
+            Self::Sysvol(error) => Failure::new(
+                "policy_unreadable",
+                format!("The domain's policy files cannot be read: {error}."),
+            ),
             Self::Server(error) => of_server(error),
             Self::Tpm(error) => of_tpm(error),
             Self::Kerberos(error) => of_kerberos(error.code()),

@@ -26,6 +26,7 @@ use crate::{
     files,
     identity::{self, Device, Joined, Keys, public_key},
     peer::Peer,
+    policies::Subject,
     text,
 };
 
@@ -79,6 +80,8 @@ pub(crate) async fn join(
     daemon.identity.keep_server(joined)?;
     daemon.bearer.forget().await;
     tracing::info!(device = answer.device_id, server = answer.server, "joined");
+    // A failure is kept with the set and tried again: the device has joined all the same.
+    let _ = daemon.refresh_policies(&Subject::Computer).await;
     Ok(answer)
 }
 
@@ -105,6 +108,7 @@ pub(crate) async fn leave(daemon: &Arc<Daemon>, peer: &Peer, _: Leave) -> Result
     }
     gone_is_fine(server.client.leave(&bearer, server.device.id).await)?;
     daemon.identity.forget()?;
+    daemon.policies.forget()?;
     daemon.bearer.forget().await;
     Ok(Done {})
 }

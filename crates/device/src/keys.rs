@@ -15,6 +15,7 @@ use crate::{
     error::refused,
     join::gone_is_fine,
     peer::Peer,
+    policies::Subject,
     unlock::secret,
 };
 
@@ -100,10 +101,13 @@ pub(crate) async fn change_pin(
     peer: &Peer,
     args: PinChange,
 ) -> Result<Done, Error> {
-    PinRules::default()
-        .check(args.new.expose())
-        .map_err(|refusal| refused("pin_refused", refusal.to_string()))?;
     let credential = daemon.present_credential(peer.process.uid).await?;
+    // No PIN is kept in any form, so the only one that can be remembered is the one just typed.
+    let mut used = |new: &str, _: usize| new == args.old.expose();
+    daemon
+        .pin_rules(&credential.sid)
+        .check_new(args.new.expose(), &mut used)
+        .map_err(|refusal| refused("pin_refused", refusal.to_string()))?;
     let (old, new) = (secret(&args.old), secret(&args.new));
     let (keeper, kept) = (Arc::clone(daemon), credential.clone());
     let change = move |tpm: &mut tpm::Tpm| {
@@ -139,6 +143,23 @@ impl Daemon {
             .run(move |tpm| Ok(tpm.delete_user_key(&key)?))
             .await?;
         self.credentials.remove(credential.uid)
+    }
+
+    /// By which rules a PIN is changed: the policy's, as far as one was read.
+    fn pin_rules(&self, sid: &Sid) -> PinRules {
+        let kept = self.policies.kept(&Subject::Person(sid.clone()));
+        kept.effective()
+            .map_or_else(PinRules::default, |effective| effective.pin_rules())
+    }
+
+    /// Removes a credential at the server, hence in AD, then here.
+    pub(crate) async fn delete_everywhere(&self, credential: &Credential) -> Result<(), Error> {
+        if let Some(kid) = credential.state.kid() {
+            let server = self.server()?;
+            let bearer = self.bearer(&server).await?;
+            gone_is_fine(server.client.delete_key(&bearer, kid).await)?;
+        }
+        self.discard(credential).await
     }
 
     fn credential_of_kid(&self, kid: &str) -> Result<Option<Credential>, Error> {

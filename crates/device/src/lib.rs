@@ -5,6 +5,7 @@
 //!                           │    ──▶ signin   PIN → helper as the user → ticket, proven
 //!                           │    ──▶ enroll   factors → key → proof → registered → in AD
 //!                           │    ──▶ join     AD → server
+//!                           │    ──▶ policies AD → what is allowed, offered, demanded
 //!                           └──▶ chip (TPM) · domain (AD) · server (HTTPS) · files
 //! ```
 //!
@@ -24,6 +25,7 @@ pub mod daemon;
 mod domain;
 mod enroll;
 pub mod error;
+mod events;
 mod factors;
 mod ffi;
 mod files;
@@ -33,8 +35,10 @@ mod join;
 mod keys;
 mod keytab;
 mod peer;
+mod policies;
 pub mod run;
 mod server;
+mod session;
 mod signin;
 pub mod socket;
 mod status;

@@ -11,7 +11,9 @@ use std::{
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{Error, accounts::System, config, config::Config, daemon::Daemon, domain, ffi, socket};
+use crate::{
+    Error, accounts::System, config, config::Config, daemon::Daemon, domain, ffi, policies, socket,
+};
 
 /// Runs until it is told to end. Called before any thread was started.
 pub fn run(config_path: Option<PathBuf>) -> Result<(), Error> {
@@ -35,6 +37,7 @@ async fn serve(config: Config) -> Result<(), Error> {
     daemon.publish_known()?;
     let listener = socket::listen(&daemon)?;
     tokio::spawn(domain::keep_fresh(Arc::clone(&daemon)));
+    tokio::spawn(policies::keep_current(Arc::clone(&daemon)));
     tokio::spawn(tend(Arc::clone(&daemon)));
     tokio::spawn(socket::serve(Arc::clone(&daemon), listener));
     tell_ready();

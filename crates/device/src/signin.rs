@@ -23,6 +23,7 @@ use crate::{
     ffi,
     helper::{self, Failed, Obtained, Request, Stored},
     peer::{Peer, Process},
+    policies::remote_refused,
 };
 
 /// Checks a PIN and gets a Kerberos ticket into the user's default cache.
@@ -32,14 +33,14 @@ pub(crate) async fn signin(
     args: Signin,
 ) -> Result<SigninAnswer, Error> {
     let begun = Instant::now();
-    let account = account(daemon, peer, args.user).await?;
-    if args.remote {
-        return Err(refused(
-            "remote_refused",
-            "A PIN is good at the machine itself only, not over the network.",
-        ));
-    }
-    let credential = daemon.present_credential(account.uid).await?;
+    let only_root = "Only root may sign in another user.";
+    let account = account(daemon, peer, args.user, only_root).await?;
+    let credential = match daemon.present_credential(account.uid).await {
+        Ok(credential) => credential,
+        Err(_) if args.remote => return Err(remote_refused()),
+        Err(error) => return Err(error),
+    };
+    daemon.allow_sign_in(&credential.sid, args.remote)?;
     let right = daemon.prove_pin(&credential, &args.pin).await?;
     // Made before the helper asks for it: the helper's clock is running then.
     daemon.leaf(credential.clone()).await?;
@@ -58,6 +59,7 @@ pub(crate) async fn signin(
             return Err(Error::Refused(daemon.explained(failure, &credential).await));
         }
     };
+    daemon.refresh_at_sign_in(&credential.sid);
     let took_ms = begun.elapsed().as_millis() as u64;
     tracing::info!(
         uid = account.uid,
@@ -74,8 +76,13 @@ pub(crate) async fn signin(
     })
 }
 
-/// Root signs anybody in, a user only itself.
-async fn account(daemon: &Daemon, peer: &Peer, user: Option<String>) -> Result<Account, Error> {
+/// Root names anybody, a user only itself.
+pub(crate) async fn account(
+    daemon: &Daemon,
+    peer: &Peer,
+    user: Option<String>,
+    only_root: &str,
+) -> Result<Account, Error> {
     let found = match user {
         Some(name) => daemon.account_by_name(name).await?,
         None => daemon.account_by_uid(peer.process.uid).await?,
@@ -84,10 +91,7 @@ async fn account(daemon: &Daemon, peer: &Peer, user: Option<String>) -> Result<A
         Some(account) if peer.may_act_for(account.uid) => Ok(account),
         None if peer.is_root() => Err(no_credential()),
         // A caller who may not ask learns nothing about which accounts exist.
-        _ => Err(refused(
-            "not_allowed",
-            "Only root may sign in another user.",
-        )),
+        _ => Err(refused("not_allowed", only_root)),
     }
 }
 

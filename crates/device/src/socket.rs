@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use ipc::{MAX_FRAME, Request, decode_request, encode_answer};
+use ipc::{MAX_REQUEST, Request, decode_request, encode_answer};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{UnixListener, UnixStream},
@@ -20,7 +20,10 @@ use tokio::{
 };
 use zeroize::Zeroizing;
 
-use crate::{Error, daemon::Daemon, enroll, files, join, keys, peer::Peer, signin, status, unlock};
+use crate::{
+    Error, daemon::Daemon, enroll, files, join, keys, peer::Peer, policies, session, signin,
+    status, unlock,
+};
 
 /// The most connections of one user at once.
 const MAX_CONNECTIONS: u32 = 32;
@@ -90,7 +93,7 @@ async fn converse(daemon: &Arc<Daemon>, peer: &Peer, stream: &mut UnixStream) ->
         let mut length = [0; 4];
         timeout(IDLE_PATIENCE, stream.read_exact(&mut length)).await??;
         let length = u32::from_le_bytes(length) as usize;
-        if length > MAX_FRAME {
+        if length > MAX_REQUEST {
             return Err(io::Error::new(ErrorKind::InvalidData, "an oversized frame"));
         }
         let mut text = Zeroizing::new(vec![0; length]);
@@ -143,6 +146,9 @@ async fn answer(daemon: &Arc<Daemon>, peer: &Peer, text: &[u8]) -> Zeroizing<Vec
         ipc::KeysList => keys::list,
         ipc::KeysDelete => keys::delete,
         ipc::PinChange => keys::change_pin,
+        ipc::PolicyShow => policies::show,
+        ipc::PolicyRefresh => policies::refresh,
+        ipc::SessionOpen => session::open,
     )
 }
 

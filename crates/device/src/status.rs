@@ -17,7 +17,7 @@ pub(crate) async fn hello(_: &Arc<Daemon>, _: &Peer, _: Hello) -> Result<HelloAn
 pub(crate) async fn status(
     daemon: &Arc<Daemon>,
     peer: &Peer,
-    _: Status,
+    args: Status,
 ) -> Result<StatusAnswer, Error> {
     let mut credentials = Vec::new();
     for uid in daemon.credentials.uids()? {
@@ -31,6 +31,11 @@ pub(crate) async fn status(
             credentials.push(info(daemon, credential).await?);
         }
     }
+    let uid = peer.process.uid;
+    // While nobody can tell who the caller is, the rest is still worth knowing.
+    let sid = daemon.sid(uid).await.ok().flatten();
+    let person = sid.as_ref().map(|sid| (uid, sid));
+    let judged = daemon.judge(person, args.remote).await?;
     let device = daemon.identity.device();
     let server = device.as_ref().and_then(|device| device.server.as_ref());
     let tpm = match daemon.chip.run(|tpm| Ok(tpm.info()?)).await {
@@ -53,6 +58,7 @@ pub(crate) async fn status(
         key_storage: "hardware".to_owned(),
         tpm,
         credentials,
+        prerequisites: judged.prerequisites,
     })
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use zeroize::Zeroizing;
 
-use crate::{Failure, MAX_FRAME, Request, SOCKET, decode_answer, encode_request};
+use crate::{Failure, MAX_ANSWER, Request, SOCKET, decode_answer, encode_request};
 
 /// Why a call brought no answer.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ impl Connection {
         let mut length = [0; 4];
         self.stream.read_exact(&mut length)?;
         let length = u32::from_le_bytes(length) as usize;
-        if length > MAX_FRAME {
+        if length > MAX_ANSWER {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "oversized answer").into());
         }
         let mut text = Zeroizing::new(vec![0; length]);

@@ -6,8 +6,11 @@ use zeroize::Zeroizing;
 
 use crate::{Failure, Request};
 
-/// The longest JSON text of one frame, in bytes.
-pub const MAX_FRAME: usize = 64 * 1024;
+/// The longest JSON text of a request, in bytes.
+pub const MAX_REQUEST: usize = 64 * 1024;
+
+/// The longest JSON text of an answer, in bytes: a report on two hundred policy objects.
+pub const MAX_ANSWER: usize = 1024 * 1024;
 
 /// The version of the messages; a daemon refuses any other.
 pub const VERSION: u32 = 1;
@@ -67,8 +70,8 @@ fn none<T>() -> Option<T> {
 }
 
 fn encode<T: Serialize>(message: &T) -> Zeroizing<Vec<u8>> {
-    // The buffer has its full capacity from the start: growing would leave a copy behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(4 + MAX_FRAME));
+    // Large enough for whatever carries a secret: growing would leave a copy behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(4 + MAX_REQUEST));
     bytes.extend_from_slice(&[0; 4]);
     // Writing our own messages to memory cannot fail: their keys are all strings.
     let _ = serde_json::to_writer(&mut *bytes, message);
@@ -89,13 +92,23 @@ pub fn encode_request<R: Request>(id: u64, args: &R) -> Zeroizing<Vec<u8>> {
     })
 }
 
-/// An answer as one frame, its length in front.
+/// An answer as one frame, its length in front. One over the bound becomes a refusal.
 pub fn encode_answer<T: Serialize>(id: u64, answer: Result<&T, &Failure>) -> Zeroizing<Vec<u8>> {
-    encode(&AnswerOut {
+    let frame = encode(&AnswerOut {
         v: VERSION,
         id,
         ok: answer.ok(),
         error: answer.err(),
+    });
+    if frame.len() <= 4 + MAX_ANSWER {
+        return frame;
+    }
+    let failure = Failure::new("too_long", "The answer is longer than a message may be.");
+    encode(&AnswerOut::<()> {
+        v: VERSION,
+        id,
+        ok: None,
+        error: Some(&failure),
     })
 }
 

@@ -1,6 +1,7 @@
 //! The workstation's local socket: messages, framing and a blocking client.
 //!
-//! One frame is a little-endian `u32` length of at most [`MAX_FRAME`] and that many bytes of JSON.
+//! One frame is a little-endian `u32` length, of at most [`MAX_REQUEST`] or [`MAX_ANSWER`], and
+//! that many bytes of JSON.
 //! A request is `{"v":1,"id":n,"op":"…","args":{…}}`, its answer `{"v":1,"id":n,"ok":{…}}` or
 //! `{"v":1,"id":n,"error":{…}}`; `docs/joints.md` lists every operation. The daemon judges the
 //! peer by `SO_PEERCRED`, never by what a message says.
@@ -15,7 +16,8 @@ mod secret;
 
 pub use blocking::{CallError, Connection};
 pub use frame::{
-    Incoming, MAX_FRAME, VERSION, decode_answer, decode_request, encode_answer, encode_request,
+    Incoming, MAX_ANSWER, MAX_REQUEST, VERSION, decode_answer, decode_request, encode_answer,
+    encode_request,
 };
 pub use messages::*;
 pub use secret::Secret;

@@ -1,6 +1,7 @@
 //! Every operation of the socket: its arguments, its answer and who may call it.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
 
 use crate::Secret;
 
@@ -72,7 +73,11 @@ pub struct HelloAnswer {
 
 operation! {
     /// The state of the device and of the caller's credential. Anyone may ask; root sees every user's.
-    "status" Status {} -> StatusAnswer
+    "status" Status {
+        /// Does the caller sit elsewhere? The prerequisites are judged by it.
+        #[serde(default)]
+        remote: bool,
+    } -> StatusAnswer
 }
 
 /// The device and the credentials on it.
@@ -92,6 +97,68 @@ pub struct StatusAnswer {
     pub tpm: String,
     /// The credentials that the caller may see.
     pub credentials: Vec<CredentialInfo>,
+    /// What stands between the caller and an enrollment.
+    #[serde(flatten)]
+    pub prerequisites: Prerequisites,
+}
+
+/// The prerequisites of an enrollment that is offered, under the names by which administrators
+/// know them from `dsregcmd /status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Prerequisites {
+    /// Has the person a credential here already?
+    pub ngc_set: Answered,
+    /// Has the device joined a server?
+    pub is_device_joined: Answered,
+    /// Is the person an account of the domain?
+    #[serde(rename = "IsUserAzureAD")]
+    pub is_user_known: Answered,
+    /// Does a policy turn the credential on for this person here?
+    pub policy_enabled: Answered,
+    /// Is the offer at sign-in left on?
+    pub post_logon_enabled: Answered,
+    /// Can this machine keep the key as the policy wants it kept?
+    pub device_eligible: Answered,
+    /// Does the person sit at the machine?
+    pub session_is_not_remote: Answered,
+    /// Where certificates would be enrolled: always `none`, the key itself is trusted.
+    pub cert_enrollment: CertEnrollment,
+    /// The verdict.
+    pub pre_req_result: PreReqResult,
+}
+
+/// An answered question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Answered {
+    /// Yes.
+    Yes,
+    /// No.
+    No,
+}
+
+impl From<bool> for Answered {
+    fn from(yes: bool) -> Self {
+        if yes { Self::Yes } else { Self::No }
+    }
+}
+
+/// Who would issue certificates for keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CertEnrollment {
+    /// Nobody.
+    #[serde(rename = "none")]
+    None,
+}
+
+/// Is an enrollment offered?
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PreReqResult {
+    /// At the next sign-in it is.
+    WillProvision,
+    /// It is not.
+    WillNotProvision,
 }
 
 /// One user's credential on this device.
@@ -407,6 +474,56 @@ operation! {
     /// Deletes one of the caller's keys at the server, hence in AD. The user itself or root.
     "keys.delete" KeysDelete { /// At the server.
         kid: String } -> Done
+}
+
+operation! {
+    /// What the policies make of a person on this device, and why. A user for itself, root for
+    /// anyone.
+    "policy.show" PolicyShow {
+        /// A local account's name. None: the caller; where that is root, the device alone.
+        user: Option<String>,
+    } -> PolicyAnswer
+}
+
+/// What is in effect.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PolicyAnswer {
+    /// JSON of `policy::Report`; the socket's other users need not know it.
+    pub report: Box<RawValue>,
+}
+
+operation! {
+    /// Reads the policies of the device and of the caller from the domain now. Anyone.
+    "policy.refresh" PolicyRefresh {} -> PolicyRefreshAnswer
+}
+
+/// How a refresh went.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PolicyRefreshAnswer {
+    /// Milliseconds, as the daemon measured.
+    pub took_ms: u64,
+    /// Group policy objects that were found linked.
+    pub objects: u32,
+    /// Files that were fetched; whatever had not changed was not.
+    pub fetched: u32,
+}
+
+operation! {
+    /// A person's session has begun: reads its policies and judges whether an enrollment is
+    /// offered. Root (PAM).
+    "session.open" SessionOpen {
+        /// A local account's name.
+        user: String,
+        /// Does the person come over the network?
+        remote: bool,
+    } -> SessionOpenAnswer
+}
+
+/// Is something to be offered?
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SessionOpenAnswer {
+    /// What the prerequisites amount to.
+    pub result: PreReqResult,
 }
 
 operation! {

@@ -68,3 +68,36 @@ fn bad_messages_are_refused_with_a_code() {
         "bad_request"
     );
 }
+
+#[test]
+fn an_answer_may_be_longer_than_a_request_and_has_a_bound_of_its_own() {
+    let report = |length: usize| {
+        let text = format!("\"{}\"", "x".repeat(length));
+        let report = serde_json::value::RawValue::from_string(text).unwrap();
+        encode_answer(7, Ok(&PolicyAnswer { report }))
+    };
+    let frame = report(MAX_REQUEST * 2);
+    let answer: PolicyAnswer = decode_answer(7, &frame[4..]).unwrap();
+    assert_eq!(answer.report.get().len(), MAX_REQUEST * 2 + 2);
+    let frame = report(MAX_ANSWER);
+    assert!(frame.len() < MAX_REQUEST);
+    let refusal = decode_answer::<PolicyAnswer>(7, &frame[4..]).unwrap_err();
+    assert_eq!(refusal.code, "too_long");
+}
+
+#[test]
+fn the_prerequisites_have_the_names_that_administrators_know() {
+    let prerequisites = Prerequisites {
+        ngc_set: false.into(),
+        is_device_joined: true.into(),
+        is_user_known: true.into(),
+        policy_enabled: true.into(),
+        post_logon_enabled: true.into(),
+        device_eligible: true.into(),
+        session_is_not_remote: false.into(),
+        cert_enrollment: CertEnrollment::None,
+        pre_req_result: PreReqResult::WillNotProvision,
+    };
+    let text = serde_json::to_string(&prerequisites).unwrap();
+    expect_test::expect![[r#"{"NgcSet":"NO","IsDeviceJoined":"YES","IsUserAzureAD":"YES","PolicyEnabled":"YES","PostLogonEnabled":"YES","DeviceEligible":"YES","SessionIsNotRemote":"NO","CertEnrollment":"none","PreReqResult":"WillNotProvision"}"#]].assert_eq(&text);
+}

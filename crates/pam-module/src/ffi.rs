@@ -12,7 +12,7 @@ use std::{
 
 use ipc::Secret;
 
-use crate::flow::{Code, Options, Person, Socket, Visit, authenticate};
+use crate::flow::{Code, Options, Person, Socket, Visit, authenticate, open_session};
 
 /// Lets no panic out: an accident here must not end a login program.
 fn guard(body: impl FnOnce() -> Code) -> c_int {
@@ -63,16 +63,29 @@ extern "C" fn pam_sm_setcred(
     })
 }
 
-/// Once more for programs that make the session's environment anew.
+/// Once more for programs that make the session's environment anew; and the daemon is told, so that
+/// it reads the person's policies and can offer an enrollment.
 // SAFETY: as pam_sm_authenticate.
 #[unsafe(no_mangle)]
 extern "C" fn pam_sm_open_session(
     handle: *mut Handle,
-    _flags: c_int,
-    _count: c_int,
-    _arguments: *const *const c_char,
+    flags: c_int,
+    count: c_int,
+    arguments: *const *const c_char,
 ) -> c_int {
-    guard(|| Pam(handle).tell_session())
+    guard(|| {
+        let pam = Pam(handle);
+        let code = pam.tell_session();
+        if let (Some(visit), Some(options)) = (pam.visit(), options(count, arguments)) {
+            let silent = flags & PAM_SILENT != 0;
+            let offer = open_session(visit, &Socket(&options)).filter(|_| !silent);
+            if let Some(sentence) = offer {
+                // A program may answer a text with nothing.
+                let _ = pam.converse(PAM_TEXT_INFO, sentence);
+            }
+        }
+        code
+    })
 }
 
 /// The cache stays: other sessions of the user may use it.
@@ -329,6 +342,7 @@ const PAM_CONV: c_int = 5;
 const PAM_AUTHTOK: c_int = 6;
 const PAM_PROMPT_ECHO_OFF: c_int = 1;
 const PAM_ERROR_MSG: c_int = 3;
+const PAM_TEXT_INFO: c_int = 4;
 const PAM_DELETE_CRED: c_int = 4;
 const PAM_SILENT: c_int = 0x8000;
 

@@ -3,8 +3,8 @@
 use std::{os::unix::net::UnixStream, path::PathBuf, time::Duration};
 
 use ipc::{
-    CallError, Connection, Failure, Request, Secret, Signin, SigninAnswer, TokenInfo,
-    TokenInfoAnswer,
+    CallError, Connection, Failure, PreReqResult, Request, Secret, SessionOpen, SessionOpenAnswer,
+    Signin, SigninAnswer, TokenInfo, TokenInfoAnswer,
 };
 
 /// What a PAM function answers; the names and numbers of `_pam_types.h`.
@@ -71,6 +71,8 @@ pub(crate) trait Daemon {
     fn token_info(&self, uid: u32) -> Result<TokenInfoAnswer, CallError>;
     /// Checks the PIN and gets the ticket.
     fn sign_in(&self, request: Signin) -> Result<SigninAnswer, CallError>;
+    /// A session has begun; is an enrollment to be offered?
+    fn open_session(&self, request: SessionOpen) -> Result<SessionOpenAnswer, CallError>;
 }
 
 /// The daemon behind its socket.
@@ -94,7 +96,27 @@ impl Daemon for Socket<'_> {
     fn sign_in(&self, request: Signin) -> Result<SigninAnswer, CallError> {
         self.call(&request, SIGN_IN)
     }
+
+    fn open_session(&self, request: SessionOpen) -> Result<SessionOpenAnswer, CallError> {
+        self.call(&request, SESSION)
+    }
 }
+
+/// Tells the daemon of a session; a sentence for the person where an enrollment is offered. Whatever
+/// goes wrong here is no reason to keep anybody out, and nothing to bother them with.
+pub(crate) fn open_session(visit: Visit, daemon: &dyn Daemon) -> Option<&'static str> {
+    if visit.uid == 0 {
+        return None;
+    }
+    let request = SessionOpen {
+        remote: is_remote(&visit),
+        user: visit.user,
+    };
+    let answer = daemon.open_session(request).ok()?;
+    (answer.result == PreReqResult::WillProvision).then_some(OFFER)
+}
+
+const OFFER: &str = "You can set up a PIN for this machine: run `latchkey enroll`.";
 
 /// Signs a person in; a success brings the name of the cache with the ticket.
 pub(crate) fn authenticate(
@@ -175,3 +197,5 @@ fn is_remote(visit: &Visit) -> bool {
 const GLANCE: Duration = Duration::from_secs(2);
 /// For a sign-in: the TPM, then a KDC that may have to be looked for.
 const SIGN_IN: Duration = Duration::from_secs(90);
+/// For what may have to ask the domain, at the beginning of every session.
+const SESSION: Duration = Duration::from_secs(5);

@@ -1,8 +1,11 @@
 use std::cell::RefCell;
 
-use ipc::{CallError, Failure, Secret, Signin, SigninAnswer, TokenInfoAnswer};
+use ipc::{
+    CallError, Failure, PreReqResult, Secret, SessionOpen, SessionOpenAnswer, Signin, SigninAnswer,
+    TokenInfoAnswer,
+};
 
-use crate::flow::{Code, Daemon, Options, Person, Visit, authenticate};
+use crate::flow::{Code, Daemon, Options, Person, Visit, authenticate, open_session};
 
 const PIN: &str = "271828";
 
@@ -30,6 +33,8 @@ struct Scripted {
     present: bool,
     tries_left: u32,
     refusal: Option<Failure>,
+    /// Is an enrollment offered to whoever sits at the machine? None: not even an answer.
+    offers: Option<bool>,
     seen: RefCell<Vec<String>>,
 }
 
@@ -39,6 +44,7 @@ impl Default for Scripted {
             present: true,
             tries_left: 10,
             refusal: None,
+            offers: None,
             seen: RefCell::default(),
         }
     }
@@ -84,6 +90,18 @@ impl Daemon for Scripted {
             ticket_server: "krbtgt/CORP.EXAMPLE@CORP.EXAMPLE".into(),
             took_ms: 1,
         })
+    }
+
+    fn open_session(&self, request: SessionOpen) -> Result<SessionOpenAnswer, CallError> {
+        assert_eq!(request.user, "alice");
+        let Some(offers) = self.offers else {
+            return Err(Failure::new("not_allowed", "no").into());
+        };
+        let result = match offers && !request.remote {
+            true => PreReqResult::WillProvision,
+            false => PreReqResult::WillNotProvision,
+        };
+        Ok(SessionOpenAnswer { result })
     }
 }
 
@@ -253,6 +271,29 @@ fn other_refusals_are_shown_and_sorted() {
         );
         assert_eq!(outcome.answer, Err(expected), "{code}");
         assert_eq!(outcome.heard, vec!["A sentence."; sentences], "{code}");
+    }
+}
+
+#[test]
+fn a_session_tells_of_an_enrollment_that_is_offered_and_of_nothing_else() {
+    let root = Visit { uid: 0, ..visit() };
+    let remote = Visit {
+        remote_host: "198.51.100.7".into(),
+        ..visit()
+    };
+    for (visit, offers, told) in [
+        (visit(), Some(true), true),
+        (visit(), Some(false), false),
+        (visit(), None, false),
+        (root, Some(true), false),
+        (remote, Some(true), false),
+    ] {
+        let daemon = Scripted {
+            offers,
+            ..Scripted::default()
+        };
+        let sentence = open_session(visit, &daemon);
+        assert_eq!(sentence.is_some_and(|text| text.contains("enroll")), told);
     }
 }
 

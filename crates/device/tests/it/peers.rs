@@ -66,7 +66,13 @@ fn another_user_gets_nothing_of_a_credential_and_costs_its_owner_no_try() {
         refused(bench.call(&nobody).unwrap_err().code);
         let keys = KeysList { uid: Some(ALICE) };
         refused(bench.call(&keys).unwrap_err().code);
-        assert!(bench.call(&Status {}).unwrap().credentials.is_empty());
+        assert!(
+            bench
+                .call(&Status { remote: false })
+                .unwrap()
+                .credentials
+                .is_empty()
+        );
         assert!(!bench.call(&TokenInfo { uid: BOB }).unwrap().present);
     });
     assert_eq!(tries_left(&bench), 10);
@@ -75,8 +81,8 @@ fn another_user_gets_nothing_of_a_credential_and_costs_its_owner_no_try() {
 #[test]
 fn a_user_sees_its_own_credential_and_root_sees_all() {
     let bench = Bench::start();
-    let own = as_user(ALICE, || bench.call(&Status {})).unwrap();
-    let all = bench.call(&Status {}).unwrap();
+    let own = as_user(ALICE, || bench.call(&Status { remote: false })).unwrap();
+    let all = bench.call(&Status { remote: false }).unwrap();
     for status in [own, all] {
         let uids: Vec<u32> = status.credentials.iter().map(|one| one.uid).collect();
         assert_eq!(uids, [ALICE]);
@@ -175,7 +181,7 @@ fn what_is_no_request_is_answered_by_a_code_or_by_hanging_up() {
         let answer = raw(bench.connect(), &bytes);
         assert!(answer.contains(code), "{code}: {answer}");
     }
-    let oversized = ((ipc::MAX_FRAME + 1) as u32).to_le_bytes();
+    let oversized = ((ipc::MAX_REQUEST + 1) as u32).to_le_bytes();
     for bytes in [&oversized[..], &frame("{}")[..5], &[]] {
         assert_eq!(raw(bench.connect(), bytes), "");
     }

@@ -12,8 +12,8 @@ use std::{
 };
 
 use ipc::{
-    Failure, Request, Signin, SigninAnswer, TokenInfo, TokenInfoAnswer, decode_request,
-    encode_answer,
+    Failure, PreReqResult, Request, SessionOpen, SessionOpenAnswer, Signin, SigninAnswer,
+    TokenInfo, TokenInfoAnswer, decode_request, encode_answer,
 };
 
 const USER: &str = "nobody";
@@ -47,7 +47,7 @@ impl Stage {
              auth required {PAM_WRAPPER}/pam_matrix.so passdb={at}/passwords\n\
              account required {at}/pam_latchkey.so\n\
              account required pam_permit.so\n\
-             session optional {at}/pam_latchkey.so\n\
+             session optional {at}/pam_latchkey.so socket={at}/socket\n\
              session required pam_exec.so stdout /usr/bin/env\n"
         );
         fs::write(folder.join("services/latchkey"), stack).unwrap();
@@ -147,6 +147,11 @@ fn serve(listener: &UnixListener, tries_left: u32) {
                     sign_in(arguments.pin.expose(), tries_left).as_ref(),
                 )
             }
+            SessionOpen::OP => {
+                assert_eq!(request.args::<SessionOpen>().unwrap().user, USER);
+                let result = PreReqResult::WillProvision;
+                encode_answer(request.id, Ok(&SessionOpenAnswer { result }))
+            }
             other => panic!("{other} is none of the module's operations"),
         };
         stream.write_all(&answer).unwrap();
@@ -188,7 +193,11 @@ fn check(stage: &Stage, answers: &str, operations: &[&str], works: bool, said: &
 #[test]
 fn the_right_pin_is_enough_and_the_session_gets_the_cache() {
     let operations = ["authenticate", "acct_mgmt", "setcred", "open_session"];
-    let said = ["PIN: ", "KRB5CCNAME=FILE:/tmp/krb5cc_of_the_test"];
+    let said = [
+        "PIN: ",
+        "KRB5CCNAME=FILE:/tmp/krb5cc_of_the_test",
+        "run `latchkey enroll`",
+    ];
     let texts = check(
         &Stage::with_daemon(10),
         "271828\n",

@@ -11,6 +11,7 @@ mod kills;
 mod machine;
 mod pam;
 mod people;
+mod policy;
 mod rogue;
 mod secrets;
 mod sync;

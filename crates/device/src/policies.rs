@@ -1,0 +1,404 @@
+//! The policies of this device and its people: read from the domain, kept, asked.
+//!
+//! What must hold: a set is read as a whole or not at all. Where an object that applies cannot be
+//! read, the last whole set stays in effect, with its age and the reason why it is not newer; where
+//! there never was one, nobody enrolls. What is kept is what was read, never what was made of it,
+//! so that a newer release judges old sets by its own rules.
+
+mod read;
+
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use ipc::{Failure, PolicyAnswer, PolicyRefresh, PolicyRefreshAnswer, PolicyShow};
+use model::{Sid, UnixTime};
+use policy::{
+    gpo::Evaluation,
+    merge::{Effective, Provision, Sources, merge},
+    report::{About, Report},
+};
+use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
+
+use crate::{
+    Error,
+    daemon::{Daemon, now},
+    error::refused,
+    files,
+    peer::Peer,
+    signin::account,
+};
+use read::{Cache, Counts};
+
+/// Where sets are kept, and what SYSVOL said last.
+pub(crate) struct Policies {
+    folder: PathBuf,
+    /// Held by whoever reads: two at once would only read the same twice.
+    cache: tokio::sync::Mutex<Cache>,
+}
+
+/// Whose set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Subject {
+    /// This computer's own.
+    Computer,
+    /// A person's on this computer.
+    Person(Sid),
+}
+
+/// What is kept of a subject.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Kept {
+    /// The last whole set.
+    set: Option<Set>,
+    /// Why the last reading brought none.
+    error: Option<Failure>,
+}
+
+/// One reading.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Set {
+    read: UnixTime,
+    domain_controller: String,
+    evaluation: Evaluation,
+}
+
+impl Kept {
+    /// What is in effect; none where nothing was ever read.
+    pub(crate) fn effective(&self) -> Option<Effective> {
+        let evaluation = &self.set.as_ref()?.evaluation;
+        let user = evaluation.user.as_ref().map(|half| &half.registry);
+        Some(merge(&Sources::gpo(&evaluation.computer.registry, user)))
+    }
+
+    /// Why the set is not newer, or not there.
+    pub(crate) fn error(&self) -> Option<&Failure> {
+        self.error.as_ref()
+    }
+}
+
+impl Policies {
+    /// In the daemon's folder.
+    pub(crate) fn in_folder(folder: &std::path::Path) -> Result<Self, Error> {
+        let folder = folder.join("policy");
+        files::folder(&folder, 0o700)?;
+        files::sweep(&folder)?;
+        Ok(Self {
+            folder,
+            cache: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// What is kept of a subject. A file that this release cannot read is as good as none: the
+    /// next reading replaces it.
+    pub(crate) fn kept(&self, subject: &Subject) -> Kept {
+        match files::read(&self.file(subject)) {
+            Ok(kept) => kept.unwrap_or_default(),
+            Err(error) => Kept {
+                set: None,
+                error: Some(error.failure()),
+            },
+        }
+    }
+
+    fn keep(&self, subject: &Subject, kept: &Kept) -> Result<(), Error> {
+        files::write(&self.file(subject), kept)
+    }
+
+    /// Forgets every set: the device has left.
+    pub(crate) fn forget(&self) -> Result<(), Error> {
+        for entry in std::fs::read_dir(&self.folder)? {
+            files::remove(&entry?.path())?;
+        }
+        Ok(())
+    }
+
+    fn file(&self, subject: &Subject) -> PathBuf {
+        self.folder.join(match subject {
+            Subject::Computer => "computer.json".to_owned(),
+            Subject::Person(sid) => format!("{sid}.json"),
+        })
+    }
+}
+
+impl Daemon {
+    /// Reads a subject's policies anew and acts on what they say. A failure is kept beside the
+    /// last whole set.
+    pub(crate) async fn refresh_policies(&self, subject: &Subject) -> Result<Counts, Error> {
+        let mut cache = self.policies.cache.lock().await;
+        let begun = Instant::now();
+        let outcome = timeout(READ_PATIENCE, self.read_policies(subject, &mut cache))
+            .await
+            .unwrap_or_else(|_| {
+                Err(refused(
+                    "directory_unreachable",
+                    "The domain controller takes too long to tell the policies.",
+                ))
+            });
+        let (set, counts) = match outcome {
+            Ok((set, counts)) => (set, counts),
+            Err(error) => {
+                let kept = Kept {
+                    error: Some(error.failure()),
+                    ..self.policies.kept(subject)
+                };
+                self.policies.keep(subject, &kept)?;
+                tracing::warn!(?subject, %error, "the policies could not be read");
+                return Err(error);
+            }
+        };
+        let kept = Kept {
+            set: Some(set),
+            error: None,
+        };
+        self.policies.keep(subject, &kept)?;
+        drop(cache);
+        let took_ms = begun.elapsed().as_millis() as u64;
+        let (objects, fetched) = (counts.objects, counts.fetched);
+        tracing::info!(?subject, objects, fetched, took_ms, "policies read");
+        if let Subject::Person(sid) = subject {
+            self.withdraw(sid, &kept).await;
+        }
+        Ok(counts)
+    }
+
+    /// Removes a person's credential where the policy forbids it.
+    async fn withdraw(&self, sid: &Sid, kept: &Kept) {
+        let allowed = |effective: Effective| effective.pin_sign_in_allowed();
+        if kept.effective().is_none_or(allowed) {
+            return;
+        }
+        let outcome = async {
+            for uid in self.credentials.uids()? {
+                let credential = self.credentials.read(uid)?;
+                if let Some(credential) = credential.filter(|credential| credential.sid == *sid) {
+                    self.delete_everywhere(&credential).await?;
+                    tracing::info!(uid, "a policy turned the PIN off; the key is removed");
+                }
+            }
+            Ok::<_, Error>(())
+        };
+        if let Err(error) = outcome.await {
+            // Nobody signs in with it meanwhile, and the next reading tries again.
+            tracing::warn!(%error, "a key that a policy turned off could not be removed");
+        }
+    }
+
+    /// The device's policies, and those of everybody who has a credential here.
+    async fn refresh_everybody(&self) -> Result<Counts, Error> {
+        let mut counts = self.refresh_policies(&Subject::Computer).await?;
+        for uid in self.credentials.uids()? {
+            if let Some(credential) = self.credentials.read(uid)? {
+                counts += self
+                    .refresh_policies(&Subject::Person(credential.sid))
+                    .await?;
+            }
+        }
+        Ok(counts)
+    }
+
+    /// May the person enroll, and by which rules? Policies are read first, so that a change in the
+    /// domain counts at once; where they cannot be, the last whole set counts.
+    pub(crate) async fn allow_enrollment(&self, sid: &Sid) -> Result<Effective, Error> {
+        let subject = Subject::Person(sid.clone());
+        // A failure is kept with the set.
+        let _ = timeout(SESSION_PATIENCE, self.refresh_policies(&subject)).await;
+        let kept = self.policies.kept(&subject);
+        let Some(effective) = kept.effective() else {
+            let cause = kept.error.map(|failure| failure.sentence);
+            return Err(refused(
+                "policy_unknown",
+                format!(
+                    "The policies of the domain could not be read yet, so nobody can enroll. {}",
+                    cause.unwrap_or_default()
+                )
+                .trim_end(),
+            ));
+        };
+        match effective.provision() {
+            Provision::Offer { .. } | Provision::ByHand { .. } => Ok(effective),
+            Provision::Refuse { why } => Err(refused("policy_disabled", why)),
+            Provision::Certificate { why } => Err(refused("certificate_trust", why)),
+        }
+    }
+
+    /// Refuses where a policy has turned the PIN off, or has not turned it on for a person who
+    /// comes over the network.
+    pub(crate) fn allow_sign_in(&self, sid: &Sid, remote: bool) -> Result<(), Error> {
+        let kept = self.policies.kept(&Subject::Person(sid.clone()));
+        let effective = kept.effective();
+        if remote
+            && !effective
+                .as_ref()
+                .is_some_and(Effective::pin_in_remote_sessions)
+        {
+            return Err(remote_refused());
+        }
+        if effective.is_some_and(|effective| !effective.pin_sign_in_allowed()) {
+            return Err(refused(
+                "policy_disabled",
+                "Your organization has turned the PIN off for you on this machine; sign in with \
+                 your password.",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Reads a person's policies in the background where the last reading is not of just now.
+    pub(crate) fn refresh_at_sign_in(self: &Arc<Self>, sid: &Sid) {
+        let subject = Subject::Person(sid.clone());
+        let read = self.policies.kept(&subject).set.map(|set| set.read.0);
+        if read.is_some_and(|read| now().0.abs_diff(read) < SIGN_IN_FRESHNESS_S) {
+            return;
+        }
+        let daemon = Arc::clone(self);
+        tokio::spawn(async move { daemon.refresh_policies(&subject).await.map(drop) });
+    }
+
+    /// Until the next reading, in the domain's own measure where it gives one.
+    fn pause(&self) -> Duration {
+        let kept = self.policies.kept(&Subject::Computer);
+        let number = |value| {
+            let set = kept.set.as_ref()?;
+            set.evaluation.computer.registry.number(SYSTEM_KEY, value)
+        };
+        let minutes = number("GroupPolicyRefreshTime").unwrap_or(90).min(64_800);
+        let offset = number("GroupPolicyRefreshTimeOffset")
+            .unwrap_or(30)
+            .min(1_440);
+        let mut random = [0; 4];
+        let share = match openssl::rand::rand_bytes(&mut random) {
+            Ok(()) => f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX),
+            Err(_) => 0.5,
+        };
+        let pause = Duration::from_secs(u64::from(minutes) * 60);
+        let spread = Duration::from_secs(u64::from(offset) * 60).mul_f64(share);
+        (pause + spread).max(SHORTEST_PAUSE)
+    }
+}
+
+/// Reads the policies at the start and again and again.
+pub(crate) async fn keep_current(daemon: Arc<Daemon>) {
+    loop {
+        let pause = match daemon.refresh_everybody().await {
+            Ok(_) => daemon.pause(),
+            // What was wrong is in the log.
+            Err(_) => RETRY_PAUSE,
+        };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// What the policies make of a person on this device, and why.
+pub(crate) async fn show(
+    daemon: &Arc<Daemon>,
+    peer: &Peer,
+    args: PolicyShow,
+) -> Result<PolicyAnswer, Error> {
+    let (subject, user) = match args.user {
+        None if peer.is_root() => (Subject::Computer, None),
+        user => {
+            let account = account(daemon, peer, user, "Only root may see another's policies.");
+            let account = account.await?;
+            let sid = daemon.domain_sid(account.uid).await?;
+            (Subject::Person(sid), Some(account.name))
+        }
+    };
+    let mut kept = daemon.policies.kept(&subject);
+    if kept.set.is_none() {
+        // Nobody has asked for this person yet.
+        let _ = daemon.refresh_policies(&subject).await;
+        kept = daemon.policies.kept(&subject);
+    }
+    let report = serde_json::value::to_raw_value(&report(user, &kept)?);
+    Ok(PolicyAnswer {
+        report: report.map_err(|_| Error::Bug("a report is not JSON"))?,
+    })
+}
+
+fn report(user: Option<String>, kept: &Kept) -> Result<Report, Error> {
+    let about = About {
+        user,
+        computer: host_name()?,
+        taken_at: kept
+            .set
+            .as_ref()
+            .and_then(|set| u64::try_from(set.read.0).ok()),
+        error: kept.error.as_ref().map(|failure| failure.sentence.clone()),
+    };
+    Ok(match (&kept.set, kept.effective()) {
+        (Some(set), Some(effective)) => Report::new(about, &effective, &set.evaluation),
+        _ => Report::without_policy(about),
+    })
+}
+
+/// This machine's name.
+fn host_name() -> Result<String, Error> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname")?;
+    Ok(name.trim_end().to_owned())
+}
+
+/// Reads the policies of the device and of the caller now; root: of everybody who has a credential.
+pub(crate) async fn refresh(
+    daemon: &Arc<Daemon>,
+    peer: &Peer,
+    _: PolicyRefresh,
+) -> Result<PolicyRefreshAnswer, Error> {
+    let begun = Instant::now();
+    let counts = match daemon.sid(peer.process.uid).await? {
+        Some(sid) => daemon.refresh_policies(&Subject::Person(sid)).await?,
+        None if peer.is_root() => daemon.refresh_everybody().await?,
+        None => {
+            return Err(refused(
+                "not_a_domain_account",
+                "This account is not an account of the domain, so no policy is about it.",
+            ));
+        }
+    };
+    Ok(PolicyRefreshAnswer {
+        took_ms: begun.elapsed().as_millis() as u64,
+        objects: counts.objects,
+        fetched: counts.fetched,
+    })
+}
+
+impl Set {
+    fn new(evaluation: Evaluation, domain_controller: &str) -> Self {
+        Self {
+            read: now(),
+            domain_controller: domain_controller.to_owned(),
+            evaluation,
+        }
+    }
+}
+
+/// The refusal of a PIN that comes over the network.
+pub(crate) fn remote_refused() -> Error {
+    refused(
+        "remote_refused",
+        "A PIN is good at the machine itself only, not over the network.",
+    )
+}
+
+/// Where the domain says how often policies are read.
+const SYSTEM_KEY: &str = r"Software\Policies\Microsoft\Windows\System";
+
+/// For a whole reading, SYSVOL and all.
+const READ_PATIENCE: Duration = Duration::from_secs(60);
+
+/// For a reading that somebody waits for at a sign-in.
+pub(crate) const SESSION_PATIENCE: Duration = Duration::from_secs(4);
+
+/// A person who signs in again within this time causes no further reading.
+const SIGN_IN_FRESHNESS_S: u64 = 60;
+
+/// Between two tries to reach the domain.
+const RETRY_PAUSE: Duration = Duration::from_secs(60);
+
+/// However often the domain wants it.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(7);

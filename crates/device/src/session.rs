@@ -1,0 +1,173 @@
+//! The beginning of a session: is an enrollment offered, and which event says why.
+//!
+//! The questions and numbers are those that administrators know from `dsregcmd /status` and the
+//! event log of User Device Registration: 358 where an enrollment is offered, 360 where it is not,
+//! 362 where it waits for a certificate that nobody here issues.
+
+use std::{sync::Arc, time::Duration};
+
+use ipc::{Answered, CertEnrollment, PreReqResult, Prerequisites, SessionOpen, SessionOpenAnswer};
+use model::Sid;
+use policy::merge::{Effective, Provision};
+use tokio::time::timeout;
+
+use crate::{
+    Error,
+    accounts::Account,
+    daemon::Daemon,
+    error::refused,
+    events::Event,
+    peer::Peer,
+    policies::{SESSION_PATIENCE, Subject},
+};
+
+/// What was found of a person, and the sentence for it.
+pub(crate) struct Judged {
+    pub(crate) prerequisites: Prerequisites,
+    pub(crate) certificate_trust: bool,
+    pub(crate) cloud_trust: bool,
+    pub(crate) governed_by_group_policy: bool,
+    pub(crate) event: u16,
+    pub(crate) why: String,
+}
+
+/// A person's session has begun.
+pub(crate) async fn open(
+    daemon: &Arc<Daemon>,
+    peer: &Peer,
+    args: SessionOpen,
+) -> Result<SessionOpenAnswer, Error> {
+    if !peer.is_root() {
+        return Err(refused("not_allowed", "Only root may open a session."));
+    }
+    let nothing = SessionOpenAnswer {
+        result: PreReqResult::WillNotProvision,
+    };
+    let Some(account) = daemon.account_by_name(args.user).await? else {
+        return Ok(nothing);
+    };
+    let Some(sid) = daemon.sid(account.uid).await? else {
+        return Ok(nothing);
+    };
+    // It goes on where it takes longer than a person should wait.
+    let (reader, subject) = (Arc::clone(daemon), Subject::Person(sid.clone()));
+    let reading = tokio::spawn(async move { reader.refresh_policies(&subject).await.map(drop) });
+    // What went wrong is kept with the set.
+    let _ = timeout(SESSION_PATIENCE, reading).await;
+    let judged = daemon.judge(Some((account.uid, &sid)), args.remote).await?;
+    if daemon.credential(account.uid).await?.is_none() {
+        daemon.tell_event(&account, &sid, &judged);
+    }
+    Ok(SessionOpenAnswer {
+        result: judged.prerequisites.pre_req_result,
+    })
+}
+
+impl Daemon {
+    /// Judges the prerequisites for whoever has that uid and SID; for nobody of the domain, no SID.
+    pub(crate) async fn judge(
+        &self,
+        person: Option<(u32, &Sid)>,
+        remote: bool,
+    ) -> Result<Judged, Error> {
+        let usable = timeout(CHIP_PATIENCE, self.chip.run(|tpm| Ok(tpm.info()?))).await;
+        let facts = Facts {
+            joined: self.identity.joined().is_ok(),
+            known: person.is_some(),
+            eligible: matches!(usable, Ok(Ok(_))),
+            remote,
+            has_credential: match person {
+                Some((uid, _)) => self.credential(uid).await?.is_some(),
+                None => false,
+            },
+        };
+        let subject = person.map_or(Subject::Computer, |(_, sid)| Subject::Person(sid.clone()));
+        let kept = self.policies.kept(&subject);
+        let unknown = kept.error().map(|failure| failure.sentence.clone());
+        Ok(judge(facts, kept.effective(), unknown))
+    }
+
+    /// Logs the event and keeps it.
+    fn tell_event(&self, account: &Account, sid: &Sid, judged: &Judged) {
+        let event = Event::new(account.uid, &account.name, sid, judged);
+        event.log();
+        if let Err(error) = self.events.keep(&event) {
+            tracing::warn!(%error, "an event could not be kept");
+        }
+    }
+}
+
+/// What does not come from a policy.
+#[derive(Clone, Copy)]
+struct Facts {
+    joined: bool,
+    known: bool,
+    eligible: bool,
+    remote: bool,
+    has_credential: bool,
+}
+
+fn judge(facts: Facts, effective: Option<Effective>, unknown: Option<String>) -> Judged {
+    let provision = effective.as_ref().map(Effective::provision);
+    let enabled = effective.as_ref().is_some_and(Effective::policy_enabled);
+    let offered = effective
+        .as_ref()
+        .is_some_and(Effective::post_logon_enabled);
+    let wanted = provision.as_ref().is_some_and(Provision::is_offered);
+    let obstacle = match (&provision, facts) {
+        (_, Facts { known: false, .. }) => Some("this account is none of the domain"),
+        (_, Facts { joined: false, .. }) => Some("this machine has not joined a server"),
+        (None, _) => Some(unknown.as_deref().unwrap_or("no policy was read yet")),
+        (Some(provision), _) if !wanted => Some(provision.why()),
+        (
+            _,
+            Facts {
+                eligible: false, ..
+            },
+        ) => Some("the TPM of this machine cannot be used"),
+        (_, Facts { remote: true, .. }) => Some("the session comes over the network"),
+        (
+            _,
+            Facts {
+                has_credential: true,
+                ..
+            },
+        ) => Some("there is a PIN already"),
+        _ => None,
+    };
+    let result = match obstacle {
+        None => PreReqResult::WillProvision,
+        Some(_) => PreReqResult::WillNotProvision,
+    };
+    let waits_for_certificate = matches!(provision, Some(Provision::Certificate { .. }));
+    Judged {
+        event: match (&obstacle, waits_for_certificate) {
+            (None, _) => 358,
+            (Some(_), true) => 362,
+            (Some(_), false) => 360,
+        },
+        why: obstacle.unwrap_or("every prerequisite is met").to_owned(),
+        certificate_trust: effective.as_ref().is_some_and(Effective::certificate_trust),
+        cloud_trust: effective.as_ref().is_some_and(Effective::cloud_trust),
+        governed_by_group_policy: effective
+            .as_ref()
+            .is_some_and(|effective| effective.governed_by().is_some()),
+        prerequisites: Prerequisites {
+            ngc_set: facts.has_credential.into(),
+            is_device_joined: facts.joined.into(),
+            is_user_known: facts.known.into(),
+            policy_enabled: Answered::from(enabled),
+            post_logon_enabled: offered.into(),
+            device_eligible: facts.eligible.into(),
+            session_is_not_remote: (!facts.remote).into(),
+            cert_enrollment: CertEnrollment::None,
+            pre_req_result: result,
+        },
+    }
+}
+
+/// A TPM that is busy making a key answers later; a status does not wait for that.
+const CHIP_PATIENCE: Duration = Duration::from_secs(20);
+
+#[cfg(test)]
+mod tests;
