@@ -6,7 +6,10 @@
 
 #![forbid(unsafe_code)]
 
+pub mod gpo;
+pub mod merge;
 mod pin;
+pub mod report;
 pub mod settings;
 
 pub use pin::{Characters, Class as PinClass, PinRefusal, PinRules};

@@ -68,8 +68,6 @@ pub struct Csp {
     pub format: Format,
     /// The default that the node declares, which is not always what holds when it is unset.
     pub default: &'static str,
-    /// The choice that the settings catalog starts with, where it is another one.
-    pub catalog_default: Option<&'static str>,
 }
 
 /// The type of a node's value, named as SyncML names it.
@@ -341,5 +339,7 @@ fn is_guid(text: &str) -> bool {
         })
 }
 
+#[cfg(test)]
+mod documents;
 #[cfg(test)]
 mod tests;
