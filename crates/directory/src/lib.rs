@@ -5,7 +5,7 @@
 //! confidentiality ends the connection ([`Error::NotSealed`]).
 //!
 //! *Invariant:* writes are of single values. A value of another product's is never touched: an
-//! attribute is never replaced as a whole.
+//! attribute is never replaced as a whole, but for an object's descriptor, which is one value.
 //!
 //! Everything is parsed here, once, and bounded; callers see typed accounts. The LDAP client is
 //! our own because the one at hand takes each sealed buffer for whole messages, while domain
@@ -19,14 +19,18 @@ mod dns;
 mod entry;
 mod ffi;
 mod filter;
+mod gpo;
+mod gpo_write;
 mod keys;
 mod message;
+mod netlogon;
 mod seal;
 mod search;
 mod trust;
 
 pub use accounts::{By, Computer, Group, Kind, Protection, User};
 pub use authorities::{Authorities, DomainController};
+pub use gpo_write::Principal;
 pub use keys::{KeyHolder, KeyValue};
 pub use search::{Directory, Domain};
 pub use trust::ServicePoint;

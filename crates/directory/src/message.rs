@@ -1,4 +1,4 @@
-//! LDAP messages (RFC 4511): the five requests that are sent and the answers to them.
+//! LDAP messages (RFC 4511): the six requests that are sent and the answers to them.
 
 use crate::{
     Error,
@@ -28,6 +28,8 @@ pub(crate) enum Request<'a> {
     Modify(&'a str, &'a [Change<'a>]),
     /// A new entry.
     Add(&'a str, &'a [(&'a str, &'a [&'a [u8]])]),
+    /// An entry out.
+    Delete(&'a str),
     /// Who is bound (RFC 4532).
     WhoAmI,
 }
@@ -55,7 +57,8 @@ pub(crate) enum Change<'a> {
     Add(&'a str, &'a [u8]),
     /// That value out.
     Delete(&'a str, &'a [u8]),
-    /// This and no other value; only for attributes that are ours alone.
+    /// This and no other value; for attributes that are ours alone, and for descriptors, of
+    /// which there is one.
     Replace(&'a str, &'a [&'a [u8]]),
 }
 
@@ -64,6 +67,8 @@ pub(crate) const PAGE: i32 = 1000;
 
 const PAGED_RESULTS: &str = "1.2.840.113556.1.4.319";
 const EXTENDED_DN: &str = "1.2.840.113556.1.4.529";
+const SD_FLAGS: &str = "1.2.840.113556.1.4.801";
+const DESCRIPTOR: &str = "nTSecurityDescriptor";
 const WHO_AM_I: &str = "1.3.6.1.4.1.4203.1.11.3";
 
 impl Request<'_> {
@@ -87,6 +92,9 @@ impl Request<'_> {
                             changes.iter().for_each(|change| change.write(out));
                         });
                     });
+                    if changes.iter().any(|change| change.name() == DESCRIPTOR) {
+                        out.node(0xa0, owner_group_dacl);
+                    }
                 }
                 Self::Add(dn, attributes) => {
                     out.node(0x68, |out| {
@@ -96,6 +104,9 @@ impl Request<'_> {
                             }
                         });
                     });
+                }
+                Self::Delete(dn) => {
+                    out.bytes(0x4a, dn.as_bytes());
                 }
                 Self::WhoAmI => {
                     out.node(0x77, |out| {
@@ -124,7 +135,8 @@ impl Search<'_> {
                 }
             });
         });
-        if self.page.is_none() && !self.extended_dn {
+        let descriptor = self.attributes.contains(&DESCRIPTOR);
+        if self.page.is_none() && !self.extended_dn && !descriptor {
             return;
         }
         out.node(0xa0, |out| {
@@ -138,11 +150,20 @@ impl Search<'_> {
                     value.number(INTEGER, 1);
                 });
             }
+            if descriptor {
+                owner_group_dacl(out);
+            }
         });
     }
 }
 
 impl Change<'_> {
+    fn name(&self) -> &str {
+        match self {
+            Self::Add(name, _) | Self::Delete(name, _) | Self::Replace(name, _) => name,
+        }
+    }
+
     fn write(&self, out: &mut Writer) {
         let (operation, name, values): (i32, &str, &[&[u8]]) = match self {
             Self::Add(name, value) => (0, name, &[value]),
@@ -161,6 +182,13 @@ fn attribute(out: &mut Writer, name: &str, values: &[&[u8]]) {
         for value in values {
             out.octets(value);
         }
+    });
+}
+
+/// Of a descriptor everything but the SACL (MS-ADTS 3.1.1.3.4.1.11).
+fn owner_group_dacl(out: &mut Writer) {
+    control(out, SD_FLAGS, |value| {
+        value.number(INTEGER, 0x7);
     });
 }
 
@@ -217,8 +245,9 @@ impl Response {
         let body = match tag {
             0x64 => Body::Entry(entry(content)?),
             0x73 => Body::Referral,
-            // BindResponse, SearchResultDone, ModifyResponse, AddResponse, ExtendedResponse
-            0x61 | 0x65 | 0x67 | 0x69 | 0x78 => {
+            // BindResponse, SearchResultDone, ModifyResponse, AddResponse, DelResponse,
+            // ExtendedResponse
+            0x61 | 0x65 | 0x67 | 0x69 | 0x6b | 0x78 => {
                 let mut outcome = outcome(content)?;
                 if message.peek() == Some(0xa0) {
                     outcome.cookie = cookie(message.node(0xa0)?)?;

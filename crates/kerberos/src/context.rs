@@ -104,6 +104,11 @@ impl Context {
         Cache::resolve(&self.0, cache)?.fill(&exchange.credentials()?)
     }
 
+    /// Who owns the process's default cache: `name@REALM`.
+    pub fn owner(&self) -> Result<String, Error> {
+        Cache::default_of(&self.0)?.owner()?.text()
+    }
+
     /// A ticket for `service`, as `cifs/host`, in the name of whoever owns the process's default
     /// cache. For a speaker of a protocol that libkrb5's GSS-API does not speak.
     pub fn service_ticket(&self, service: &str) -> Result<Tgt<'_>, Error> {

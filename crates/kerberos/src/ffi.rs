@@ -175,6 +175,11 @@ impl<'l> Principal<'l> {
         library.check(unsafe { krb5_parse_name(library.raw, name.as_ptr(), &mut raw) })?;
         Ok(Self { library, raw })
     }
+
+    /// As `name@REALM`.
+    pub(crate) fn text(&self) -> Result<String, Error> {
+        self.library.principal_text(self.raw)
+    }
 }
 
 owner! {
@@ -425,6 +430,15 @@ impl<'l> Cache<'l> {
         Ok(Self { library, raw })
     }
 
+    /// Whose cache it is.
+    pub(crate) fn owner(&self) -> Result<Principal<'l>, Error> {
+        let library = self.library;
+        let mut raw = ptr::null_mut();
+        // SAFETY: the cache is alive; `raw` is a place for one pointer.
+        library.check(unsafe { krb5_cc_get_principal(library.raw, self.raw, &mut raw) })?;
+        Ok(Principal { library, raw })
+    }
+
     /// A ticket of the cache's owner for `service`: the cache's, or a new one of the KDC's, which
     /// the cache then keeps.
     pub(crate) fn credentials_for(
@@ -432,13 +446,7 @@ impl<'l> Cache<'l> {
         service: &Principal<'l>,
     ) -> Result<Credentials<'l>, Error> {
         let library = self.library;
-        let mut owner = ptr::null_mut();
-        // SAFETY: the cache is alive; `owner` is a place for one pointer.
-        library.check(unsafe { krb5_cc_get_principal(library.raw, self.raw, &mut owner) })?;
-        let owner = Principal {
-            library,
-            raw: owner,
-        };
+        let owner = self.owner()?;
         // SAFETY: all-zero is a credential that says nothing.
         let mut wanted: RawCredentials = unsafe { std::mem::zeroed() };
         wanted.client = owner.raw;
