@@ -112,12 +112,12 @@ pub fn allows(
         match ace.kind {
             ALLOW | ALLOW_OBJECT => missing &= !specific(ace.mask),
             // The conditional kinds deny as if their condition held.
-            DENY | DENY_OBJECT | DENY_CALLBACK | DENY_CALLBACK_OBJECT => {
-                if specific(ace.mask) & missing != 0 {
-                    return Err(Refused {
-                        denied_by: Some(ace.sid.clone()),
-                    });
-                }
+            DENY | DENY_OBJECT | DENY_CALLBACK | DENY_CALLBACK_OBJECT
+                if specific(ace.mask) & missing != 0 =>
+            {
+                return Err(Refused {
+                    denied_by: Some(ace.sid.clone()),
+                });
             }
             _ => {}
         }
