@@ -73,7 +73,8 @@ pub struct SettingReport {
     pub losers: Vec<Loser>,
     /// What else is to be said.
     pub notes: Vec<String>,
-    /// What becomes of it on this device: `acts`, `not-on-linux` or `refused`.
+    /// What becomes of it on this device: `acts`, `pending`, `not-on-linux` or
+    /// `refused`.
     pub effect: String,
 }
 
@@ -203,18 +204,13 @@ fn setting(resolved: &Resolved) -> SettingReport {
         winner: resolved.winner.as_ref().map(|(_, source)| source.clone()),
         losers: resolved.losers.clone(),
         notes: resolved.notes.clone(),
-        effect: setting.effect.name().to_owned(),
-    }
-}
-
-impl Effect {
-    /// The word for it in reports.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Acts => "acts",
-            Self::NotOnLinux => "not-on-linux",
-            Self::Refused => "refused",
+        effect: match setting.effect {
+            Effect::Acts if setting.pending => "pending",
+            Effect::Acts => "acts",
+            Effect::NotOnLinux => "not-on-linux",
+            Effect::Refused => "refused",
         }
+        .to_owned(),
     }
 }
 

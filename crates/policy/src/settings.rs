@@ -35,6 +35,9 @@ pub struct Setting {
     pub meaning: &'static str,
     /// What becomes of it here.
     pub effect: Effect,
+    /// Is acting on it still to come? Until then it is merged and reported, and the report says that
+    /// nothing follows from it.
+    pub pending: bool,
 }
 
 /// A place in the registry half of a group policy object.

@@ -307,6 +307,9 @@ fn remark(resolved: &Resolved) -> Option<&'static str> {
         Effect::Refused if *value == Value::Number(1) => {
             Some("Latchkey refuses it: nothing is enrolled under it.")
         }
+        Effect::Acts if resolved.setting.pending => {
+            Some("This version of Latchkey does not act on it.")
+        }
         Effect::Acts | Effect::Refused => None,
     }
 }

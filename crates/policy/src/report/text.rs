@@ -70,6 +70,7 @@ impl Report {
         lines.add(
             0,
             match row.effect {
+                Effect::Acts if row.pending => "This version of Latchkey does not act on it.",
                 Effect::Acts => "Latchkey acts on it.",
                 Effect::NotOnLinux => "It has no counterpart on Linux.",
                 Effect::Refused => "Latchkey refuses to enroll under it.",

@@ -43,6 +43,7 @@ const NOWHERE: Setting = Setting {
     default: "",
     meaning: "",
     effect: Effect::NotOnLinux,
+    pending: false,
 };
 
 const fn both(key: &'static str, value: &'static str) -> Option<Gpo> {
@@ -95,7 +96,7 @@ pub static SETTINGS: &[Setting] = &[
          whoever signs in to that computer. The user half wins. Taking the setting away again \
          offers the PIN to nobody new and leaves those who have one as they are.",
         effect: Effect::Acts,
-        ..NOWHERE
+        pending: false,
     },
     Setting {
         id: "no-provisioning-after-sign-in",
@@ -123,7 +124,7 @@ pub static SETTINGS: &[Setting] = &[
         meaning: "On: keys are made in the TPM or not at all. A key in software that is already there \
          is refused from then on, and its owner enrolls again.",
         effect: Effect::Acts,
-        ..NOWHERE
+        pending: false,
     },
     Setting {
         id: "exclude-tpm12",
@@ -155,6 +156,7 @@ pub static SETTINGS: &[Setting] = &[
          Its registry value is outside the policy keys, so it stays behind on Windows when \
          the policy goes; here it does not.",
         effect: Effect::Acts,
+        pending: true,
         ..NOWHERE
     },
     Setting {
@@ -169,6 +171,7 @@ pub static SETTINGS: &[Setting] = &[
         meaning: "On: keys made from then on can get a new PIN with the help of the recovery service. \
          A key made while it was off can never be recovered.",
         effect: Effect::Acts,
+        pending: true,
         ..NOWHERE
     },
     Setting {
@@ -315,7 +318,7 @@ pub static SETTINGS: &[Setting] = &[
         meaning: "The fewest characters of a PIN. It must be below the maximum; otherwise both lengths \
          are as if unset.",
         effect: Effect::Acts,
-        ..NOWHERE
+        pending: false,
     },
     Setting {
         id: "max-pin-length",
@@ -329,7 +332,7 @@ pub static SETTINGS: &[Setting] = &[
         default: "127",
         meaning: "The most characters of a PIN.",
         effect: Effect::Acts,
-        ..NOWHERE
+        pending: false,
     },
     Setting {
         id: "uppercase-letters",
@@ -343,7 +346,7 @@ pub static SETTINGS: &[Setting] = &[
         default: "allowed; but where no class of characters is required, a PIN is digits only",
         meaning: "Must a PIN have one of A to Z, may it, or must it not.",
         effect: Effect::Acts,
-        ..NOWHERE
+        pending: false,
     },
     Setting {
         id: "lowercase-letters",
@@ -357,7 +360,7 @@ pub static SETTINGS: &[Setting] = &[
         default: "allowed; but where no class of characters is required, a PIN is digits only",
         meaning: "Must a PIN have one of a to z, may it, or must it not.",
         effect: Effect::Acts,
-        ..NOWHERE
+        pending: false,
     },
     Setting {
         id: "special-characters",
@@ -372,7 +375,7 @@ pub static SETTINGS: &[Setting] = &[
         meaning: "Must a PIN have a punctuation character of ASCII, may it, or must it not. A blank is \
          none. The settings catalog starts with forbidden (2).",
         effect: Effect::Acts,
-        ..NOWHERE
+        pending: false,
     },
     Setting {
         id: "digits",
@@ -397,9 +400,10 @@ pub static SETTINGS: &[Setting] = &[
         kind: Kind::Number { min: 0, max: 50 },
         default: "0: any earlier PIN may come back",
         meaning: "How many PINs, the current one included, may not be chosen again. A reset of the PIN \
-         forgets them.",
+         forgets them. A device keeps no PIN in any form, so Latchkey can refuse the current one \
+         and no earlier one.",
         effect: Effect::Acts,
-        ..NOWHERE
+        pending: false,
     },
     Setting {
         id: "pin-expiration",
@@ -413,7 +417,7 @@ pub static SETTINGS: &[Setting] = &[
         default: "0: never",
         meaning: "After how many days a PIN has to be changed.",
         effect: Effect::Acts,
-        ..NOWHERE
+        pending: true,
     },
     Setting {
         id: "anti-spoofing",
@@ -548,6 +552,7 @@ pub static SETTINGS: &[Setting] = &[
         meaning: "How many days after a domain controller last accepted the key the PIN still opens a \
          session while none can be reached. 0: never.",
         effect: Effect::Acts,
+        pending: true,
         ..NOWHERE
     },
     Setting {
@@ -573,6 +578,7 @@ pub static SETTINGS: &[Setting] = &[
         meaning: "Is the proof that a key lives in a TPM left out, sent where there is one, or \
          demanded.",
         effect: Effect::Acts,
+        pending: true,
         ..NOWHERE
     },
     Setting {
@@ -587,6 +593,7 @@ pub static SETTINGS: &[Setting] = &[
          (id-pkinit-KPKdc). Off: one for servers with the right name is enough, as Windows \
          takes it on joined computers.",
         effect: Effect::Acts,
+        pending: true,
         ..NOWHERE
     },
 ];

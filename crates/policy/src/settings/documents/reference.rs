@@ -146,6 +146,7 @@ fn section(setting: &Setting) -> String {
 
 fn effect(setting: &Setting) -> &'static str {
     match setting.effect {
+        Effect::Acts if setting.pending => "merged and reported; this version does not act on it",
         Effect::Acts => "Latchkey acts on it",
         Effect::NotOnLinux => "reported as not applicable on Linux",
         Effect::Refused => "refused: nobody enrolls while it is on",
