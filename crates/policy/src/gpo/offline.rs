@@ -6,7 +6,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs, io,
+    fmt, fs, io,
     path::{Path, PathBuf},
 };
 
@@ -152,44 +152,113 @@ pub fn evaluate_folder(
     for wanted in inputs.wanted() {
         files.insert(wanted.guid, read_gpo(sysvol, &wanted.path, wanted.guid)?);
     }
-    let evaluation = evaluate(&inputs, &files);
-    let mut notes = copy.notes;
-    notes.extend(evaluation.notes);
-    let person = evaluation.user.unwrap_or_default();
-    let machine = evaluation.computer;
-    let halves = [(Half::User, &person), (Half::Computer, &machine)];
-    let hello = halves.iter().find_map(|(half, result)| {
-        let value = result.registry.get(HELLO_KEY, HELLO_VALUE)?;
-        let source = format!("{half}: {}", value.winner.name);
-        Some((value.data.number()? == 1, source))
-    });
-    Ok(Answer {
-        user: user.to_owned(),
-        computer: computer.to_owned(),
-        loopback: evaluation.loopback,
-        user_apply_order_last_wins: person.applied().map(|l| l.gpo.name.clone()).collect(),
-        user_skipped: skipped(&person),
-        user_merged: merged(&person.registry),
-        use_whfb: hello.as_ref().map(|(is_on, _)| *is_on),
-        use_whfb_source: hello.map(|(_, source)| source),
-        computer_result: ComputerResult {
-            dn: inputs.computer.dn,
-            token_sids: inputs.computer.token,
-            apply_order_last_wins: machine
-                .applied()
-                .map(|link| Applied {
-                    gpo: link.gpo.name.clone(),
-                    guid: link.gpo.guid.map(braced).unwrap_or_default(),
-                    som: link.som.clone(),
-                    enforced: link.enforced,
-                })
-                .collect(),
-            skipped: skipped(&machine),
-            merged: merged(&machine.registry),
-        },
-        failures: evaluation.failures,
-        notes,
-    })
+    let mut answer = Answer::of(user, computer, &inputs, &files);
+    answer.notes.append(&mut copy.notes);
+    Ok(answer)
+}
+
+impl Answer {
+    /// The answer for `user` at `computer`, who are the accounts of `inputs`.
+    pub fn of(user: &str, computer: &str, inputs: &Inputs, files: &BTreeMap<Guid, Files>) -> Self {
+        let evaluation = evaluate(inputs, files);
+        let person = evaluation.user.unwrap_or_default();
+        let machine = evaluation.computer;
+        let halves = [(Half::User, &person), (Half::Computer, &machine)];
+        let hello = halves.iter().find_map(|(half, result)| {
+            let value = result.registry.get(HELLO_KEY, HELLO_VALUE)?;
+            let source = format!("{half}: {}", value.winner.name);
+            Some((value.data.number()? == 1, source))
+        });
+        Self {
+            user: user.to_owned(),
+            computer: computer.to_owned(),
+            loopback: evaluation.loopback,
+            user_apply_order_last_wins: person.applied().map(|l| l.gpo.name.clone()).collect(),
+            user_skipped: skipped(&person),
+            user_merged: merged(&person.registry),
+            use_whfb: hello.as_ref().map(|(is_on, _)| *is_on),
+            use_whfb_source: hello.map(|(_, source)| source),
+            computer_result: ComputerResult {
+                dn: inputs.computer.dn.clone(),
+                token_sids: inputs.computer.token.clone(),
+                apply_order_last_wins: machine
+                    .applied()
+                    .map(|link| Applied {
+                        gpo: link.gpo.name.clone(),
+                        guid: link.gpo.guid.map(braced).unwrap_or_default(),
+                        som: link.som.clone(),
+                        enforced: link.enforced,
+                    })
+                    .collect(),
+                skipped: skipped(&machine),
+                merged: merged(&machine.registry),
+            },
+            failures: evaluation.failures,
+            notes: evaluation.notes,
+        }
+    }
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hello = match (self.use_whfb, &self.use_whfb_source) {
+            (Some(is_on), Some(source)) => {
+                format!("{} ({source})", if is_on { "enabled" } else { "disabled" })
+            }
+            _ => "not configured".to_owned(),
+        };
+        writeln!(f, "{} at {}", self.user, self.computer)?;
+        writeln!(f, "Use Windows Hello for Business: {hello}")?;
+        let result = &self.computer_result;
+        let applied = result.apply_order_last_wins.iter().map(|a| a.gpo.as_str());
+        section(f, "computer", applied, &result.skipped, &result.merged)?;
+        let applied = self.user_apply_order_last_wins.iter().map(String::as_str);
+        section(f, "user", applied, &self.user_skipped, &self.user_merged)?;
+        for failure in &self.failures {
+            writeln!(f, "failed: {}: {}", failure.gpo, failure.reason)?;
+        }
+        self.notes
+            .iter()
+            .try_for_each(|note| writeln!(f, "note: {note}"))
+    }
+}
+
+fn section<'a>(
+    f: &mut fmt::Formatter<'_>,
+    half: &str,
+    applied: impl Iterator<Item = &'a str>,
+    skipped: &[Skipped],
+    merged: &[Merged],
+) -> fmt::Result {
+    writeln!(f, "\nApplied to the {half}, the last one wins:")?;
+    for gpo in applied {
+        writeln!(f, "  {gpo}")?;
+    }
+    writeln!(f, "Not applied to the {half}:")?;
+    for link in skipped {
+        writeln!(f, "  {}: {} ({})", link.gpo, link.reason, link.som)?;
+    }
+    writeln!(f, "Values of the {half}:")?;
+    for value in merged {
+        let Merged {
+            key,
+            value: name,
+            data,
+            winning_gpo,
+        } = value;
+        writeln!(f, "  {key}\\{name} = {data} ({winning_gpo})")?;
+    }
+    Ok(())
+}
+
+impl fmt::Display for Plain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Text(text) => text.fmt(f),
+            Self::List(texts) => f.write_str(&texts.join("; ")),
+        }
+    }
 }
 
 fn skipped(half: &HalfResult) -> Vec<Skipped> {

@@ -170,6 +170,20 @@ fn every_computer_skips_what_it_cannot_answer_and_says_so() {
 }
 
 #[test]
+fn an_answer_can_be_read() {
+    let text = evaluate("gina", "LIN1").to_string();
+    for line in [
+        "gina at LIN1",
+        "Use Windows Hello for Business: disabled (user: WHfB Opt Out)",
+        "  WHfB Opt Out",
+        "  Link disabled: link disabled (OU=People,OU=Corp,DC=gpo,DC=example,DC=test)",
+        "  SOFTWARE\\Policies\\Microsoft\\PassportForWork\\Enabled = 0 (WHfB Opt Out)",
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line}\n{text}");
+    }
+}
+
+#[test]
 fn a_site_is_found_by_name_and_a_wrong_one_is_refused() {
     let folder = folder();
     let (ldif, sysvol) = (folder.join("ldif"), folder.join("sysvol"));
