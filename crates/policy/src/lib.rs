@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod admx;
 pub mod gpo;
 pub mod merge;
 mod pin;
