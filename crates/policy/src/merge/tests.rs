@@ -519,3 +519,56 @@ fn what_somebody_sets_is_what_he_sets() {
         ["It has no counterpart on Linux and does nothing."]
     );
 }
+
+/// The merged registries of a live domain, and who turns it on there for whom.
+#[test]
+fn the_pairs_of_a_live_domain_come_out_as_expected() {
+    let expected = include_str!("../../tests/fixtures/gpo/expected.json");
+    let expected: serde_json::Value = serde_json::from_str(expected).unwrap();
+    let registry = |merged: &serde_json::Value| {
+        let mut registry = Registry::default();
+        for value in merged.as_array().unwrap() {
+            let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
+            registry.values.push(crate::gpo::RegistryValue {
+                key: text("key"),
+                value: text("value"),
+                data: match value["data"].as_u64() {
+                    Some(number) => Data::Dword(u32::try_from(number).unwrap()),
+                    None => Data::Text(text("data")),
+                },
+                winner: Origin {
+                    name: text("winning_gpo"),
+                    guid: None,
+                },
+                overridden: Vec::new(),
+            });
+        }
+        registry
+    };
+    let pairs = expected["pairs"].as_array().unwrap();
+    for pair in pairs {
+        let computer = pair["computer"].as_str().unwrap();
+        let computer = registry(&expected["computers"][computer]["merged"]);
+        let user = registry(&pair["user_merged"]);
+        let effective = merge(&Sources::gpo(&computer, Some(&user)));
+        let winner = effective.resolved("use-hello").unwrap().winner.as_ref();
+        assert_eq!(
+            winner.map(|(value, _)| *value == Value::Number(1)),
+            pair["use_whfb"].as_bool()
+        );
+        let source = winner.map(|(_, source)| match source.layer {
+            Layer::UserGpo => format!("user: {}", source.name),
+            _ => format!("computer: {}", source.name),
+        });
+        assert_eq!(
+            source.as_deref(),
+            pair["use_whfb_source"].as_str(),
+            "{pair}"
+        );
+        assert_eq!(
+            effective.pin_sign_in_allowed(),
+            pair["use_whfb"].as_bool() != Some(false)
+        );
+    }
+    assert_eq!(pairs.len(), 16);
+}
