@@ -240,8 +240,16 @@ impl Lab {
     /// # Errors
     /// When Samba does not come back.
     pub fn use_kdc_identity(&self, certificate: &[u8], key: &[u8]) -> Result<()> {
+        domain::put_identity(&self.host("dc")?, certificate, key)?;
+        self.restart_samba()
+    }
+
+    /// Restarts Samba; returns when directory and KDC answer again.
+    ///
+    /// # Errors
+    /// When Samba does not come back.
+    pub fn restart_samba(&self) -> Result<()> {
         let dc = self.host("dc")?;
-        domain::put_identity(&dc, certificate, key)?;
         dc.stop("samba")?;
         domain::start_samba(&dc)
     }

@@ -28,6 +28,7 @@ use crate::output::Output;
 #[derive(Serialize)]
 struct Report {
     domain: String,
+    /// Every rule was judged and is kept.
     passed: bool,
     not_judged: usize,
     domain_controllers: Vec<Judged>,
@@ -96,7 +97,7 @@ pub(crate) fn check(how: Check, output: &Output, now: UnixTime) -> anyhow::Resul
     };
     let failed = of(Verdict::Fail);
     report.not_judged = of(Verdict::NotJudged);
-    report.passed = failed == 0;
+    report.passed = failed == 0 && report.not_judged == 0;
     output.result(&report, || text(&report))?;
     if failed > 0 {
         bail!("{failed} rules are not kept");
@@ -250,6 +251,9 @@ fn text(report: &Report) -> String {
             };
             let _ = writeln!(text, "  {verdict:<11}{:<19}{}", found.rule, found.detail);
         }
+    }
+    if report.not_judged > 0 {
+        let _ = writeln!(text, "{} rules were not judged", report.not_judged);
     }
     text
 }

@@ -57,7 +57,8 @@ impl Lab {
             Profile::Release => "release",
         });
         let rows: &[Row] = match role(&host.name)? {
-            Role::DomainController | Role::Stranger => &[],
+            Role::DomainController => &[CLI],
+            Role::Stranger => &[],
             Role::Server => &SERVER,
             Role::Workstation => &WORKSTATION,
         };

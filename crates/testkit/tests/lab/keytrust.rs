@@ -22,7 +22,8 @@ openssl x509 -req -in leaf.csr -CA ca.crt -CAkey ca.key -CAcreateserial -extfile
 openssl x509 -in leaf.crt -noout -pubkey >leaf.pub
 "#;
 
-fn sign_in(host: &Host) -> Result<Output> {
+/// A ticket for alice by her key, from a KDC that /tmp/kdc-ca.crt vouches for.
+pub(crate) fn sign_in(host: &Host) -> Result<Output> {
     host.command(&[
         "kinit",
         "-X",
@@ -37,7 +38,8 @@ fn sign_in(host: &Host) -> Result<Output> {
     .run()
 }
 
-fn prepare(lab: &Lab) -> Result<Host> {
+/// Makes alice's key on ws1.
+pub(crate) fn prepare(lab: &Lab) -> Result<Host> {
     let host = lab.host("ws1")?;
     host.sh(MAKE_KEY)?;
     host.write_file("/tmp/kdc-ca.crt", lab.pki().read("kdc-ca.crt")?, 0o644)?;
@@ -49,6 +51,20 @@ fn prepare(lab: &Lab) -> Result<Host> {
     Ok(host)
 }
 
+const TOOL: [&str; 3] = ["samba-tool", "user", "keytrust"];
+
+/// Writes that key to alice's account, by Samba's own tool.
+pub(crate) fn add_key(lab: &Lab, host: &Host) -> Result<()> {
+    let dc = lab.host("dc")?;
+    dc.write_file(
+        "/root/alice.pub",
+        host.read_file("/tmp/trust/leaf.pub")?,
+        0o644,
+    )?;
+    let add = ["add", "alice", "/root/alice.pub"];
+    dc.command(&[&TOOL[..], &add].concat()).ok().map(drop)
+}
+
 #[test]
 fn a_key_in_the_directory_logs_in_and_one_that_is_not_there_does_not() {
     let (_turn, lab) = shared();
@@ -56,16 +72,7 @@ fn a_key_in_the_directory_logs_in_and_one_that_is_not_there_does_not() {
     let refused = sign_in(&host).unwrap();
     assert_ne!(refused.status, 0, "{}", refused.text());
 
-    let dc = lab.host("dc").unwrap();
-    dc.write_file(
-        "/root/alice.pub",
-        host.read_file("/tmp/trust/leaf.pub").unwrap(),
-        0o644,
-    )
-    .unwrap();
-    let tool = ["samba-tool", "user", "keytrust"];
-    let add = ["add", "alice", "/root/alice.pub"];
-    dc.command(&[&tool[..], &add].concat()).ok().unwrap();
+    add_key(lab, &host).unwrap();
     sign_in(&host).unwrap().ok().unwrap();
     let tickets = host.sh("klist; kdestroy").unwrap();
     assert!(
@@ -84,7 +91,8 @@ fn a_key_in_the_directory_logs_in_and_one_that_is_not_there_does_not() {
     lab.use_kdc_certificate(KdcCertificate::DnsNames).unwrap();
     assert_ne!(rogue.status, 0, "{}", rogue.text());
 
-    dc.command(&[&tool[..], &["delete", "alice", "--all"]].concat())
+    let dc = lab.host("dc").unwrap();
+    dc.command(&[&TOOL[..], &["delete", "alice", "--all"]].concat())
         .ok()
         .unwrap();
     let refused = sign_in(&host).unwrap();

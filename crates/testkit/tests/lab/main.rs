@@ -11,6 +11,7 @@ mod kills;
 mod machine;
 mod pam;
 mod people;
+mod pki;
 mod policy;
 mod rogue;
 mod secrets;
