@@ -4,6 +4,7 @@
 
 mod chain;
 mod domain;
+mod exported;
 mod hostile;
 mod join;
 mod keytrust;
