@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use lexopt::Arg::{Long, Value};
 use testkit::lab::{Lab, Options};
 
-use crate::{complain, say};
+use crate::{build, complain, say};
 
 struct Request {
     verb: String,
@@ -67,6 +67,8 @@ fn read(mut parser: lexopt::Parser) -> Result<Request> {
 }
 
 fn up(request: &Request) -> Result<ExitCode> {
+    // The certificates of the lab's KDC are made by our own program.
+    build(&["--package", "cli"])?;
     let start = Instant::now();
     let options = Options {
         workstations: request.workstations,

@@ -75,6 +75,17 @@ impl Lab {
     }
 }
 
+/// A built program of either profile, the newer one: for the lab's own use, where both do.
+pub(super) fn program(name: &str) -> Result<PathBuf> {
+    let built = ["debug", "release"].map(|profile| target_folder().join(profile).join(name));
+    built
+        .into_iter()
+        .filter_map(|file| Some((file.metadata().ok()?.modified().ok()?, file)))
+        .max()
+        .map(|(_, file)| file)
+        .with_context(|| format!("{name} is not built (cargo build --workspace)"))
+}
+
 /// The profile that puts the PAM module into the stack, and where Debian's tool looks for it.
 const PAM_PROFILE: (&str, &str) = (
     "crates/pam-module/latchkey.pam-config",

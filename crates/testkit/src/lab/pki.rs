@@ -1,9 +1,10 @@
 //! The lab's certificate authorities: one for KDCs, one for TLS, one that nobody trusts.
 //!
 //! They are three because the product must never mix them: a KDC trusts none that issues user or
-//! device certificates, and a workstation trusts none but the first for a KDC. The authority for
-//! devices is the server's own and is not made here. Keys stay in the lab's folder, readable by
-//! root alone, and end with the lab.
+//! device certificates, and a workstation trusts none but the first for a KDC. The first is
+//! `latchkey pki`'s, as in a company without certificate services; the other two are nothing that
+//! we make elsewhere, so OpenSSL's tool makes them. The authority for devices is the server's own.
+//! Keys stay in the lab's folder, readable by root alone, and end with the lab.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,8 +12,11 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use super::address::{DOMAIN, REALM, full_name};
+use serde::Deserialize;
+
+use super::address::{DOMAIN, full_name};
 use super::base::private_folder;
+use super::install::program;
 
 /// Where a domain controller's certificate says its revocation list is.
 pub const CRL_URL: &str = "http://dc.corp.latchkey.test/kdc-ca.crl";
@@ -31,13 +35,6 @@ pub enum KdcCertificate {
 }
 
 impl KdcCertificate {
-    const ALL: [Self; 4] = [
-        Self::DnsNames,
-        Self::PkinitName,
-        Self::WrongAuthority,
-        Self::Revoked,
-    ];
-
     /// The stem of its files.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -67,31 +64,15 @@ impl Pki {
     pub(super) fn make(lab: &Path) -> Result<Self> {
         let pki = Self::at(lab);
         private_folder(&pki.folder)?;
-        fs::write(
-            pki.path("openssl.cnf"),
-            CONFIGURATION.replace("CRL_URL", CRL_URL),
-        )?;
-        for (authority, name) in [
-            ("kdc-ca", "Lab KDC CA"),
-            ("tls-ca", "Lab TLS CA"),
-            ("wrong-ca", "Lab Wrong CA"),
-        ] {
+        fs::write(pki.path("openssl.cnf"), CONFIGURATION)?;
+        pki.kdc_authority()?;
+        for (authority, name) in [("tls-ca", "Lab TLS CA"), ("wrong-ca", "Lab Wrong CA")] {
             pki.authority(authority, name)?;
         }
         let dc = full_name("dc");
+        let wrong = KdcCertificate::WrongAuthority.name();
         let names = format!("DNS:{dc},DNS:{DOMAIN}");
-        let [dns, pkinit, wrong, revoked] = KdcCertificate::ALL.map(KdcCertificate::name);
-        pki.issue("kdc-ca", dns, &dc, "kdc", &names)?;
-        pki.issue(
-            "kdc-ca",
-            pkinit,
-            &dc,
-            "kdc",
-            &format!("{names},otherName:{PKINIT_NAME}"),
-        )?;
         pki.issue("wrong-ca", wrong, &dc, "kdc", &names)?;
-        pki.issue("kdc-ca", revoked, &dc, "kdc", &names)?;
-        pki.revoke(revoked)?;
         let server = full_name("server");
         pki.issue("tls-ca", "server", &server, "tls", &format!("DNS:{server}"))?;
         Ok(pki)
@@ -121,37 +102,40 @@ impl Pki {
         Ok(command.output().context("openssl")?.stdout)
     }
 
-    /// Puts one certificate of the KDC authority on the list that its certificates point to.
-    fn revoke(&self, name: &str) -> Result<()> {
-        let file = format!("{name}.crt");
-        run(self.openssl(&["ca", "-config", "openssl.cnf", "-revoke", &file]))?;
-        self.renew_list()
-    }
-
-    fn renew_list(&self) -> Result<()> {
-        run(self.openssl(&[
-            "ca",
-            "-config",
-            "openssl.cnf",
-            "-gencrl",
-            "-out",
-            "kdc-ca.crl.pem",
-        ]))?;
-        let words = [
-            "crl",
-            "-in",
-            "kdc-ca.crl.pem",
-            "-outform",
-            "DER",
-            "-out",
-            "kdc-ca.crl",
-        ];
-        run(self.openssl(&words))
+    /// The authority of KDCs, what it issues, and its list with one certificate revoked.
+    fn kdc_authority(&self) -> Result<()> {
+        let latchkey = program("latchkey")?;
+        let home = self.path("kdc");
+        let pki = |words: &[&str]| {
+            let mut command = Command::new(&latchkey);
+            command.args(["--json", "pki", "--dir"]).arg(&home);
+            command.args(words).stdin(Stdio::null());
+            run(command)
+        };
+        pki(&["init", "--name", "Lab KDC CA", "--crl-url", CRL_URL])?;
+        let dc = full_name("dc");
+        for (kind, more) in [
+            (KdcCertificate::DnsNames, &[][..]),
+            (KdcCertificate::PkinitName, &["--kdc-san"]),
+            (KdcCertificate::Revoked, &[]),
+        ] {
+            let said = pki(&[&["issue-dc", &dc, "--days", "30"], more].concat())?;
+            let issued: Issued = serde_json::from_str(&said).context("latchkey pki issue-dc")?;
+            let stem = kind.name();
+            fs::rename(issued.certificate, self.path(&format!("{stem}.crt")))?;
+            fs::rename(issued.key, self.path(&format!("{stem}.key")))?;
+            if kind == KdcCertificate::Revoked {
+                pki(&["crl", "revoke", &issued.serial])?;
+            }
+        }
+        for (file, stem) in [("ca.crt", "kdc-ca.crt"), ("ca.crl", "kdc-ca.crl")] {
+            fs::copy(home.join(file), self.path(stem)).context(stem)?;
+        }
+        Ok(())
     }
 
     fn authority(&self, stem: &str, name: &str) -> Result<()> {
         let (key, certificate) = (format!("{stem}.key"), format!("{stem}.crt"));
-        fs::write(self.path(&format!("{stem}.index")), "")?;
         run(self.openssl(&[
             "req",
             "-config",
@@ -172,6 +156,7 @@ impl Pki {
             "-out",
             &certificate,
         ]))
+        .map(drop)
     }
 
     fn issue(&self, ca: &str, stem: &str, name: &str, kind: &str, names: &str) -> Result<()> {
@@ -214,8 +199,8 @@ impl Pki {
             "-out",
             &certificate,
         ]);
-        command.env("NAMES", names).env("LAB_REALM", REALM);
-        run(command)
+        command.env("NAMES", names);
+        run(command).map(drop)
     }
 
     fn openssl(&self, words: &[&str]) -> Command {
@@ -224,24 +209,33 @@ impl Pki {
             .args(words)
             .current_dir(&self.folder)
             .stdin(Stdio::null());
-        // The configuration reads these even for commands that do not use them.
-        command.env("NAMES", "DNS:unused").env("LAB_REALM", REALM);
+        // The configuration reads it even for commands that do not use it.
+        command.env("NAMES", "DNS:unused");
         command
     }
 }
 
-fn run(mut command: Command) -> Result<()> {
-    let answer = command.output().context("openssl")?;
+/// What `latchkey pki issue-dc` answers.
+#[derive(Deserialize)]
+struct Issued {
+    serial: String,
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+/// Runs it and answers what it says.
+fn run(mut command: Command) -> Result<String> {
+    let program = command.get_program().to_owned();
+    let answer = command
+        .output()
+        .with_context(|| program.display().to_string())?;
     if !answer.status.success() {
         bail!(
             "{command:?}: {}",
             String::from_utf8_lossy(&answer.stderr).trim()
         );
     }
-    Ok(())
+    Ok(String::from_utf8(answer.stdout)?)
 }
-
-/// id-pkinit-san, with its value in the section `pkinit_name` of the configuration.
-const PKINIT_NAME: &str = "1.3.6.1.5.2.2;SEQUENCE:pkinit_name";
 
 const CONFIGURATION: &str = include_str!("openssl.cnf");
