@@ -48,6 +48,15 @@ impl Record {
     }
 }
 
+/// Where a line is.
+#[derive(PartialEq)]
+enum Place {
+    Between,
+    Object,
+    /// In what tools write besides objects: the result of the search, referrals.
+    Aside,
+}
+
 /// Reads a file.
 pub(super) fn parse(text: &str) -> Result<Vec<Record>, Malformed> {
     let bad = |reason| Malformed {
@@ -55,13 +64,13 @@ pub(super) fn parse(text: &str) -> Result<Vec<Record>, Malformed> {
         reason,
     };
     let mut records: Vec<Record> = Vec::new();
-    let mut is_open = false;
+    let mut place = Place::Between;
     for line in unfolded(text) {
         if line.is_empty() {
-            is_open = false;
+            place = Place::Between;
             continue;
         }
-        if line.starts_with('#') || line.starts_with("version:") && !is_open {
+        if line.starts_with('#') || place == Place::Aside {
             continue;
         }
         let (name, value) = line.split_once(':').ok_or(bad("a line without a colon"))?;
@@ -71,16 +80,19 @@ pub(super) fn parse(text: &str) -> Result<Vec<Record>, Malformed> {
                 .map_err(|_| bad("a value that is not base64"))?,
             None => value.strip_prefix(' ').unwrap_or(value).into(),
         };
-        match records.last_mut().filter(|_| is_open) {
+        // Options, such as a range of values, follow a semicolon.
+        let name = name.split(';').next().unwrap_or(name);
+        match records.last_mut().filter(|_| place == Place::Object) {
             Some(record) => record.attributes.push((name.to_owned(), value)),
             None if name.eq_ignore_ascii_case("dn") => {
-                is_open = true;
+                place = Place::Object;
                 records.push(Record {
                     dn: String::from_utf8(value).map_err(|_| bad("a name that is not UTF-8"))?,
                     attributes: Vec::new(),
                 });
             }
-            None => return Err(bad("a record that does not begin with its name")),
+            None if name.eq_ignore_ascii_case("version") => {}
+            None => place = Place::Aside,
         }
     }
     Ok(records)

@@ -325,6 +325,12 @@ impl Copy {
                 }
             }
         }
+        if records.is_empty() {
+            let folder = folder.display();
+            return Err(Error::Missing(format!(
+                "{folder}: no object in any .ldif file"
+            )));
+        }
         let beside = folder.parent().map(|above| above.join(TOKENS));
         let places = [Some(folder.join(TOKENS)), beside];
         let tokens = match places.into_iter().flatten().find(|path| path.is_file()) {

@@ -524,3 +524,23 @@ fn an_evaluation_survives_being_kept() {
     let text = serde_json::to_string(&inputs).unwrap();
     assert_eq!(serde_json::from_str::<Inputs>(&text).unwrap(), inputs);
 }
+
+#[test]
+fn ldif_is_read_as_any_tool_writes_it() {
+    let text = "# a comment\r\nversion: 1\n\ndn: CN=a,\n DC=x\nFlags: -1\nmember;range=0-1: CN=b\n\
+                member: CN=c\ndescription:: w6k=\nempty:\n\n\ndn:: Q049w6k=\n\nref: ldap://x\n\n\
+                # the end\nsearch: 2\nresult: 0 Success\n";
+    let records = ldif::parse(text).unwrap();
+    let names: Vec<_> = records.iter().map(|record| record.dn.as_str()).collect();
+    assert_eq!(names, ["CN=a,DC=x", "CN=\u{e9}"]);
+    assert_eq!(records[0].number("flags"), Some(u32::MAX));
+    assert_eq!(
+        records[0].texts("MEMBER").collect::<Vec<_>>(),
+        ["CN=b", "CN=c"]
+    );
+    assert_eq!(records[0].text("description"), Some("\u{e9}"));
+    assert_eq!(records[0].text("empty"), Some(""));
+    for text in ["dn: CN=a\nx", "dn: CN=a\nx:: ?"] {
+        assert!(ldif::parse(text).is_err(), "{text}");
+    }
+}

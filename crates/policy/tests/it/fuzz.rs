@@ -99,7 +99,7 @@ fn mutate(random: &mut Random, data: &mut Vec<u8>, other: &[u8]) {
     }
 }
 
-/// Mutates `seeds` for a bounded number of rounds, or for two minutes where tests may be long.
+/// Mutates `seeds` for a bounded number of rounds, or for a minute where tests may be long.
 fn run(seeds: &[Vec<u8>], target: fn(&[u8])) {
     assert!(seeds.len() > 4);
     for seed in seeds {
@@ -109,7 +109,7 @@ fn run(seeds: &[Vec<u8>], target: fn(&[u8])) {
     let mut random = Random(0x5eed_901c_cafe_f00d);
     let start = Instant::now();
     let mut round = 0;
-    while round < 20_000 || is_long && start.elapsed() < Duration::from_secs(120) {
+    while round < 20_000 || is_long && start.elapsed() < Duration::from_secs(60) {
         let mut data = seeds[random.below(seeds.len())].clone();
         let other = &seeds[random.below(seeds.len())];
         for _ in 0..=random.below(6) {
