@@ -13,6 +13,7 @@ mod hello;
 mod links;
 mod scope;
 mod show;
+mod templates;
 mod who;
 
 use anyhow::{Context, bail};
@@ -83,6 +84,7 @@ async fn work(domain: &mut Domain, command: Gpo, output: &Output) -> anyhow::Res
             scope::add_members(domain, &group, &names).await?
         }
         Gpo::Delete { gpo } => edit::delete(domain, &gpo).await?,
+        Gpo::InstallTemplates { make_store } => templates::install(domain, make_store).await?,
         Gpo::EnableHello(how) => hello::enable(domain, &how).await?,
         Gpo::Evaluate(how) => return evaluate::live(domain, &how, output).await,
     };

@@ -51,6 +51,14 @@ pub(crate) enum Gpo {
     },
     /// Turn on enrollment for the members of a group: group, policies, filters and links.
     EnableHello(EnableHello),
+    /// Put the templates of Latchkey's own settings into the domain's central store, where editors
+    /// of Windows find them.
+    InstallTemplates {
+        /// Make the store where there is none. Editors then look nowhere else: copy the templates
+        /// of Windows into it too.
+        #[arg(long)]
+        make_store: bool,
+    },
     /// Tell which policies apply to somebody at a computer, in the domain or by copies of it.
     Evaluate(Evaluate),
 }

@@ -181,6 +181,12 @@ impl Shown {
                 gpc.name()
             ));
         }
+        if gpc.wql_filter.is_some() {
+            warnings.push(format!(
+                "{}: it has a WMI filter, so no Linux device applies it.",
+                gpc.name()
+            ));
+        }
         Ok(Self {
             listed: listed(gpc),
             status: match gpc.flags & 3 {

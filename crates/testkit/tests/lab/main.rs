@@ -5,6 +5,7 @@
 mod chain;
 mod domain;
 mod exported;
+mod gpo;
 mod hostile;
 mod join;
 mod keytrust;

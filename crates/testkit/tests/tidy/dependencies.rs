@@ -8,12 +8,13 @@ use crate::{expect_none, graph::GRAPH, tree::Text};
 const MOST_PACKAGES: usize = 450;
 
 /// The licences that are accepted, as their packages spell them.
-const LICENCES: [&str; 13] = [
+const LICENCES: [&str; 14] = [
     "(MIT OR Apache-2.0) AND Unicode-3.0",
     "Apache-2.0",
     "Apache-2.0 OR BSL-1.0",
     "Apache-2.0 OR MIT",
     "BSD-3-Clause",
+    "BSD-3-Clause OR MIT OR Apache-2.0",
     "ISC",
     "MIT",
     "MIT AND BSD-3-Clause",

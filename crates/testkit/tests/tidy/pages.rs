@@ -9,12 +9,13 @@ use crate::{
 };
 
 /// Hosts that texts name on purpose: specifications, licences, identifiers of protocols.
-const HOSTS: [&str; 9] = [
+const HOSTS: [&str; 10] = [
     "deb.debian.org",
     "enterpriseregistration.windows.net",
     "json-schema.org",
     "keepachangelog.com",
     "login.microsoftonline.com",
+    "schemas.microsoft.com",
     "semver.org",
     "www.apache.org",
     "www.rfc-editor.org",
