@@ -106,8 +106,8 @@ fn issue(dir: &Path, how: &IssueDc, output: &Output, now: UnixTime) -> anyhow::R
     let mut folder = Folder::open(dir)?;
     let place = samba::Place::new(&how.samba_private, &how.krb5_conf);
     if how.if_due
-        && let Ok(pem) = std::fs::read(place.certificate())
-        && !is_due(&X509::from_pem(&pem)?, folder.certificate(), now)?
+        && let Some(certificate) = place.current()
+        && !is_due(&certificate, folder.certificate(), now)?
     {
         let done = Done {
             issued: false,

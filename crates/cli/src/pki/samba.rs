@@ -3,11 +3,16 @@
 //! *Invariant:* of Samba's Kerberos configuration only three lines of `[kdc]` are ours; anchors
 //! that are there already stay, for they say whose client certificates the KDC takes.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, bail};
+use openssl::x509::X509;
+use zeroize::Zeroizing;
 
-use super::{arguments::IssueDc, folder};
+use super::{arguments::IssueDc, folder, rules};
 
 /// Where a domain controller has what its KDC shows.
 pub(crate) struct Place {
@@ -44,6 +49,18 @@ impl Place {
         self.folder.join("kdc.crt")
     }
 
+    /// The certificate that is there, if its key is there too: an installation that was broken off
+    /// may have left one without the other.
+    pub(crate) fn current(&self) -> Option<X509> {
+        let certificate = X509::from_pem(&fs::read(self.certificate()).ok()?).ok()?;
+        let key = Zeroizing::new(fs::read(self.key()).ok()?);
+        rules::belongs(&key, &certificate).then_some(certificate)
+    }
+
+    fn key(&self) -> PathBuf {
+        self.folder.join("kdc.key")
+    }
+
     /// Puts certificate, key and the authority's certificate there and tells the KDC.
     pub(crate) fn install(
         &self,
@@ -57,12 +74,14 @@ impl Place {
                 self.private.display()
             );
         }
-        // Before anything is written: a file that cannot be read is not ours to replace.
-        let before = std::fs::read_to_string(&self.configuration)
+        // Before anything is written: a file that cannot be read is not ours to replace. Often it
+        // is a link into Samba's private folder, and stays one.
+        let configuration = fs::canonicalize(&self.configuration)
             .with_context(|| self.configuration.display().to_string())?;
+        let before = fs::read_to_string(&configuration)
+            .with_context(|| configuration.display().to_string())?;
         folder::make_folder(&self.folder)?;
-        let (key_file, authority_file) =
-            (self.folder.join("kdc.key"), self.folder.join("kdc-ca.crt"));
+        let (key_file, authority_file) = (self.key(), self.folder.join("kdc-ca.crt"));
         folder::write(&key_file, key, folder::PRIVATE)?;
         folder::write(&self.certificate(), certificate, folder::PUBLIC)?;
         folder::write(&authority_file, authority, folder::PUBLIC)?;
@@ -76,7 +95,7 @@ impl Place {
         if after == before {
             return Ok(());
         }
-        folder::write(&self.configuration, after.as_bytes(), folder::PUBLIC)
+        folder::write(&configuration, after.as_bytes(), folder::PUBLIC)
     }
 }
 

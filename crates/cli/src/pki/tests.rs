@@ -421,6 +421,32 @@ fn a_certificate_is_due_in_the_last_third_of_its_life_or_when_it_is_another_s() 
 }
 
 #[test]
+fn an_installation_that_was_broken_off_is_not_taken_for_done() {
+    let private = scratch("private");
+    fs::create_dir(&private).unwrap();
+    let (linked, configuration) = (private.join("samba.conf"), private.join("krb5.conf"));
+    fs::write(&linked, "[libdefaults]\n").unwrap();
+    std::os::unix::fs::symlink(&linked, &configuration).unwrap();
+    let place = samba::Place::new(&private, &configuration);
+    assert!(place.current().is_none());
+
+    let authority = Authority::make("Corp KDC CA", NOW).unwrap();
+    let key = authority.key().private_key_to_pem_pkcs8().unwrap();
+    let certificate = authority.certificate().to_pem().unwrap();
+    place.install(&certificate, &key, &certificate).unwrap();
+    assert!(place.current().is_some());
+    assert!(configuration.is_symlink(), "a link was replaced");
+    let told = fs::read_to_string(&linked).unwrap();
+    let told = samba::configured(&told);
+    assert_eq!(told.certificate, Some(place.certificate()));
+
+    let other = make_key(2048).unwrap().private_key_to_pem_pkcs8().unwrap();
+    fs::write(told.key.unwrap(), other).unwrap();
+    assert!(place.current().is_none());
+    fs::remove_dir_all(&private).unwrap();
+}
+
+#[test]
 fn a_request_is_taken_when_its_key_is_strong_and_has_signed_it() {
     let request = |subject: &PKey<Private>, signer: &PKey<Private>| {
         let mut builder = X509ReqBuilder::new().unwrap();
