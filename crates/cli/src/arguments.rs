@@ -126,7 +126,11 @@ pub(crate) enum Policy {
         person: Person,
     },
     /// Read the policies from the domain now.
-    Refresh,
+    Refresh {
+        /// Also the files that have not changed (root).
+        #[arg(long)]
+        force: bool,
+    },
 }
 
 #[derive(Args)]

@@ -33,8 +33,8 @@ pub(crate) fn run(policy: Policy, output: &Output) -> anyhow::Result<()> {
             }
             output.result(&report, || report.text(now()))
         }
-        Policy::Refresh => {
-            let answer = daemon::ask(&PolicyRefresh {}, PATIENT)?;
+        Policy::Refresh { force } => {
+            let answer = daemon::ask(&PolicyRefresh { force }, PATIENT)?;
             output.result(&answer, || {
                 format!(
                     "Read {} group policy objects in {} ms, {} of them anew.",

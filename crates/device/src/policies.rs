@@ -347,8 +347,17 @@ fn host_name() -> Result<String, Error> {
 pub(crate) async fn refresh(
     daemon: &Arc<Daemon>,
     peer: &Peer,
-    _: PolicyRefresh,
+    args: PolicyRefresh,
 ) -> Result<PolicyRefreshAnswer, Error> {
+    if args.force {
+        if !peer.is_root() {
+            return Err(refused(
+                "not_allowed",
+                "Only root may have everything read anew.",
+            ));
+        }
+        *daemon.policies.cache.lock().await = Cache::default();
+    }
     let begun = Instant::now();
     let counts = match daemon.sid(peer.process.uid).await? {
         Some(sid) => daemon.refresh_policies(&Subject::Person(sid)).await?,

@@ -494,7 +494,10 @@ pub struct PolicyAnswer {
 
 operation! {
     /// Reads the policies of the device and of the caller from the domain now. Anyone.
-    "policy.refresh" PolicyRefresh {} -> PolicyRefreshAnswer
+    "policy.refresh" PolicyRefresh {
+        /// Files too that have not changed; root only.
+        force: bool,
+    } -> PolicyRefreshAnswer
 }
 
 /// How a refresh went.

@@ -4,6 +4,7 @@
 //! it, after a warm-up; compared are medians. Absolute times say more about the machine than about
 //! the product, so what a budget limits is the ratio.
 
+mod policy;
 mod reference;
 mod signin;
 mod sync;
@@ -14,6 +15,7 @@ use serde::Serialize;
 use crate::company::Company;
 use crate::lab::{Lab, Options, Profile};
 
+pub use policy::policy;
 pub use signin::signin;
 pub use sync::sync;
 

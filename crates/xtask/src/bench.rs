@@ -18,11 +18,17 @@ const LAB: &str = "bench";
 struct Plan {
     signin: bool,
     sync: bool,
+    policy: bool,
     /// Pairs of sign-ins.
     pairs: usize,
     /// Registrations of keys.
     registrations: usize,
+    /// Readings of the policies, cold and warm.
+    readings: usize,
 }
+
+/// Group policy objects that are linked to the domain.
+const POLICY_OBJECTS: usize = 200;
 
 /// Runs what follows `bench` on the command line.
 pub(crate) fn run(mut words: lexopt::Parser) -> Result<ExitCode> {
@@ -35,17 +41,20 @@ pub(crate) fn run(mut words: lexopt::Parser) -> Result<ExitCode> {
             other => return Err(other.unexpected().into()),
         }
     }
-    let (signin, sync) = match topic.as_deref() {
-        None | Some("all") => (true, true),
-        Some("signin") => (true, false),
-        Some("sync") => (false, true),
-        Some(other) => bail!("no topic {other}: signin, sync, all"),
+    let (signin, sync, policy) = match topic.as_deref() {
+        None | Some("all") => (true, true, true),
+        Some("signin") => (true, false, false),
+        Some("sync") => (false, true, false),
+        Some("policy") => (false, false, true),
+        Some(other) => bail!("no topic {other}: signin, sync, policy, all"),
     };
     let plan = Plan {
         signin,
         sync,
+        policy,
         pairs: if quick { 10 } else { 50 },
         registrations: if quick { 5 } else { 40 },
+        readings: if quick { 3 } else { 10 },
     };
     if !packages::is_root() {
         bail!("the bench needs root: its lab makes namespaces, mounts and links");
@@ -89,6 +98,11 @@ fn measure(plan: Plan) -> Result<Vec<Row>> {
     if plan.sync {
         complain("measuring the way of a key into AD");
         rows.extend(bench::sync(&company, plan.registrations)?);
+    }
+    if plan.policy {
+        // The last one: it leaves the domain with its objects.
+        complain("measuring the way of the policies to a device");
+        rows.extend(bench::policy(&company, POLICY_OBJECTS, plan.readings)?);
     }
     Ok(rows)
 }

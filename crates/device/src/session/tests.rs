@@ -7,6 +7,8 @@ use super::*;
 
 const HELLO: &str = r"SOFTWARE\Policies\Microsoft\PassportForWork";
 
+type Case<'a> = (Facts, &'a [(&'a str, u32)], u16);
+
 const FIT: Facts = Facts {
     joined: true,
     known: true,
@@ -26,7 +28,7 @@ fn effective(values: &[(&str, u32)]) -> Option<Effective> {
 #[test]
 fn an_enrollment_is_offered_where_every_prerequisite_is_met_and_nowhere_else() {
     let on = &[("Enabled", 1)][..];
-    let cases: [(Facts, &[(&str, u32)], u16); 10] = [
+    let cases: [Case<'_>; 10] = [
         (FIT, on, 358),
         (FIT, &[], 360),
         (FIT, &[("Enabled", 0)], 360),
