@@ -1,7 +1,8 @@
 //! latchkey: the command line of administrators and of the person at the machine.
 //!
-//! Everything is done by latchkeyd; here is what people type and see. The one thing that only the
-//! person's own process can do is the Kerberos proof of an enrollment, by the person's own ticket.
+//! What concerns this machine is done by latchkeyd; here is what people type and see, and what only
+//! the person's own process can do, by the person's own ticket: the Kerberos proof of an enrollment,
+//! and an administrator's work in the domain (`gpo`, `pki`).
 
 mod answers;
 mod arguments;

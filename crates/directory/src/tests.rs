@@ -171,3 +171,28 @@ fn groups_that_administer_are_privileged_and_others_are_not() {
         assert_eq!(is_privileged(&sid.parse().unwrap()), privileged, "{sid}");
     }
 }
+
+#[test]
+fn who_asks_for_a_descriptor_gets_all_but_the_sacl() {
+    let filter = Filter::Present("objectClass");
+    let asked = |attributes: &[&str]| {
+        let search = crate::gpo::search("", crate::message::Scope::Base, &filter, attributes);
+        Request::Search(&search).encode(1)
+    };
+    let control = b"\x04\x161.2.840.113556.1.4.801\x01\x01\xff\x04\x05\x30\x03\x02\x01\x07";
+    let has = |bytes: &[u8]| bytes.windows(control.len()).any(|part| part == control);
+    assert!(has(&asked(&["cn", "nTSecurityDescriptor"])));
+    assert!(!has(&asked(&["cn"])));
+    let change = |name: &'static str| {
+        let values: [&[u8]; 1] = [b"x"];
+        Request::Modify("CN=a", &[crate::message::Change::Replace(name, &values)]).encode(1)
+    };
+    assert!(has(&change("nTSecurityDescriptor")));
+    assert!(!has(&change("displayName")));
+}
+
+#[test]
+fn a_delete_request_has_the_layout_of_rfc_4511() {
+    let bytes = Request::Delete("CN=a").encode(2);
+    assert_eq!(bytes, b"\x30\x09\x02\x01\x02\x4a\x04CN=a");
+}

@@ -17,6 +17,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 const ANSWER: Duration = Duration::from_secs(30);
 /// No file of a policy that a device looks at is near this size.
 const LARGEST: u64 = 16 * 1024 * 1024;
+/// What a single READ may ask for without paying more than one credit (MS-SMB2 3.1.5.2).
+const SMALL: u64 = 64 * 1024;
 
 /// One signed session to the SYSVOL share of one domain controller, as the owner of a ticket.
 pub struct Sysvol {
@@ -75,15 +77,19 @@ impl Sysvol {
     pub async fn read(&mut self, path: &str) -> Result<Option<Vec<u8>>, Error> {
         let path = checked(path)?;
         let Self { connection, tree } = self;
-        let size = match tree.stat(connection, path).await {
-            Ok(found) => found.size,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(sort(path, error)),
+        // Nearly every file is small and comes in one round trip.
+        let small = tree.read_file_compound_sized(connection, path, SMALL);
+        let read = match small.await {
+            Err(error) if error.kind() == ErrorKind::TooLarge => {
+                let found = tree.stat(connection, path).await;
+                if found.map_err(|error| sort(path, error))?.size > LARGEST {
+                    return Err(Error::TooLarge(path.to_owned()));
+                }
+                tree.read_file_pipelined(connection, path).await
+            }
+            read => read,
         };
-        if size > LARGEST {
-            return Err(Error::TooLarge(path.to_owned()));
-        }
-        match tree.read_file_pipelined(connection, path).await {
+        match read {
             Ok(content) => Ok(Some(content)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(sort(path, error)),
