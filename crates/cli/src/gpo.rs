@@ -136,6 +136,21 @@ impl Domain {
     }
 }
 
+/// A change that the domain controller refused because what it was to change was no longer so.
+fn conflict(error: directory::Error) -> anyhow::Error {
+    const NO_SUCH_ATTRIBUTE: u32 = 16;
+    const VALUE_EXISTS: u32 = 20;
+    let code = match &error {
+        directory::Error::Refused { code, .. } => *code,
+        _ => 0,
+    };
+    let error = anyhow::Error::from(error);
+    if matches!(code, NO_SUCH_ATTRIBUTE | VALUE_EXISTS) {
+        return error.context("somebody else changed it at the same time; try again");
+    }
+    error
+}
+
 impl Done {
     fn of(gpc: &Gpc) -> Self {
         let mut done = Self::default();

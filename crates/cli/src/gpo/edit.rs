@@ -17,6 +17,7 @@ use sysvol::{child, folder};
 use super::{
     Domain, Done, arguments,
     change::Change,
+    conflict,
     show::{self, pol_path},
 };
 
@@ -174,7 +175,8 @@ pub(super) async fn change(
         domain.sysvol.make_folder(parent).await?;
         domain.sysvol.write(&path, &content).await?;
     }
-    domain.directory.advance_gpo(gpc, &new).await?;
+    let advanced = domain.directory.advance_gpo(gpc, &new).await;
+    advanced.map_err(conflict)?;
     Ok(changes.iter().map(Change::describe).collect())
 }
 
@@ -222,7 +224,8 @@ pub(super) async fn delete(domain: &mut Domain, name: &str) -> anyhow::Result<Do
         domain
             .directory
             .set_links(&place, &gplink::write(&links))
-            .await?;
+            .await
+            .map_err(conflict)?;
         done.note(format!("Unlinked it from {}.", place.dn));
     }
     domain.sysvol.remove_tree(&folder(&gpc.path)?).await?;

@@ -7,7 +7,7 @@ use policy::gpo::{
     gplink::{self, Link},
 };
 
-use super::{Domain, Done, arguments};
+use super::{Domain, Done, arguments, conflict};
 
 const DISABLED: u32 = 1;
 const ENFORCED: u32 = 2;
@@ -147,6 +147,7 @@ impl Linked {
 
     async fn write(&self, domain: &Domain, links: &[Link]) -> anyhow::Result<()> {
         let text = gplink::write(links);
-        Ok(domain.directory.set_links(&self.place, &text).await?)
+        let written = domain.directory.set_links(&self.place, &text).await;
+        written.map_err(conflict)
     }
 }

@@ -95,3 +95,21 @@ fn completions_and_the_manual_name_the_commands() {
         assert!(stdout(&output).contains("enroll"), "{arguments:?}");
     }
 }
+
+#[test]
+fn work_in_the_domain_without_a_ticket_says_how_to_get_one() {
+    let output = Command::new(env!("CARGO_BIN_EXE_latchkey"))
+        .args(["gpo", "show"])
+        .env("KRB5CCNAME", "FILE:/nonexistent/cache")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("kinit"), "{told}");
+}
+
+#[test]
+fn a_link_order_of_zero_is_a_usage_error() {
+    let output = latchkey(&["gpo", "order", "Some policy", "corp.test", "0"], "");
+    assert_eq!(output.status.code(), Some(2));
+}
