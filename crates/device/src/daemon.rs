@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 use model::{Sid, UnixTime};
@@ -47,6 +47,8 @@ pub struct Daemon {
     pub(crate) events: Events,
     /// Only one join or leave at a time.
     pub membership: tokio::sync::Mutex<()>,
+    /// Since when the process's cache has the machine account's tickets.
+    pub(crate) machine_tickets: tokio::sync::Mutex<Option<Instant>>,
     tickets: Mutex<Tickets<Unlocked>>,
 }
 
@@ -68,6 +70,7 @@ impl Daemon {
             policies: Policies::in_folder(&config.state)?,
             events: Events::in_folder(&config.state),
             membership: tokio::sync::Mutex::default(),
+            machine_tickets: tokio::sync::Mutex::default(),
             tickets: Mutex::default(),
             config,
         }))

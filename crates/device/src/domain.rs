@@ -1,6 +1,10 @@
 //! The domain as this device sees it: the directory, and what login helpers must know of the KDCs.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use directory::Directory;
 use openssl::x509::X509;
@@ -26,14 +30,34 @@ impl Daemon {
     /// Connects to a domain controller as the machine account, sealed.
     pub async fn directory(&self) -> Result<Directory, Error> {
         let machine = Machine::of_keytab(&self.config.keytab)?;
-        let principal = machine.principal();
-        let keytab = self.config.keytab.clone();
+        self.tickets_of(&machine).await?;
+        let realm = self.config.realm.as_ref().unwrap_or(&machine.realm);
+        let connected = Directory::connect(realm, self.config.dc.as_deref()).await;
+        if connected.is_err() {
+            // Perhaps it was the tickets: the next one begins with new ones.
+            self.forget_tickets().await;
+        }
+        Ok(connected?)
+    }
+
+    /// Sees to it that the process's cache holds fresh tickets of the machine account.
+    async fn tickets_of(&self, machine: &Machine) -> Result<(), Error> {
+        let mut since = self.machine_tickets.lock().await;
+        if since.is_some_and(|since| since.elapsed() < TICKETS_FOR) {
+            return Ok(());
+        }
+        let (principal, keytab) = (machine.principal(), self.config.keytab.clone());
         tokio::task::spawn_blocking(move || {
             kerberos::Context::new()?.keytab_ccache(&principal, &keytab, CCACHE)
         })
         .await??;
-        let realm = self.config.realm.as_ref().unwrap_or(&machine.realm);
-        Ok(Directory::connect(realm, self.config.dc.as_deref()).await?)
+        *since = Some(Instant::now());
+        Ok(())
+    }
+
+    /// The next connection begins with new tickets.
+    pub(crate) async fn forget_tickets(&self) {
+        *self.machine_tickets.lock().await = None;
     }
 
     /// Reads the KDCs' authorities and names anew and publishes them for login helpers.
@@ -127,6 +151,10 @@ pub(crate) async fn keep_fresh(daemon: Arc<Daemon>) {
         tokio::time::sleep(pause).await;
     }
 }
+
+/// How long the machine account's tickets are used. They would last longer; but groups that the
+/// machine came into count from new tickets only.
+const TICKETS_FOR: Duration = Duration::from_secs(15 * 60);
 
 /// How long what is known of the domain is good.
 const FRESH_FOR: Duration = Duration::from_secs(4 * 3600);

@@ -356,6 +356,7 @@ pub(crate) async fn refresh(
                 "Only root may have everything read anew.",
             ));
         }
+        daemon.forget_tickets().await;
         *daemon.policies.cache.lock().await = Cache::default();
     }
     let begun = Instant::now();
