@@ -100,7 +100,7 @@ pub(crate) fn sweep(folder: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Makes a folder, and those above it, with `mode`.
+/// Makes a folder with `mode`, and those above it as the process makes folders.
 pub(crate) fn folder(path: &Path, mode: u32) -> Result<(), Error> {
     fs::create_dir_all(path).map_err(|error| state(path, &error))?;
     fs::set_permissions(path, Permissions::from_mode(mode)).map_err(|error| state(path, &error))

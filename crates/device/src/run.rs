@@ -34,8 +34,8 @@ async fn serve(config: Config) -> Result<(), Error> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let daemon = Daemon::new(config, Arc::new(System))?;
-    daemon.publish_known()?;
     let listener = socket::listen(&daemon)?;
+    daemon.publish_known()?;
     tokio::spawn(domain::keep_fresh(Arc::clone(&daemon)));
     tokio::spawn(policies::keep_current(Arc::clone(&daemon)));
     tokio::spawn(tend(Arc::clone(&daemon)));

@@ -37,9 +37,8 @@ const IDLE_PATIENCE: Duration = Duration::from_secs(300);
 /// Makes the socket. One that a dead daemon left behind is replaced.
 pub fn listen(daemon: &Daemon) -> Result<UnixListener, Error> {
     let path = &daemon.config.socket;
-    if let Some(folder) = path.parent()
-        && !folder.exists()
-    {
+    if let Some(folder) = path.parent() {
+        // Also where it is there already: nobody would reach the socket in a closed one.
         files::folder(folder, 0o755)?;
     }
     match fs::remove_file(path) {

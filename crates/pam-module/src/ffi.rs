@@ -154,6 +154,8 @@ impl Pam {
         let user = unsafe { CStr::from_ptr(user) };
         Some(Visit {
             uid: uid_of(user)?,
+            // SAFETY: getuid takes nothing and cannot fail.
+            caller: unsafe { libc::getuid() },
             user: user.to_str().ok()?.to_owned(),
             service: self.text(PAM_SERVICE)?,
             remote_host: self.text(PAM_RHOST)?,

@@ -51,6 +51,8 @@ impl Options {
 pub(crate) struct Visit {
     pub(crate) user: String,
     pub(crate) uid: u32,
+    /// Whose program this is: root's for `login` and greeters, the caller's for `su`.
+    pub(crate) caller: u32,
     pub(crate) service: String,
     pub(crate) remote_host: String,
     /// What an earlier module asked for.
@@ -136,7 +138,13 @@ pub(crate) fn authenticate(
         return Err(Code::AuthInfoUnavailable);
     }
     if info.tries_left == 0 {
-        person.tell("Your PIN is locked. Sign in with your password, then reset the PIN.");
+        person.tell("Your PIN is locked. Sign in with your password, then run `latchkey enroll`.");
+        return Err(Code::AuthInfoUnavailable);
+    }
+    // The count does not come back by waiting. Somebody else at `su` may use up half of it, and
+    // leaves the rest to the person.
+    let is_stranger = visit.caller != 0 && visit.caller != visit.uid;
+    if is_stranger && info.tries_left <= info.tries_limit / 2 {
         return Err(Code::AuthInfoUnavailable);
     }
     let pin = match visit.earlier.filter(|_| options.first_pass) {
@@ -193,8 +201,8 @@ fn is_remote(visit: &Visit) -> bool {
     visit.service == "sshd" || !local.contains(&visit.remote_host.as_str())
 }
 
-/// For a question that the daemon answers from memory.
-const GLANCE: Duration = Duration::from_secs(2);
+/// For a question to the TPM, which may be busy with another's key.
+const GLANCE: Duration = Duration::from_secs(10);
 /// For a sign-in: the TPM, then a KDC that may have to be looked for.
 const SIGN_IN: Duration = Duration::from_secs(90);
 /// For what may have to ask the domain, at the beginning of every session.

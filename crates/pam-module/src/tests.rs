@@ -109,6 +109,7 @@ fn visit() -> Visit {
     Visit {
         user: "alice".into(),
         uid: 1000,
+        caller: 0,
         service: "login".into(),
         remote_host: String::new(),
         earlier: None,
@@ -163,6 +164,25 @@ fn a_wrong_pin_says_how_many_tries_are_left() {
             (outcome.answer, outcome.heard),
             (Err(code), vec![sentence.to_owned()])
         );
+    }
+}
+
+#[test]
+fn somebody_else_at_su_leaves_half_of_the_tries_to_the_person() {
+    // caller, tries left, whether a PIN is asked
+    let cases = [
+        (1001, 6, true),
+        (1001, 5, false),
+        (1000, 5, true),
+        (0, 1, true),
+    ];
+    for (caller, tries_left, is_asked) in cases {
+        let daemon = Scripted {
+            tries_left,
+            ..Scripted::default()
+        };
+        let outcome = check(Visit { caller, ..visit() }, &[], PIN, &daemon);
+        assert_eq!(outcome.asked == 1, is_asked, "{caller} with {tries_left}");
     }
 }
 

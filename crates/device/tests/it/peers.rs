@@ -1,5 +1,7 @@
 //! Who may do what: the kernel's word counts, and nothing that a caller says.
 
+use std::os::unix::fs::PermissionsExt;
+
 use std::{
     io::{Read, Write},
     os::unix::net::UnixStream,
@@ -34,6 +36,17 @@ fn signin(user: Option<&str>, remote: bool) -> Signin {
 
 fn tries_left(bench: &Bench) -> u32 {
     bench.call(&TokenInfo { uid: ALICE }).unwrap().tries_left
+}
+
+#[test]
+fn a_folder_that_was_closed_before_is_open_when_the_socket_is_there() {
+    let mut bench = Bench::prepare();
+    let run = bench.folder.join("run");
+    std::fs::create_dir(&run).unwrap();
+    std::fs::set_permissions(&run, PermissionsExt::from_mode(0o700)).unwrap();
+    bench.serve();
+    let mode = std::fs::metadata(&run).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o755);
 }
 
 #[test]
