@@ -328,6 +328,12 @@ fn an_object_that_cannot_be_read_leaves_the_last_set_in_effect() -> Result<()> {
         .user("bob")
         .ok()?;
     assert!(show.contains("cannot be read"), "{show}");
+
+    // Where there never was a set, nobody enrolls, and a credential works all the same.
+    host.sh("rm /var/lib/latchkey/policy/*")?;
+    assert_eq!(refusal(company, "bob")?, "policy_unknown");
+    assert!(!is_offered(company, "bob")?);
+    company.sign_in("alice", PIN)?.ok()?;
     company.forget_everyone()
 }
 
