@@ -1,6 +1,9 @@
 //! Credentials: one key of one user on this device, from its making to its removal.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use api::device::{KeyState, KeyStatus};
 use keycred::RsaPublicKey;
@@ -117,17 +120,27 @@ impl Credential {
 }
 
 /// The folder of credentials.
-pub struct Credentials(PathBuf);
+///
+/// Sign-ins, enrollments and changes of PIN write the same file, each a part of its own. So a
+/// writer never brings a whole record that it read a while ago: it changes its part of what is on
+/// disk now, and nothing of a credential that is another by then.
+pub struct Credentials {
+    folder: PathBuf,
+    writing: Mutex<()>,
+}
 
 impl Credentials {
     /// In the daemon's folder.
     pub fn in_folder(folder: &Path) -> Self {
-        Self(folder.join("credentials"))
+        Self {
+            folder: folder.join("credentials"),
+            writing: Mutex::default(),
+        }
     }
 
     /// The folder itself.
     pub fn path(&self) -> &Path {
-        &self.0
+        &self.folder
     }
 
     /// The credential of that uid.
@@ -135,19 +148,45 @@ impl Credentials {
         files::read(&self.file(uid))
     }
 
-    /// Keeps one.
+    /// Keeps a new one in place of whatever the uid had.
     pub fn keep(&self, credential: &Credential) -> Result<(), Error> {
+        let _alone = self.lock();
         files::write(&self.file(credential.uid), credential)
     }
 
-    /// Removes one.
-    pub fn remove(&self, uid: u32) -> Result<(), Error> {
-        files::remove(&self.file(uid))
+    /// Changes a part of one that is kept, and gives it as it is now. Where it was removed, or the
+    /// uid has another key by now, nothing is changed and the answer is none.
+    pub fn update(
+        &self,
+        uid: u32,
+        key_public: &[u8],
+        change: impl FnOnce(&mut Credential),
+    ) -> Result<Option<Credential>, Error> {
+        let _alone = self.lock();
+        let kept = self.read(uid)?;
+        let Some(mut credential) = kept.filter(|kept| kept.key.public() == key_public) else {
+            return Ok(None);
+        };
+        let before = credential.clone();
+        change(&mut credential);
+        if credential != before {
+            files::write(&self.file(uid), &credential)?;
+        }
+        Ok(Some(credential))
+    }
+
+    /// Removes one, if the uid still has this key.
+    pub fn remove(&self, uid: u32, key_public: &[u8]) -> Result<(), Error> {
+        let _alone = self.lock();
+        match self.read(uid)? {
+            Some(kept) if kept.key.public() == key_public => files::remove(&self.file(uid)),
+            _ => Ok(()),
+        }
     }
 
     /// Every uid that has one.
     pub fn uids(&self) -> Result<Vec<u32>, Error> {
-        let mut uids: Vec<u32> = std::fs::read_dir(&self.0)?
+        let mut uids: Vec<u32> = std::fs::read_dir(&self.folder)?
             .filter_map(|entry| {
                 let name = entry.ok()?.file_name();
                 name.to_str()?.strip_suffix(".json")?.parse().ok()
@@ -158,6 +197,13 @@ impl Credentials {
     }
 
     fn file(&self, uid: u32) -> PathBuf {
-        self.0.join(format!("{uid}.json"))
+        self.folder.join(format!("{uid}.json"))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;

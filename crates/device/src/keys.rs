@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use crate::{
     Error,
     credential::{Credential, word},
-    daemon::Daemon,
+    daemon::{Daemon, no_credential},
     error::refused,
     join::gone_is_fine,
     peer::Peer,
@@ -109,19 +109,17 @@ pub(crate) async fn change_pin(
         .check_new(args.new.expose(), &mut used)
         .map_err(|refusal| refused("pin_refused", refusal.to_string()))?;
     let (old, new) = (secret(&args.old), secret(&args.new));
-    let (keeper, kept) = (Arc::clone(daemon), credential.clone());
+    let (keeper, uid) = (Arc::clone(daemon), credential.uid);
     let change = move |tpm: &mut tpm::Tpm| {
-        let both = |key: &tpm::UserKey| {
-            let key = key.clone();
-            keeper.credentials.keep(&Credential {
-                key,
-                ..kept.clone()
-            })
+        let store = |key: &tpm::UserKey| {
+            let change = |kept: &mut Credential| kept.key = key.clone();
+            let stored = keeper.credentials.update(uid, key.public(), change)?;
+            stored.map(drop).ok_or_else(no_credential)
         };
-        tpm.change_pin(&kept.key, &old, &new, both)
+        // Stored before anybody else has the TPM, lest a later change be overwritten.
+        store(&tpm.change_pin(&credential.key, &old, &new, store)?)
     };
-    let key = daemon.chip.run(change).await?;
-    daemon.credentials.keep(&Credential { key, ..credential })?;
+    daemon.chip.run(change).await?;
     Ok(Done {})
 }
 
@@ -142,7 +140,8 @@ impl Daemon {
         self.chip
             .run(move |tpm| Ok(tpm.delete_user_key(&key)?))
             .await?;
-        self.credentials.remove(credential.uid)
+        self.credentials
+            .remove(credential.uid, credential.key.public())
     }
 
     /// By which rules a PIN is changed: the policy's, as far as one was read.

@@ -220,10 +220,12 @@ impl Daemon {
             .unwrap_or_else(|| "no reason given".to_owned());
         let state = status.state;
         // `status` and the next enrollment are to know it too.
-        self.credentials.keep(&Credential {
-            state: State::of_status(status),
-            ..credential.clone()
-        })?;
+        self.credentials
+            .update(credential.uid, credential.key.public(), |kept| {
+                if kept.state.kid() == Some(kid) {
+                    kept.state = State::of_status(status);
+                }
+            })?;
         Ok(Some(match state {
             Registered => "It is registered, and the sync agent has not written it yet; try \
                            again in a moment."

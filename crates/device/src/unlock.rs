@@ -164,12 +164,15 @@ impl Daemon {
             .run(move |tpm| Ok(tpm.unlock(&key, &pin)?))
             .await?;
         if *right.key() != credential.key {
-            // A change of PIN was cut short; the TPM has now said which blob counts.
-            let key = right.key().clone();
-            self.credentials.keep(&Credential {
-                key,
-                ..credential.clone()
-            })?;
+            // A change of PIN was cut short; the TPM has now said which blob counts. One that was
+            // begun since then knows better.
+            let settle = |kept: &mut Credential| {
+                if kept.key == credential.key {
+                    kept.key = right.key().clone();
+                }
+            };
+            self.credentials
+                .update(credential.uid, credential.key.public(), settle)?;
         }
         Ok(right)
     }
@@ -201,10 +204,10 @@ impl Daemon {
             issuer,
             renew: at.plus(LEAF_LIFETIME_S / 2),
         };
-        self.credentials.keep(&Credential {
-            leaf: Some(leaf.clone()),
-            ..credential
-        })?;
+        self.credentials
+            .update(credential.uid, credential.key.public(), |kept| {
+                kept.leaf = Some(leaf.clone());
+            })?;
         Ok((leaf, device.root_certificate))
     }
 }

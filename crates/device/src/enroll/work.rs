@@ -316,12 +316,16 @@ impl Work {
     }
 
     fn keep(&mut self, state: State) -> Result<(), Error> {
-        // As it is on disk now: a sign-in may have added the leaf meanwhile.
-        let kept = self.daemon.credentials.read(self.known.uid)?;
-        let mut credential = kept.ok_or(Error::Bug("a credential was removed meanwhile"))?;
-        credential.state = state;
-        self.daemon.credentials.keep(&credential)?;
-        self.made = Some(credential);
+        let Credential { uid, key, .. } = self.credential()?;
+        let change = |kept: &mut Credential| kept.state = state;
+        let kept = self.daemon.credentials.update(*uid, key.public(), change)?;
+        let kept = kept.ok_or_else(|| {
+            refused(
+                "removed",
+                "The key was removed from this machine meanwhile; enroll again.",
+            )
+        })?;
+        self.made = Some(kept);
         Ok(())
     }
 }
