@@ -60,6 +60,8 @@ pub enum Protection {
     Trust,
     /// The built-in administrator or a KDC's account.
     WellKnown,
+    /// The domain controller does not show what would tell: nobody knows that it is none of these.
+    Unreadable,
 }
 
 /// A group.
@@ -142,6 +144,7 @@ const COMPUTER: &[&str] = &[
     "uSNChanged",
 ];
 
+const CONTROL: &str = "userAccountControl";
 const DISABLED: u32 = 0x2;
 const TRUST: u32 = 0x800;
 const WORKSTATION: u32 = 0x1000;
@@ -343,7 +346,7 @@ impl Directory {
 impl User {
     pub(crate) fn read(entry: &Entry, domain: &Domain) -> Result<Self, Error> {
         let account = entry.required_text("sAMAccountName")?;
-        let control = entry.flags("userAccountControl");
+        let control = entry.flags(CONTROL);
         let sid = entry.sid()?;
         Ok(Self {
             guid: entry.guid()?,
@@ -359,6 +362,14 @@ impl User {
             account,
         })
     }
+}
+
+/// Why no key may be written to a user whose entry was asked for its groups too. Every user has a
+/// userAccountControl and is in a group: where either is missing, the right to read it is.
+pub(crate) fn full_protection(entry: &Entry, user: &User) -> Option<Protection> {
+    let shown = !entry.values("tokenGroups").is_empty() && entry.value(CONTROL).is_some();
+    user.protection
+        .or((!shown).then_some(Protection::Unreadable))
 }
 
 impl Group {
@@ -390,7 +401,7 @@ impl Computer {
             dn: plain_dn(&entry.dn).to_owned(),
             name: entry.required_text("cn")?,
             account: entry.required_text("sAMAccountName")?,
-            enabled: entry.flags("userAccountControl") & DISABLED == 0,
+            enabled: entry.flags(CONTROL) & DISABLED == 0,
             certificates: entry
                 .values("userCertificate")
                 .iter()

@@ -5,7 +5,7 @@ use model::Guid;
 
 use crate::{
     Directory, Error, User,
-    accounts::{Kind, USER},
+    accounts::{Kind, USER, full_protection},
     message::{Change, Request},
     search::success,
 };
@@ -49,9 +49,11 @@ impl Directory {
             let DnBinary { binary, .. } = text.parse().ok()?;
             Some(KeyValue { blob: binary })
         });
+        let mut user = User::read(&entry, self.domain())?;
+        user.protection = full_protection(&entry, &user);
         Ok(Some(KeyHolder {
             values: values.collect(),
-            user: User::read(&entry, self.domain())?,
+            user,
         }))
     }
 

@@ -1,7 +1,9 @@
 use crate::{
-    accounts::is_privileged,
+    Domain, Protection, User,
+    accounts::{full_protection, is_privileged},
     ber::{INTEGER, Reader, Writer, split},
     dns::{self, Service},
+    entry::Entry,
     filter::Filter,
     message::{Body, Request, Response, first_message},
     trust::ServicePoint,
@@ -195,4 +197,48 @@ fn who_asks_for_a_descriptor_gets_all_but_the_sacl() {
 fn a_delete_request_has_the_layout_of_rfc_4511() {
     let bytes = Request::Delete("CN=a").encode(2);
     assert_eq!(bytes, b"\x30\x09\x02\x01\x02\x4a\x04CN=a");
+}
+
+#[test]
+fn a_user_whose_groups_or_flags_are_hidden_is_not_taken_for_an_ordinary_one() {
+    let sid = |text: &str| text.parse::<model::Sid>().unwrap().to_bytes();
+    let guid = model::Guid::from_le_bytes([1; 16]);
+    let domain = Domain {
+        guid,
+        sid: "S-1-5-21-1-2-3".parse().unwrap(),
+        dns_name: "corp.test".to_owned(),
+        netbios_name: "CORP".to_owned(),
+        dn: "DC=corp,DC=test".to_owned(),
+        configuration: "CN=Configuration,DC=corp,DC=test".to_owned(),
+    };
+    let protection = |more: &[(&str, &[u8])]| {
+        let mut attributes = vec![
+            ("objectGUID", vec![1; 16]),
+            ("objectSid", sid("S-1-5-21-1-2-3-1104")),
+            ("sAMAccountName", b"alice".to_vec()),
+        ];
+        attributes.extend(more.iter().map(|(name, value)| (*name, value.to_vec())));
+        let attributes = attributes.into_iter();
+        let entry = Entry::new(
+            "CN=Alice,DC=corp,DC=test".to_owned(),
+            attributes
+                .map(|(name, value)| (name.to_owned(), vec![value]))
+                .collect(),
+        );
+        full_protection(&entry, &User::read(&entry, &domain).unwrap())
+    };
+    let (flags, users) = (
+        ("userAccountControl", b"512".as_slice()),
+        "S-1-5-21-1-2-3-513",
+    );
+    let (users, admins) = (sid(users), sid("S-1-5-21-1-2-3-512"));
+    assert_eq!(protection(&[flags, ("tokenGroups", &users)]), None);
+    let hidden = Some(Protection::Unreadable);
+    assert_eq!(protection(&[flags]), hidden);
+    assert_eq!(protection(&[("tokenGroups", &users)]), hidden);
+    assert_eq!(protection(&[]), hidden);
+    assert_eq!(
+        protection(&[("tokenGroups", &admins)]),
+        Some(Protection::PrivilegedGroup)
+    );
 }

@@ -5,7 +5,7 @@
 
 use api::agent::KeyChange;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use directory::{Computer, User};
+use directory::{Computer, Protection, User};
 use keycred::RsaPublicKey;
 use model::{Guid, Sid, UnixTime, sha256};
 use openssl::{
@@ -149,6 +149,12 @@ pub fn check(
     rules: &Rules<'_>,
 ) -> Result<(), Refusal> {
     let user = user_of(change, facts.user, rules.scope)?;
+    if user.protection == Some(Protection::Unreadable) {
+        return Err(Refusal::new(
+            "directory_refused",
+            "The agent may not read the user's groups.",
+        ));
+    }
     if let Some(protection) = user.protection {
         return Err(Refusal::new(
             "protected_account",

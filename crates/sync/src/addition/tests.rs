@@ -7,7 +7,6 @@ use api::{
     agent::{ChangeEvidence, ChangeKey, ChangeOp, ChangeUser},
     device::UserProof,
 };
-use directory::Protection;
 use openssl::{
     asn1::Asn1Time,
     pkey::Private,
@@ -225,6 +224,13 @@ fn a_protected_account_gets_no_key() {
         });
     }
     refused("protected_account", |case| case.user().enabled = false);
+}
+
+#[test]
+fn an_account_whose_protection_is_hidden_gets_no_key() {
+    refused("directory_refused", |case| {
+        case.user().protection = Some(Protection::Unreadable)
+    });
 }
 
 #[test]
