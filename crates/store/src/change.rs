@@ -67,6 +67,9 @@ pub trait Changes: Send + Sync {
         most: u32,
     ) -> Result<Vec<Change>>;
 
+    /// The place of the tenant's newest change, open or not; 0 where there is none.
+    async fn last_change(&self, tenant: Guid) -> Result<u64>;
+
     /// Stores outcomes. One for a change of another domain, or one that is known already, changes
     /// nothing. A key's state follows its newest change only.
     async fn store_results(

@@ -127,8 +127,9 @@ pub trait Keys: Send + Sync {
     async fn keys(&self, tenant: Guid) -> Result<Vec<Key>>;
 
     /// Deletes a key and puts its removal into the feed, in one commit, also where its addition
-    /// was never confirmed: the agent may be writing it now. Deleting one twice changes nothing.
-    /// False where it is unknown.
+    /// was never confirmed: the agent may be writing it now. Deleting one twice changes nothing,
+    /// unless the agent refused the removal: then it is handed out again. False where the key is
+    /// unknown.
     async fn delete_key(&self, tenant: Guid, kid: Guid, audit: Audit) -> Result<bool>;
 
     /// Changes with each commit that touched a key or the feed.

@@ -42,6 +42,11 @@ fn state(row: &Row<'_>) -> rusqlite::Result<KeyState> {
     .ok_or_else(|| FromSqlError::InvalidType.into())
 }
 
+fn place(seq: i64) -> Result<u64> {
+    seq.try_into()
+        .map_err(|_| Error::Bug("a place in the feed"))
+}
+
 /// Puts a change into the feed; an earlier one of that key need not be carried out any more.
 fn append(
     db: &Connection,
@@ -66,7 +71,26 @@ fn append(
     Ok(())
 }
 
-/// Deletes a key that is not on its way out yet.
+/// Whether deleting a key changes anything. A removal whose outcome was a refusal is closed, and is
+/// begun again; but not where the same material was registered anew, whose value in AD it would
+/// take out.
+fn is_removable(db: &Connection, tenant: Guid, found: &Key) -> Result<bool> {
+    if !found.state.is_leaving() {
+        return Ok(true);
+    }
+    let sql =
+        "SELECT NOT EXISTS (SELECT 1 FROM changes WHERE tenant = ?1 AND kid = ?2 AND open = 1)
+         AND NOT EXISTS (SELECT 1 FROM keys WHERE tenant = ?1 AND material = ?3
+           AND state NOT IN ('removing', 'removed'))";
+    let is_free = db.query_row(
+        sql,
+        params![Text(tenant), Text(found.kid), found.material],
+        |row| row.get(0),
+    )?;
+    Ok(found.state == KeyState::Removing && is_free)
+}
+
+/// Deletes a key, and puts its removal into the feed.
 fn remove(db: &Connection, tenant: Guid, kid: Guid) -> Result<()> {
     db.execute(
         "UPDATE keys SET state = 'removing', code = NULL, detail = NULL
@@ -229,7 +253,7 @@ impl Keys for Sqlite {
                 .query_row(sql, params![Text(tenant), Text(kid)], key)
                 .optional()?;
             let Some(found) = found else { return Ok(false) };
-            if !found.state.is_leaving() {
+            if is_removable(db, tenant, &found)? {
                 remove(db, tenant, kid)?;
                 audit(db, tenant, &row)?;
             }
@@ -272,17 +296,27 @@ impl Changes for Sqlite {
                 })?;
             rows.map(|row| {
                 let (seq, op, key, evidence): (i64, _, _, _) = row?;
-                let seq = seq
-                    .try_into()
-                    .map_err(|_| Error::Bug("a place in the feed"))?;
                 Ok(Change {
-                    seq,
+                    seq: place(seq)?,
                     op,
                     key,
                     evidence,
                 })
             })
             .collect()
+        })
+        .await
+    }
+
+    async fn last_change(&self, tenant: Guid) -> Result<u64> {
+        self.read(move |db| {
+            let seq = db
+                .prepare_cached(
+                    "SELECT seq FROM changes WHERE tenant = ?1 ORDER BY seq DESC LIMIT 1",
+                )?
+                .query_row([Text(tenant)], |row| row.get(0))
+                .optional()?;
+            place(seq.unwrap_or(0))
         })
         .await
     }

@@ -15,6 +15,8 @@ on_every_store!(
     an_outcome_that_comes_late_or_from_elsewhere_changes_nothing,
     every_outcome_gives_its_state,
     a_removed_key_may_be_registered_again_under_a_new_id,
+    a_removal_that_was_refused_is_handed_out_again_by_deleting_again,
+    a_refused_removal_stays_closed_once_the_material_is_in_use_again,
     whoever_watches_keys_is_told_of_their_commits_only,
     the_feed_has_pages,
 );
@@ -247,6 +249,47 @@ async fn a_removed_key_may_be_registered_again_under_a_new_id(store: Arc<dyn Sto
     assert_eq!(deletions.count(), 1);
 }
 
+/// A store with a key whose removal the agent has refused.
+async fn refuse_a_removal(store: &Arc<dyn Store>) {
+    register(store, new_key(50, 11, 31, 1, "one")).await;
+    delete(store, 50).await;
+    let seq = open(store).await[0].seq;
+    report(store, domain(), seq, ChangeOutcome::Refused).await;
+    assert_eq!(open(store).await, []);
+}
+
+async fn delete(store: &Arc<dyn Store>, kid: u8) {
+    let deleted = store.delete_key(tenant(), guid(kid), audit("delete")).await;
+    assert!(deleted.unwrap());
+}
+
+async fn a_removal_that_was_refused_is_handed_out_again_by_deleting_again(store: Arc<dyn Store>) {
+    refuse_a_removal(&store).await;
+    for _ in 0..2 {
+        delete(&store, 50).await;
+        assert_eq!(told(&store).await, [(ChangeOp::Remove, guid(50), None)]);
+    }
+    let again = open(&store).await.remove(0);
+    assert_eq!(
+        (again.key.state, again.key.code),
+        (KeyState::Removing, None)
+    );
+    report(&store, domain(), again.seq, ChangeOutcome::Removed).await;
+    delete(&store, 50).await;
+    assert_eq!(open(&store).await, []);
+    assert_eq!(state(&store, 50).await, KeyState::Removed);
+}
+
+async fn a_refused_removal_stays_closed_once_the_material_is_in_use_again(store: Arc<dyn Store>) {
+    refuse_a_removal(&store).await;
+    register(&store, new_key(51, 11, 31, 1, "two")).await;
+    delete(&store, 50).await;
+    assert_eq!(
+        told(&store).await,
+        [(ChangeOp::Add, guid(51), Some("two".to_owned()))]
+    );
+}
+
 async fn whoever_watches_keys_is_told_of_their_commits_only(store: Arc<dyn Store>) {
     let mut watch = store.watch_keys();
     watch.mark_unchanged();
@@ -257,6 +300,7 @@ async fn whoever_watches_keys_is_told_of_their_commits_only(store: Arc<dyn Store
 }
 
 async fn the_feed_has_pages(store: Arc<dyn Store>) {
+    assert_eq!(store.last_change(tenant()).await.unwrap(), 0);
     for kid in 50..55 {
         register(&store, new_key(kid, kid, 31, kid, "e")).await;
     }
@@ -269,4 +313,6 @@ async fn the_feed_has_pages(store: Arc<dyn Store>) {
         seen.extend(page.into_iter().map(|change| change.key.kid));
     }
     assert_eq!(seen, (50..55).map(guid).collect::<Vec<_>>());
+    assert_eq!(store.last_change(tenant()).await.unwrap(), after);
+    assert_eq!(store.last_change(guid(9)).await.unwrap(), 0);
 }
