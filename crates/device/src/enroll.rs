@@ -91,7 +91,7 @@ pub(crate) async fn start(
     let rules = daemon.allow_enrollment(&known.sid).await?.pin_rules();
     let existing = daemon.credential(uid).await?;
     let (enrollment, work, output) = match existing.map(standing) {
-        Some(Standing::Unfinished { credential, kid }) => {
+        Some(Standing::Unfinished { credential, kid }) if daemon.opens(&credential).await? => {
             let (enrollment, output) = Enrollment::resume(rules, kid, now());
             let work = Work::resume(daemon, known, *credential)?;
             (enrollment, work, Some(output))
@@ -211,15 +211,21 @@ fn standing(credential: Credential) -> Standing {
 }
 
 impl Daemon {
+    /// Is there a PIN that the TPM would open it for?
+    async fn opens(&self, credential: &Credential) -> Result<bool, Error> {
+        let key = credential.key.clone();
+        match self.chip.run(move |tpm| Ok(tpm.tries(&key)?)).await {
+            Ok(tries) => Ok(tries.left > 0),
+            Err(Error::Tpm(tpm::Error::KeyUnusable(_))) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Can the person still sign in with it? What the server cannot be asked is believed.
     async fn works(&self, credential: &Credential, kid: &str) -> Result<bool, Error> {
         use api::device::KeyState;
-        let key = credential.key.clone();
-        match self.chip.run(move |tpm| Ok(tpm.tries(&key)?)).await {
-            Ok(tries) if tries.left == 0 => return Ok(false),
-            Err(Error::Tpm(tpm::Error::KeyUnusable(_))) => return Ok(false),
-            Ok(_) => {}
-            Err(error) => return Err(error),
+        if !self.opens(credential).await? {
+            return Ok(false);
         }
         let asked = timeout(ASK_PATIENCE, async {
             let server = self.server()?;

@@ -94,19 +94,31 @@ pub(crate) async fn leave(daemon: &Arc<Daemon>, peer: &Peer, _: Leave) -> Result
         ));
     }
     let _one = daemon.membership.lock().await;
-    let server = daemon.server()?;
-    let bearer = daemon.bearer(&server).await?;
+    let (device, _) = daemon.identity.joined()?;
+    let server = if has_its_keys(daemon, &device).await? {
+        let server = daemon.server()?;
+        let bearer = daemon.bearer(&server).await?;
+        Some((server, bearer))
+    } else {
+        // Without its key this machine is nobody to the server; an administrator removes it there.
+        tracing::warn!("the TPM has none of the device's keys, so the server is not told");
+        None
+    };
     // Keys first: a device that is gone can delete none.
     for uid in daemon.credentials.uids()? {
         let Some(credential) = daemon.credentials.read(uid)? else {
             continue;
         };
-        if let Some(kid) = credential.state.kid() {
-            gone_is_fine(server.client.delete_key(&bearer, kid).await)?;
+        if let Some((server, bearer)) = &server
+            && let Some(kid) = credential.state.kid()
+        {
+            gone_is_fine(server.client.delete_key(bearer, kid).await)?;
         }
         daemon.discard(&credential).await?;
     }
-    gone_is_fine(server.client.leave(&bearer, server.device.id).await)?;
+    if let Some((server, bearer)) = server {
+        gone_is_fine(server.client.leave(&bearer, server.device.id).await)?;
+    }
     daemon.identity.forget()?;
     daemon.policies.forget()?;
     daemon.bearer.forget().await;
@@ -148,17 +160,31 @@ fn target(args: Join, point: Option<ServicePoint>) -> Result<Target, Error> {
     }
 }
 
-/// The device with its keys: as it is on disk where that is this computer's, else made now.
+/// Does the TPM still open the device's keys? Not after it was cleared or exchanged.
+async fn has_its_keys(daemon: &Daemon, device: &Device) -> Result<bool, Error> {
+    let (auth, digest) = (daemon.identity.auth()?, model::sha256(PROBE));
+    match identity::sign(&daemon.chip, &device.keys.device, &auth, digest).await {
+        Ok(_) => Ok(true),
+        Err(Error::Tpm(tpm::Error::KeyUnusable(_))) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// The device with its keys: as it is on disk where that is this computer's and its keys open,
+/// else made now.
 async fn device(
     daemon: &Daemon,
     directory: &Directory,
     computer: &Computer,
 ) -> Result<Device, Error> {
-    if let Some(device) = daemon.identity.device()
-        && device.id == computer.guid
+    let kept = daemon.identity.device();
+    let kept = kept.filter(|device| device.id == computer.guid);
+    if let Some(device) = &kept
+        && has_its_keys(daemon, device).await?
     {
-        return Ok(device);
+        return Ok(device.clone());
     }
+    let used = kept.map_or(0, |device| device.sequence);
     let auth = daemon.identity.auth()?;
     let keys = make_keys(daemon, &auth).await?;
     let (id, at) = (computer.guid, now());
@@ -175,7 +201,7 @@ async fn device(
         keys,
         root_certificate,
         // A device that lost its state must not count from one again: the agent remembers.
-        sequence: u64::try_from(at.0).unwrap_or(0) * 1000,
+        sequence: used.max(u64::try_from(at.0).unwrap_or(0) * 1000),
         server: None,
     };
     daemon.identity.keep(device.clone())?;
@@ -358,6 +384,9 @@ fn host_name() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname")
         .map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned())
 }
+
+/// What is signed to learn whether the device key opens; it means nothing anywhere else.
+const PROBE: &[u8] = b"latchkey: does the device key open";
 
 /// `JoinType` of a computer that AD already knows (MS-DVRJ).
 const HYBRID_JOIN: u8 = 6;

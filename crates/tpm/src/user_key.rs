@@ -273,8 +273,12 @@ impl Tpm {
         })
     }
 
-    /// Deletes the index, without which no copy of the key opens.
+    /// Deletes the index, without which no copy of the key opens. Of a key that another TPM made,
+    /// or this one before it was cleared, there is nothing left to delete.
     pub fn delete_user_key(&mut self, key: &UserKey) -> Result<(), Error> {
+        if key.parent != self.storage.name {
+            return Ok(());
+        }
         let index = self.index_of(key)?;
         match self.check_index(&index) {
             Ok(()) => self.undefine_index(&index.entity),

@@ -144,6 +144,29 @@ impl Bench {
         self.runtime = Some(runtime);
     }
 
+    /// Clears the TPM, as its firmware's menu does; before the daemon serves.
+    pub(crate) fn clear_tpm(&self) {
+        let cleared = Command::new("tpm2_clear")
+            .args(["-T", &self.config.tcti, "-c", "p"])
+            .status();
+        assert!(cleared.expect("tpm2-tools is installed").success());
+    }
+
+    /// Makes the device one that has joined a server, which does not answer.
+    pub(crate) fn pretend_joined(&self) {
+        let path = self.config.state.join("device.json");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let mut file: Value = serde_json::from_str(&text).unwrap();
+        file["data"]["server"] = json!({
+            "url": "https://127.0.0.1:9",
+            "anchor": "",
+            "tenant": "08080808-0808-0808-0808-080808080808",
+            "agent": null,
+            "certificate": "MAA=",
+        });
+        std::fs::write(&path, file.to_string()).unwrap();
+    }
+
     /// A new connection.
     pub(crate) fn connect(&self) -> UnixStream {
         UnixStream::connect(&self.config.socket).unwrap()

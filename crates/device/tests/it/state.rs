@@ -2,7 +2,7 @@
 
 use std::{fs, sync::Arc};
 
-use ipc::TokenInfo;
+use ipc::{Leave, TokenInfo};
 use latchkey_device::daemon::Daemon;
 
 use crate::bench::{ALICE, Bench};
@@ -31,4 +31,26 @@ fn a_credential_that_cannot_be_read_is_refused_and_kept() {
     assert_eq!(refused.code, "state_unreadable");
     assert!(refused.sentence.contains("version 2"), "{refused}");
     assert_eq!(fs::read(bench.credential_file()).unwrap(), newer);
+}
+
+#[test]
+fn a_device_whose_tpm_was_cleared_leaves_by_itself() {
+    let mut bench = Bench::prepare();
+    bench.pretend_joined();
+    bench.clear_tpm();
+    bench.serve();
+    bench.call(&Leave {}).unwrap();
+    assert!(!bench.credential_file().exists());
+    assert!(!bench.config.state.join("device.json").exists());
+    assert_eq!(bench.call(&Leave {}).unwrap_err().code, "not_joined");
+}
+
+#[test]
+fn a_device_that_has_its_keys_does_not_leave_behind_its_server_s_back() {
+    let mut bench = Bench::prepare();
+    bench.pretend_joined();
+    bench.serve();
+    bench.call(&Leave {}).unwrap_err();
+    assert!(bench.credential_file().exists());
+    assert!(bench.config.state.join("device.json").exists());
 }

@@ -225,6 +225,16 @@ fn a_key_of_another_tpm_is_said_to_be_unusable() {
     assert!(matches!(refused, Error::KeyUnusable(_)), "{refused}");
 }
 
+#[test]
+fn a_key_of_another_tpm_is_deleted_without_touching_what_is_here() {
+    let (here, there) = (Swtpm::start(), Swtpm::start());
+    let foreign = key_for(&mut there.open(), ALICE, "135790");
+    let mut tpm = here.open();
+    let own = key_for(&mut tpm, ALICE, "135790");
+    tpm.delete_user_key(&foreign).unwrap();
+    assert!(signs(&mut tpm, &own, "135790").unwrap());
+}
+
 fn auth() -> model::Secret<[u8; 32]> {
     model::Secret::new([5; 32])
 }
