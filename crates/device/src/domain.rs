@@ -10,7 +10,7 @@ use directory::Directory;
 use openssl::x509::X509;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, daemon::Daemon, files, keytab::Machine, text};
+use crate::{Error, daemon::Daemon, files, keytab::Machine, policies::Subject, text};
 
 /// The machine account's tickets stay in this process.
 pub(crate) const CCACHE: &str = "MEMORY:latchkeyd";
@@ -96,12 +96,14 @@ impl Daemon {
             let root = X509::from_der(&device.root_certificate)?.to_pem()?;
             files::write_bytes(&self.device_root_path(), &root, 0o644)?;
         }
+        let computer = self.policies.kept(&Subject::Computer).effective();
         let profile = kerberos::Profile {
             realm: known.realm.clone(),
             kdcs: self.config.kdcs.clone(),
             kdc_hostnames: known.kdc_names.clone(),
             crl_files: Vec::new(),
             require_crl: false,
+            server_purpose_is_enough: computer.is_some_and(|policy| !policy.requires_kdc_eku()),
         };
         files::write_bytes(&self.profile_path(), profile.render()?.as_bytes(), 0o644)
     }

@@ -21,6 +21,8 @@ pub struct Profile {
     pub crl_files: Vec<String>,
     /// Refuse a KDC whose certificate no list covers.
     pub require_crl: bool,
+    /// Take a KDC certificate that is made for servers, not only one made for KDCs.
+    pub server_purpose_is_enough: bool,
 }
 
 impl Profile {
@@ -48,7 +50,9 @@ impl Profile {
             kdc_hostnames,
             crl_files,
             require_crl,
+            server_purpose_is_enough,
         } = self;
+        let purpose = if *server_purpose_is_enough { "kpServerAuth" } else { "kpKDC" };
         // A PKINIT request does not fit a datagram, and a reverse lookup is nobody's proof.
         writeln!(text, "[libdefaults]")?;
         writeln!(text, "    default_realm = {realm}")?;
@@ -67,7 +71,7 @@ impl Profile {
             writeln!(text, "        pkinit_revoke = FILE:{file}")?;
         }
         writeln!(text, "        pkinit_require_crl_checking = {require_crl}")?;
-        writeln!(text, "        pkinit_eku_checking = kpKDC")?;
+        writeln!(text, "        pkinit_eku_checking = {purpose}")?;
         writeln!(text, "        pkinit_dh_min_bits = 2048")?;
         writeln!(text, "        disable_encrypted_timestamp = true")?;
         writeln!(text, "    }}")

@@ -7,6 +7,7 @@ fn profile() -> Profile {
         kdc_hostnames: vec!["dc.corp.example".into(), "dc2.corp.example".into()],
         crl_files: vec!["/var/lib/x/crl.pem".into()],
         require_crl: true,
+        server_purpose_is_enough: false,
     }
 }
 
@@ -19,6 +20,7 @@ fn a_profile_is_a_text_that_libkrb5_reads() {
         "pkinit_kdc_hostname = dc2.corp.example",
         "pkinit_revoke = FILE:/var/lib/x/crl.pem",
         "pkinit_require_crl_checking = true",
+        "pkinit_eku_checking = kpKDC",
         "disable_encrypted_timestamp = true",
         "dns_lookup_kdc = false",
     ] {

@@ -593,7 +593,6 @@ pub static SETTINGS: &[Setting] = &[
          (id-pkinit-KPKdc). Off: one for servers with the right name is enough, as Windows \
          takes it on joined computers.",
         effect: Effect::Acts,
-        pending: true,
         ..NOWHERE
     },
 ];
