@@ -35,9 +35,13 @@ pub(crate) enum Next {
 const WANTED: u32 = MUTUAL | REPLAY | SEQUENCE | CONFIDENTIALITY | INTEGRITY;
 
 impl Handshake {
-    /// Begins with the service `ldap/host@REALM`. Blocks: a KDC may be asked.
+    /// Begins with the service `ldap/host/domain@REALM`, a name of three parts: any computer may
+    /// give itself `ldap/host`, but only a domain controller may have one that ends in the domain
+    /// (MS-ADTS 3.1.1.5.3.1.1.4). Blocks: a KDC may be asked.
     pub(crate) fn begin(host: &str, realm: &str) -> Result<(Self, Vec<u8>), Error> {
-        let target = Name::principal(&format!("ldap/{host}@{realm}")).map_err(Error::Kerberos)?;
+        let domain = realm.to_ascii_lowercase();
+        let service = format!("ldap/{host}/{domain}@{realm}");
+        let target = Name::principal(&service).map_err(Error::Kerberos)?;
         let mut handshake = Self {
             context: Context::new(),
             target,
