@@ -14,6 +14,7 @@ use joints::Joint;
 use kerberos::gss;
 use keycred::{KeyCredential, RsaPublicKey};
 use model::{Filetime, Guid, UnixTime};
+use protocol::Statement;
 use tokio::task::{block_in_place, spawn_blocking};
 
 use crate::{
@@ -177,18 +178,19 @@ impl Keys {
         let directory = self.door.open().await?;
         let holder = directory.keys(change.user.anchor).await?;
         let statement = addition::statement(change, &key);
-        let replayed = statement.as_ref().is_some_and(|s| {
-            self.ledger
-                .is_replay(s.device, &s.user, &s.key_id, s.sequence)
-        });
+        let replayed = statement
+            .as_ref()
+            .is_some_and(|statement| self.ledger.is_replay(statement));
+        let counted = statement
+            .as_ref()
+            .is_some_and(|statement| self.ledger.is_counted(statement));
         if let Some(KeyHolder { user, values }) = &holder
             && addition::user_of(change, Some(user), &self.config.scope).is_ok()
             && !replayed
             && ours(values, &key, change.key.device).next().is_some()
         {
             // Written before the last kill, or delivered twice. Nothing is written, so that
-            // nothing needs to be proven.
-            self.note(change, &key);
+            // nothing needs to be proven; nothing is noted, since nothing was.
             let place = Place {
                 dc: directory.dc().to_owned(),
                 usn: Some(user.usn),
@@ -204,7 +206,7 @@ impl Keys {
             device: device.as_ref(),
             proof,
             replayed,
-            exhausted: self.ledger.additions_exhausted(&self.config.limits, now),
+            exhausted: !counted && self.ledger.additions_exhausted(&self.config.limits, now),
             now,
         };
         let rules = Rules {
@@ -223,6 +225,7 @@ impl Keys {
             .map_or(change.key.created, |evidence| evidence.time);
         let made = Filetime::from(made);
         let blob = KeyCredential::for_user(&key, change.key.device, made, made).encode();
+        self.note(statement.as_ref(), now)?;
         directory.add_key(user, &blob).await?;
         block_in_place(|| joints::reach("agent", Joint::ValueWritten));
 
@@ -234,7 +237,6 @@ impl Keys {
             )));
         };
         block_in_place(|| joints::reach("agent", Joint::ValueConfirmed));
-        self.note(change, &key);
         Ok(End::Confirmed(Place {
             dc: directory.dc().to_owned(),
             usn: Some(holder.user.usn),
@@ -328,16 +330,16 @@ impl Keys {
         }
     }
 
-    fn note(&mut self, change: &KeyChange, key: &RsaPublicKey) {
-        if let Some(statement) = addition::statement(change, key) {
-            self.ledger.carried_out(
-                statement.device,
-                &statement.user,
-                &statement.key_id,
-                statement.sequence,
-                now(),
-            );
+    /// Counts an addition, on disk before the value is written: neither a kill nor a server that
+    /// never lets the feed move on makes the agent forget it. Tried again, it counts once.
+    fn note(&mut self, statement: Option<&Statement>, now: UnixTime) -> anyhow::Result<()> {
+        match statement {
+            Some(statement) if self.ledger.is_counted(statement) => return Ok(()),
+            Some(statement) => self.ledger.carried_out(statement),
+            None => {}
         }
+        self.ledger.count_addition(now);
+        self.folder.write(ledger::FILE, &self.ledger)
     }
 }
 
@@ -385,3 +387,6 @@ impl From<directory::Error> for Failure {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

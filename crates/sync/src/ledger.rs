@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use model::{Guid, Sid, UnixTime};
+use protocol::Statement;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Limits;
@@ -39,34 +40,34 @@ pub struct Used {
 impl Ledger {
     /// Whether a statement is used up: older than the last one that was carried out, or of a key
     /// that was taken out since. The very last one may come again, after a kill.
-    pub fn is_replay(&self, device: Guid, user: &Sid, key_id: &[u8; 32], sequence: u64) -> bool {
-        self.statements
-            .get(&name(device, user))
-            .is_some_and(|used| {
-                let same = used.key_id == hex(key_id);
-                match same {
-                    true => used.removed || sequence < used.sequence,
-                    false => sequence <= used.sequence,
-                }
+    pub fn is_replay(&self, statement: &Statement) -> bool {
+        self.used(statement)
+            .is_some_and(|used| match used.key_id == hex(&statement.key_id) {
+                true => used.removed || statement.sequence < used.sequence,
+                false => statement.sequence <= used.sequence,
             })
     }
 
-    /// A statement was carried out.
-    pub fn carried_out(
-        &mut self,
-        device: Guid,
-        user: &Sid,
-        key_id: &[u8; 32],
-        sequence: u64,
-        now: UnixTime,
-    ) {
-        let used = Used {
-            sequence,
-            key_id: hex(key_id),
-            removed: false,
-        };
-        self.statements.insert(name(device, user), used);
+    /// Whether this very statement is the last one, and counted: it is only tried again.
+    pub fn is_counted(&self, statement: &Statement) -> bool {
+        self.used(statement)
+            .is_some_and(|used| *used == Used::by(statement))
+    }
+
+    /// A statement is carried out.
+    pub fn carried_out(&mut self, statement: &Statement) {
+        let name = name(statement.device, &statement.user);
+        self.statements.insert(name, Used::by(statement));
+    }
+
+    /// A key goes in.
+    pub fn count_addition(&mut self, now: UnixTime) {
         self.additions.push_back(now);
+    }
+
+    fn used(&self, statement: &Statement) -> Option<&Used> {
+        self.statements
+            .get(&name(statement.device, &statement.user))
     }
 
     /// A key goes out: its statement will not bring it back.
@@ -100,6 +101,16 @@ impl Ledger {
     }
 }
 
+impl Used {
+    fn by(statement: &Statement) -> Self {
+        Self {
+            sequence: statement.sequence,
+            key_id: hex(&statement.key_id),
+            removed: false,
+        }
+    }
+}
+
 fn exhausted(times: &mut VecDeque<UnixTime>, limit: usize, now: UnixTime) -> bool {
     // A time in the future is of a clock that was set back; it must not count for ever.
     times.retain(|time| *time > now.plus(-HOUR_S) && *time <= now);
@@ -116,6 +127,8 @@ fn hex(bytes: &[u8; 32]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use protocol::Operation;
+
     use super::*;
 
     const NOW: UnixTime = UnixTime(1_800_000_000);
@@ -130,29 +143,40 @@ mod tests {
         format!("S-1-5-21-1-2-3-{rid}").parse().unwrap()
     }
 
+    fn statement(rid: u32, key_id: [u8; 32], sequence: u64) -> Statement {
+        Statement {
+            operation: Operation::Add,
+            user: user(rid),
+            key_id,
+            device: device(),
+            time: NOW,
+            sequence,
+        }
+    }
+
     #[test]
     fn a_statement_may_come_again_until_its_key_is_removed() {
         let mut ledger = Ledger::default();
-        ledger.carried_out(device(), &user(1), &A, 5, NOW);
-        assert!(!ledger.is_replay(device(), &user(1), &A, 5));
+        ledger.carried_out(&statement(1, A, 5));
+        assert!(!ledger.is_replay(&statement(1, A, 5)));
         ledger.burn(device(), &user(1), &A, NOW);
-        assert!(ledger.is_replay(device(), &user(1), &A, 5));
+        assert!(ledger.is_replay(&statement(1, A, 5)));
         assert!(
-            ledger.is_replay(device(), &user(1), &A, 6),
+            ledger.is_replay(&statement(1, A, 6)),
             "a removed key does not come back"
         );
-        assert!(!ledger.is_replay(device(), &user(1), &B, 6));
+        assert!(!ledger.is_replay(&statement(1, B, 6)));
     }
 
     #[test]
     fn an_older_statement_or_one_number_for_two_keys_is_a_replay() {
         let mut ledger = Ledger::default();
-        ledger.carried_out(device(), &user(1), &A, 5, NOW);
-        assert!(ledger.is_replay(device(), &user(1), &B, 4));
-        assert!(ledger.is_replay(device(), &user(1), &B, 5));
-        assert!(!ledger.is_replay(device(), &user(1), &B, 6));
+        ledger.carried_out(&statement(1, A, 5));
+        assert!(ledger.is_replay(&statement(1, B, 4)));
+        assert!(ledger.is_replay(&statement(1, B, 5)));
+        assert!(!ledger.is_replay(&statement(1, B, 6)));
         assert!(
-            !ledger.is_replay(device(), &user(2), &B, 4),
+            !ledger.is_replay(&statement(2, B, 4)),
             "users of a device are independent"
         );
     }
@@ -160,18 +184,18 @@ mod tests {
     #[test]
     fn the_removal_of_a_replaced_key_leaves_the_newer_one_alone() {
         let mut ledger = Ledger::default();
-        ledger.carried_out(device(), &user(1), &A, 5, NOW);
-        ledger.carried_out(device(), &user(1), &B, 6, NOW);
+        ledger.carried_out(&statement(1, A, 5));
+        ledger.carried_out(&statement(1, B, 6));
         ledger.burn(device(), &user(1), &A, NOW);
-        assert!(!ledger.is_replay(device(), &user(1), &B, 6));
-        assert!(ledger.is_replay(device(), &user(1), &A, 5));
+        assert!(!ledger.is_replay(&statement(1, B, 6)));
+        assert!(ledger.is_replay(&statement(1, A, 5)));
     }
 
     #[test]
     fn a_key_that_is_removed_before_it_ever_came_does_not_come() {
         let mut ledger = Ledger::default();
         ledger.burn(device(), &user(1), &A, NOW);
-        assert!(ledger.is_replay(device(), &user(1), &A, 5));
+        assert!(ledger.is_replay(&statement(1, A, 5)));
     }
 
     #[test]
@@ -181,9 +205,9 @@ mod tests {
             ..Limits::default()
         };
         let mut ledger = Ledger::default();
-        ledger.carried_out(device(), &user(1), &A, 1, NOW);
+        ledger.count_addition(NOW);
         assert!(!ledger.additions_exhausted(&limits, NOW.plus(1)));
-        ledger.carried_out(device(), &user(2), &A, 2, NOW.plus(60));
+        ledger.count_addition(NOW.plus(60));
         assert!(ledger.additions_exhausted(&limits, NOW.plus(61)));
         assert!(!ledger.additions_exhausted(&limits, NOW.plus(3601)));
         assert!(!ledger.removals_exhausted(&limits, NOW));

@@ -27,4 +27,6 @@ pub mod run;
 pub mod scope;
 pub mod state;
 pub mod status;
+#[cfg(test)]
+mod testing;
 pub mod work;
