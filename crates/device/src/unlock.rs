@@ -44,6 +44,7 @@ pub(crate) async fn unlock(
     let right = match args.pin {
         Some(pin) => {
             let credential = daemon.present_credential(args.uid).await?;
+            daemon.allow_sign_in(&credential.sid, false)?;
             daemon.prove_pin(&credential, &pin).await?
         }
         None => daemon

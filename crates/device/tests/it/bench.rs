@@ -22,6 +22,7 @@ use latchkey_device::{
     socket,
 };
 use model::Sid;
+use policy::gpo::{Data, Evaluation, HalfResult, Loopback, Registry};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tpm::{Recovery, Role, Tpm};
@@ -150,6 +151,35 @@ impl Bench {
             .args(["-T", &self.config.tcti, "-c", "p"])
             .status();
         assert!(cleared.expect("tpm2-tools is installed").success());
+    }
+
+    /// Leaves a policy on disk that turns Alice's PIN off, as a reading does.
+    pub(crate) fn turn_pin_off(&self) {
+        let value = (
+            "SOFTWARE\\Policies\\Microsoft\\PassportForWork",
+            "Enabled",
+            Data::Dword(0),
+        );
+        let registry = Registry::from_values("PIN off", [value]);
+        let evaluation = Evaluation {
+            computer: HalfResult {
+                registry,
+                ..HalfResult::default()
+            },
+            user: None,
+            loopback: Loopback::None,
+            failures: Vec::new(),
+            notes: Vec::new(),
+        };
+        let set = json!({
+            "read": 1_800_000_000,
+            "domain_controller": "dc.corp.test",
+            "evaluation": evaluation,
+        });
+        let folder = self.config.state.join("policy");
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join(format!("{}.json", sid(ALICE)));
+        write(&path, &json!({"set": set, "error": null}));
     }
 
     /// Makes the device one that has joined a server, which does not answer.

@@ -141,3 +141,16 @@ fn after_a_change_of_pin_the_old_one_is_wrong() {
     let ticket = unlock(&bench, "995511").unwrap();
     bench.call(&sign(&ticket, digest_info(MESSAGE))).unwrap();
 }
+
+#[test]
+fn a_policy_that_turns_the_pin_off_also_holds_where_no_session_is_opened() {
+    let mut bench = Bench::prepare();
+    bench.turn_pin_off();
+    bench.serve();
+    assert_eq!(
+        unlock(&bench, "000001").unwrap_err().code,
+        "policy_disabled"
+    );
+    let info = bench.call(&TokenInfo { uid: ALICE }).unwrap();
+    assert_eq!(info.tries_left, 10);
+}
