@@ -191,17 +191,25 @@ impl Daemon {
         }
     }
 
-    /// The device's policies, and those of everybody who has a credential here.
+    /// The device's policies, and those of everybody who has a credential here. What fails for one
+    /// fails for that one; the first failure is told when all have had their turn.
     async fn refresh_everybody(&self) -> Result<Counts, Error> {
-        let mut counts = self.refresh_policies(&Subject::Computer).await?;
+        let mut counts = Counts::default();
+        let mut failed = None;
+        let computer = self.refresh_policies(&Subject::Computer).await;
+        settle(computer, &mut counts, &mut failed);
         for uid in self.credentials.uids()? {
-            if let Some(credential) = self.credentials.read(uid)? {
-                counts += self
-                    .refresh_policies(&Subject::Person(credential.sid))
-                    .await?;
-            }
+            let read = match self.credentials.read(uid) {
+                Ok(None) => continue,
+                Ok(Some(credential)) => {
+                    let subject = Subject::Person(credential.sid);
+                    self.refresh_policies(&subject).await
+                }
+                Err(error) => Err(error),
+            };
+            settle(read, &mut counts, &mut failed);
         }
-        Ok(counts)
+        failed.map_or(Ok(counts), Err)
     }
 
     /// May the person enroll, and by which rules? Policies are read first, so that a change in the
@@ -281,6 +289,18 @@ impl Daemon {
         let pause = Duration::from_secs(u64::from(minutes) * 60);
         let spread = Duration::from_secs(u64::from(offset) * 60).mul_f64(share);
         (pause + spread).max(SHORTEST_PAUSE)
+    }
+}
+
+/// Adds one reading to the others.
+fn settle(read: Result<Counts, Error>, counts: &mut Counts, failed: &mut Option<Error>) {
+    match read {
+        Ok(read) => *counts += read,
+        // The domain has answered, and will not answer otherwise the sooner it is asked again.
+        Err(Error::Refused(failure)) if failure.code == UNKNOWN_ACCOUNT => {}
+        Err(error) => {
+            failed.get_or_insert(error);
+        }
     }
 }
 
@@ -397,6 +417,9 @@ pub(crate) fn remote_refused() -> Error {
     )
 }
 
+/// The refusal of a person whom the domain does not know any more.
+const UNKNOWN_ACCOUNT: &str = "unknown_account";
+
 /// Where the domain says how often policies are read.
 const SYSTEM_KEY: &str = r"Software\Policies\Microsoft\Windows\System";
 
@@ -414,3 +437,27 @@ const RETRY_PAUSE: Duration = Duration::from_secs(60);
 
 /// However often the domain wants it.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(7);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_failure_keeps_no_other_reading_back_and_an_account_that_is_gone_is_none() {
+        let (mut counts, mut failed) = (Counts::default(), None);
+        let read = Counts {
+            objects: 2,
+            fetched: 1,
+        };
+        settle(Ok(read), &mut counts, &mut failed);
+        let gone = refused(UNKNOWN_ACCOUNT, "gone");
+        settle(Err(gone), &mut counts, &mut failed);
+        assert!(failed.is_none());
+        for code in ["first", "second"] {
+            settle(Err(refused(code, "failed")), &mut counts, &mut failed);
+        }
+        settle(Ok(read), &mut counts, &mut failed);
+        assert_eq!((counts.objects, counts.fetched), (4, 2));
+        assert_eq!(failed.unwrap().failure().code, "first");
+    }
+}

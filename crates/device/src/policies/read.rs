@@ -10,7 +10,7 @@ use model::Guid;
 use policy::gpo::{self, File, Files, Inputs, Wanted};
 use sysvol::Sysvol;
 
-use super::{Set, Subject};
+use super::{Set, Subject, UNKNOWN_ACCOUNT};
 use crate::{Error, daemon::Daemon, error::refused};
 
 /// The files of objects, each with the version that both halves of the object agreed on.
@@ -72,10 +72,7 @@ async fn inputs(directory: &Directory, subject: &Subject) -> Result<Inputs, Erro
         Subject::Person(sid) => {
             let user = directory.user(&By::Sid(sid.clone())).await?;
             Some(user.ok_or_else(|| {
-                refused(
-                    "unknown_account",
-                    "The domain has no account of that person.",
-                )
+                refused(UNKNOWN_ACCOUNT, "The domain has no account of that person.")
             })?)
         }
     };
