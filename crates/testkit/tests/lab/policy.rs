@@ -4,7 +4,7 @@
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use testkit::company::{Company, refused, text};
-use testkit::lab::Call;
+use testkit::lab::{Call, KdcCertificate};
 
 use crate::company;
 
@@ -367,4 +367,53 @@ fn a_report_names_what_applied_and_what_did_not() -> Result<()> {
     assert_eq!(text(&answer, "code")?, "not_allowed", "{answer}");
     drop(group);
     Ok(())
+}
+
+/// Makes a certificate of the KDC authority's that is for servers only, beside the lab's others.
+const SERVER_CERTIFICATE: &str = "set -e; umask 077; \
+     printf 'subjectAltName=DNS:dc.corp.latchkey.test\nkeyUsage=digitalSignature\nextendedKeyUsage=serverAuth\n' \
+     > server-only.cnf; \
+     openssl req -new -newkey rsa:2048 -nodes -subj /CN=dc -keyout server-only.key -out server-only.csr; \
+     openssl x509 -req -in server-only.csr -CA kdc-ca.crt -CAkey kdc/ca.key -set_serial 4711 \
+     -extfile server-only.cnf -out server-only.crt";
+
+#[test]
+fn a_kdc_certificate_for_servers_is_enough_only_where_the_policy_says_so() -> Result<()> {
+    let (_turn, company) = company();
+    company.forget_everyone()?;
+    company.enrolled("alice", PIN)?;
+    let folder = company.lab.folder().join("pki");
+    let mut shell = std::process::Command::new("sh");
+    let made = shell
+        .args(["-c", SERVER_CERTIFICATE])
+        .current_dir(&folder)
+        .output()?;
+    ensure!(
+        made.status.success(),
+        "{}",
+        String::from_utf8_lossy(&made.stderr)
+    );
+    let read = |name| std::fs::read(folder.join(name));
+    company
+        .lab
+        .use_kdc_identity(&read("server-only.crt")?, &read("server-only.key")?)?;
+
+    let answer = refused(&company.sign_in("alice", PIN)?)?;
+    assert_eq!(text(&answer, "code")?, "kdc_not_trusted", "{answer}");
+    let off = value("MACHINE", r"Software\Policies\Latchkey", "RequireKdcEku", 0);
+    let object = Object::linked(company, "any server", &[off])?;
+    let refresh = || {
+        company
+            .workstation()?
+            .command(&["latchkey", "policy", "refresh"])
+            .ok()
+    };
+    refresh()?;
+    company.sign_in("alice", PIN)?.ok()?;
+
+    drop(object);
+    refresh()?;
+    company.lab.use_kdc_certificate(KdcCertificate::DnsNames)?;
+    company.sign_in("alice", PIN)?.ok()?;
+    company.forget_everyone()
 }
