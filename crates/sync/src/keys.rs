@@ -256,19 +256,21 @@ impl Keys {
             return Ok(gone(None));
         };
         addition::user_of(change, Some(&user), &self.config.scope)?;
-        let now = now();
-        if self.ledger.removals_exhausted(&self.config.limits, now) {
-            return Err(Failure::Refused(Refusal::new(
-                "limit_reached",
-                "The agent has removed as many keys as its configuration allows in an hour.",
-            )));
-        }
         // Before the value goes: from here on its statement does not bring it back.
         self.ledger
-            .burn(change.key.device, &user.sid, &key.key_id(), now);
+            .burn(change.key.device, &user.sid, &key.key_id());
         self.folder.write(ledger::FILE, &self.ledger)?;
         for value in ours(&values, &key, change.key.device) {
+            let now = now();
+            if self.ledger.removals_exhausted(&self.config.limits, now) {
+                // Not for ever: a stolen computer's key must go, if an hour later.
+                return Err(Failure::Later(anyhow::anyhow!(
+                    "as many keys as the configuration allows in an hour have been removed"
+                )));
+            }
             directory.delete_key(&user, value).await?;
+            self.ledger.count_removal(now);
+            self.folder.write(ledger::FILE, &self.ledger)?;
         }
         let Some(KeyHolder { user, values }) = directory.keys(user.guid).await? else {
             return Ok(gone(None));
