@@ -38,6 +38,10 @@ pub(crate) const ONE_TIME_PASSWORD: &str = "otp";
 const ATTEMPT_S: i64 = 10 * 60;
 const CODE_S: i64 = 60;
 
+/// The longest password, in bytes: what is longer is none of AD's.
+const MAX_PASSWORD: usize = 1024;
+
+
 /// How long the agent may take over a password.
 const AGENT_WAIT: Duration = Duration::from_secs(10);
 
@@ -157,8 +161,13 @@ async fn go_on(
     if attempt.password_at.is_none() {
         let password = form
             .password
+            .map(Secret::new)
             .ok_or_else(|| Refusal::malformed("password is missing"))?;
-        let user = check_password(app, &attempt, Secret::new(password))
+        if password.expose().len() > MAX_PASSWORD {
+            let refusal = Refusal::malformed("the password is longer than 1,024 bytes");
+            return Err(refusal.going_on(session, "password"));
+        }
+        let user = check_password(app, &attempt, password)
             .await
             .map_err(|refusal| refusal.going_on(session, "password"))?;
         if attempt.two_factors {

@@ -172,7 +172,8 @@ struct Sealed<'a> {
     password: &'a str,
 }
 
-/// Hands one piece of work to the agent, sealed to its key.
+/// Hands one piece of work to the agent, sealed to its key. What cannot be sealed is no fault of
+/// the agent's request: whoever asked is told that nobody can say, and the next work is looked for.
 pub(crate) async fn lease(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
@@ -180,27 +181,33 @@ pub(crate) async fn lease(
 ) -> Result<Response, Refusal> {
     let agent = access::agent(&app, &headers).await?;
     let mut patience = Patience::new(app.work.news.subscribe(), query.wait);
-    let leased = loop {
-        let leased = app.work.lease(agent.domain, agent.id);
-        if leased.is_some() || !patience.lasts().await {
-            break leased;
+    loop {
+        let Some((id, sid, password)) = app.work.lease(agent.domain, agent.id) else {
+            if patience.lasts().await {
+                continue;
+            }
+            return Ok(StatusCode::NO_CONTENT.into_response());
+        };
+        match sealed(&agent.public_key, &sid, &password) {
+            Ok(sealed) => {
+                let kind = "password".to_owned();
+                return Ok(Json(Work { id, kind, sealed }).into_response());
+            }
+            Err(error) => {
+                tracing::error!(cause = format!("{error:#}"), "work cannot be sealed");
+                app.work.answer(&id, agent.id, PasswordOutcome::Unreachable);
+            }
         }
-    };
-    let Some((id, sid, password)) = leased else {
-        return Ok(StatusCode::NO_CONTENT.into_response());
-    };
+    }
+}
+
+fn sealed(public_key: &[u8], sid: &Sid, password: &Secret<String>) -> anyhow::Result<String> {
     let plain = Zeroizing::new(serde_json::to_vec(&Sealed {
-        sid: &sid,
+        sid,
         password: password.expose(),
     })?);
-    let key = PKey::public_key_from_der(&agent.public_key)?;
-    let sealed = token::seal(&key, &plain)?;
-    Ok(Json(Work {
-        id,
-        kind: "password".to_owned(),
-        sealed,
-    })
-    .into_response())
+    let key = PKey::public_key_from_der(public_key)?;
+    Ok(token::seal(&key, &plain)?)
 }
 
 /// `POST /agent/v1/work/{id}`.
