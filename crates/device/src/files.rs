@@ -11,7 +11,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use model::Secret;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use zeroize::Zeroizing;
 
 use crate::Error;
 
@@ -65,6 +67,25 @@ pub(crate) fn write<T: Serialize>(path: &Path, data: &T) -> Result<(), Error> {
 /// Writes bytes as they are, with `mode`.
 pub(crate) fn write_bytes(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
     replace(path, bytes, mode).map_err(|error| state(path, &error))
+}
+
+/// The 32 secret bytes at `path`; made when there are none.
+pub(crate) fn secret(path: &Path) -> Result<Secret<[u8; 32]>, Error> {
+    let mut value = Zeroizing::new([0; 32]);
+    match fs::read(path).map(Zeroizing::new) {
+        Ok(bytes) => {
+            *value = bytes
+                .as_slice()
+                .try_into()
+                .map_err(|_| state(path, &"it is not 32 bytes long"))?;
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            openssl::rand::rand_bytes(&mut *value)?;
+            write_bytes(path, &*value, 0o600)?;
+        }
+        Err(error) => return Err(state(path, &error)),
+    }
+    Ok(Secret::new(*value))
 }
 
 fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {

@@ -146,25 +146,7 @@ impl Identity {
 
     /// The authorisation value of the device's keys; made when there is none.
     pub fn auth(&self) -> Result<Secret<[u8; 32]>, Error> {
-        let path = self.folder.join(AUTH_FILE);
-        let mut value = zeroize::Zeroizing::new([0; 32]);
-        match std::fs::read(&path).map(zeroize::Zeroizing::new) {
-            Ok(bytes) => {
-                *value = bytes.as_slice().try_into().map_err(|_| Error::State {
-                    path,
-                    reason: "it is not 32 bytes long".to_owned(),
-                })?;
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                openssl::rand::rand_bytes(&mut *value)?;
-                files::write_bytes(&path, &*value, 0o600)?;
-            }
-            Err(error) => {
-                let reason = error.to_string();
-                return Err(Error::State { path, reason });
-            }
-        }
-        Ok(Secret::new(*value))
+        files::secret(&self.folder.join(AUTH_FILE))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Device>> {

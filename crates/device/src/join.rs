@@ -16,7 +16,7 @@ use model::{Guid, Secret, UnixTime};
 use openssl::x509::X509;
 use time::OffsetDateTime;
 use tokio::time::Instant;
-use tpm::{KeyBlob, Lockout, Role, Tpm};
+use tpm::{KeyBlob, Role, Tpm};
 
 use crate::{
     Error, certificate,
@@ -224,27 +224,18 @@ async fn make_keys(daemon: &Daemon, auth: &Secret<[u8; 32]>) -> Result<Keys, Err
 }
 
 /// Sets the TPM's protection against guessing, and closes the way to reset it. The value is on
-/// disk before the TPM has it: lost, it would be lost for good.
+/// disk before the TPM has it, and stays there whatever comes of it: lost, it would be lost for
+/// good, and after a call that broke off nobody knows whether the TPM took it.
 async fn close_lockout(chip: &Arc<Chip>, path: PathBuf) -> Result<(), Error> {
-    if path.exists() {
+    if !path.exists() && chip.run(|tpm| Ok(tpm.info()?.lockout_auth_set)).await? {
+        tracing::warn!("the TPM's lockout value is somebody else's; its limits stay as they are");
         return Ok(());
     }
-    let mut value = zeroize::Zeroizing::new([0; 32]);
-    openssl::rand::rand_bytes(&mut *value)?;
-    files::write_bytes(&path, &*value, 0o600)?;
-    let value = Secret::new(*value);
-    match chip
-        .run(move |tpm| Ok(tpm.set_dictionary_attack(&value)?))
-        .await?
-    {
-        Lockout::Taken => Ok(()),
-        Lockout::Owned => {
-            tracing::warn!(
-                "the TPM's lockout value is somebody else's; its limits stay as they are"
-            );
-            files::remove(&path)
-        }
-    }
+    let value = files::secret(&path)?;
+    // Where the TPM has a value by now, an earlier call of ours broke off after setting it.
+    chip.run(move |tpm| Ok(tpm.set_dictionary_attack(&value)?))
+        .await
+        .map(drop)
 }
 
 /// Puts the certificate of the device key into the computer's account, if it is not there.

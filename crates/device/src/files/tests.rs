@@ -67,3 +67,21 @@ fn what_a_crash_left_half_written_is_swept_away_and_nothing_else() {
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
     fs::remove_dir_all(folder).unwrap();
 }
+
+#[test]
+fn a_secret_is_made_once_and_one_of_another_length_is_refused_and_kept() {
+    let folder = scratch("secret");
+    let path = folder.join("value.auth");
+    let made = secret(&path).unwrap();
+    assert!(made == secret(&path).unwrap());
+    assert_ne!(*made.expose(), [0; 32]);
+    fs::write(&path, [1; 31]).unwrap();
+    assert!(
+        secret(&path)
+            .unwrap_err()
+            .to_string()
+            .contains("value.auth")
+    );
+    assert_eq!(fs::read(&path).unwrap(), [1; 31]);
+    fs::remove_dir_all(&folder).unwrap();
+}
