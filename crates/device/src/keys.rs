@@ -76,15 +76,14 @@ pub(crate) async fn delete(
         Err(client::Error::Refused(refusal)) if refusal.status == 404 => None,
         outcome => Some(outcome?),
     };
-    let local = daemon.credential_of_kid(&args.kid)?;
+    let mut local = daemon.credential_of_kid(&args.kid)?;
     if !peer.is_root() {
         let own = daemon.domain_sid(peer.process.uid).await?;
         let is_own = |sid: &Sid| *sid == own;
         let at_server = status.as_ref().is_some_and(|status| is_own(&status.user));
-        let here = local
-            .as_ref()
-            .is_some_and(|credential| is_own(&credential.sid));
-        if !at_server && !here {
+        // Whose a credential here is, this machine knows; the server cannot give it away.
+        local = local.filter(|credential| is_own(&credential.sid));
+        if !at_server && local.is_none() {
             return Err(unknown());
         }
     }
