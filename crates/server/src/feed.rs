@@ -52,13 +52,18 @@ pub(crate) async fn changes(
     Query(query): Query<ChangesQuery>,
 ) -> Result<Json<Changes>, Refusal> {
     let agent = access::agent(&app, &headers).await?;
-    let after = match query.token.as_str() {
+    let mut after = match query.token.as_str() {
         "" => 0,
         token => token
             .strip_prefix(TOKEN)
             .and_then(|place| place.parse().ok())
             .ok_or_else(|| malformed("the token is none of this feed"))?,
     };
+    // Of a store that was there before this one, or before it was put back from a backup. From the
+    // beginning is harmless: only changes whose outcome is not known are handed out.
+    if after > app.store.last_change(app.tenant.id).await? {
+        after = 0;
+    }
     let mut patience = Patience::new(app.store.watch_keys(), query.wait);
     let page = loop {
         let page = app

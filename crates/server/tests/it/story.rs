@@ -43,6 +43,8 @@ async fn a_key_goes_from_the_device_to_the_agent_and_out_again() {
 
     // It is handed out until its result is stored, and not after.
     let again = agent.changes(&server, "", 0).await;
+    let beyond = agent.changes(&server, "v1.18446744073709551615", 0).await;
+    assert_eq!(beyond, again, "a token of a store that knew more");
     assert_eq!(again["changes"], page["changes"]);
     let none = agent
         .changes(&server, page["next"].as_str().unwrap(), 0)
