@@ -21,6 +21,7 @@ use axum::{
 use joints::Joint;
 use model::{Guid, Secret, Sid, sha256};
 use store::{Attempt, Code, Domain, Limit, User, Verdict};
+use tokio::time::{Instant, sleep_until};
 
 use crate::{
     app::App,
@@ -41,6 +42,9 @@ const CODE_S: i64 = 60;
 /// The longest password, in bytes: what is longer is none of AD's.
 const MAX_PASSWORD: usize = 1024;
 
+/// A wrong password is answered no earlier than this: AD takes another time over an account than
+/// over a name that nobody has, and the time of an answer must not tell which it was.
+const WRONG_AFTER: Duration = Duration::from_secs(1);
 
 /// How long the agent may take over a password.
 const AGENT_WAIT: Duration = Duration::from_secs(10);
@@ -192,6 +196,7 @@ async fn check_password(
     attempt: &Attempt,
     password: Secret<String>,
 ) -> Result<Guid, Refusal> {
+    let begun = Instant::now();
     let (tenant, name, now) = (app.tenant.id, &attempt.username, app.clock.now());
     if let Verdict::Wait(seconds) = app
         .store
@@ -238,6 +243,7 @@ async fn check_password(
         // A KDC says that an account is disabled before it has seen the password: passing that on
         // would tell whoever asks which accounts there are.
         (Some(_), _) => {
+            sleep_until(begun + WRONG_AFTER).await;
             let sentence =
                 "the user name or the password is wrong, or the account may not sign in now";
             Err(invalid(50126, sentence))
