@@ -107,7 +107,7 @@ async fn begin(app: &App, headers: &HeaderMap, form: ChallengeForm) -> Result<Re
         .ok_or_else(not_accepted)?;
     let is_right = claims.grant_type == "device_auth"
         && claims.iss == "aad:brokerplugin"
-        && app.keyring.nonces.is_good(&claims.request_nonce, now)?;
+        && device_proof::spend(app, device.id, &claims.grant_type, &claims.request_nonce).await?;
     if !is_right {
         return Err(not_accepted());
     }

@@ -1,13 +1,13 @@
 //! Statements signed with a device key: the certificate in `x5c` must be the one that this device
-//! was issued last, and the device must be usable.
+//! was issued last, the device must be usable, and each statement is good once.
 
-use model::Guid;
+use model::{Guid, sha256};
 use openssl::x509::X509;
 use serde::de::DeserializeOwned;
 use store::Device;
 use token::{Unverified, VerifyingKey, X5cForm};
 
-use crate::{access::usable_device, app::App, authority::subject_name};
+use crate::{access::usable_device, app::App, authority::subject_name, nonce};
 
 /// Reads a statement; `None` where it is none of a usable device. Which of the many things is
 /// wrong is for the log alone: whoever forges one learns nothing.
@@ -22,6 +22,31 @@ pub(crate) async fn read<C: DeserializeOwned>(
             Ok(None)
         }
     }
+}
+
+/// Whether a statement's nonce is a good one that this device has not used for this grant yet;
+/// from now on it has. Whoever copies a statement on its way comes too late with it.
+pub(crate) async fn spend(
+    app: &App,
+    device: Guid,
+    grant: &str,
+    nonce: &str,
+) -> anyhow::Result<bool> {
+    let now = app.clock.now();
+    if !app.keyring.nonces.is_good(nonce, now)? {
+        tracing::info!(why = "nonce", "a device's statement is not accepted");
+        return Ok(false);
+    }
+    let spent = sha256(format!("{grant}/{device}/{nonce}").as_bytes());
+    let until = now.plus(nonce::LIFE_S + 1);
+    let is_first = app
+        .store
+        .spend_statement(app.tenant.id, spent, now, until)
+        .await?;
+    if !is_first {
+        tracing::warn!(%device, "a device's statement came a second time");
+    }
+    Ok(is_first)
 }
 
 async fn check<C: DeserializeOwned>(

@@ -1,13 +1,14 @@
 //! Server nonces (MS-OAPXBC 3.2.5.1.1): good for five minutes, and stored nowhere.
 //!
 //! A nonce is its end and some random bytes under a MAC of ours. It shows that a statement was made
-//! a moment ago; that a statement is not used twice is not its business.
+//! a moment ago; that no statement is used twice, `device_proof` sees to.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use model::{Secret, UnixTime};
 use openssl::{error::ErrorStack, hash::MessageDigest, memcmp, pkey::PKey, sign::Signer};
 
-const LIFE_S: i64 = 5 * 60;
+/// How long a nonce is good.
+pub(crate) const LIFE_S: i64 = 5 * 60;
 const RANDOM: usize = 16;
 const MAC: usize = 32;
 

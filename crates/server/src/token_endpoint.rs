@@ -116,7 +116,6 @@ async fn device_token(app: &App, form: &Form) -> Result<Json<TokenAnswer>, Refus
         .request
         .as_deref()
         .ok_or_else(|| Refusal::malformed("request is missing"))?;
-    let now = app.clock.now();
     let (device, claims) = device_proof::read::<DeviceTokenClaims>(app, request)
         .await?
         .ok_or_else(not_accepted)?;
@@ -126,9 +125,11 @@ async fn device_token(app: &App, form: &Form) -> Result<Json<TokenAnswer>, Refus
         ));
     }
     expect_client(&claims.client_id)?;
-    if !app.keyring.nonces.is_good(&claims.request_nonce, now)? {
+    let (grant, nonce) = (&claims.grant_type, &claims.request_nonce);
+    if !device_proof::spend(app, device.id, grant, nonce).await? {
         return Err(not_accepted());
     }
+    let now = app.clock.now();
     let mut access =
         app.keyring
             .tokens

@@ -375,6 +375,17 @@ impl Device {
         amr_values: Option<&str>,
     ) -> Answer {
         let credential = self.statement(&self.credential(server).await);
+        self.begin_with(server, &credential, user, amr_values).await
+    }
+
+    /// The same, with a statement of the device's that was made before.
+    pub(crate) async fn begin_with(
+        &self,
+        server: &TestServer,
+        credential: &str,
+        user: &str,
+        amr_values: Option<&str>,
+    ) -> Answer {
         let challenge = URL_SAFE_NO_PAD.encode(sha256(VERIFIER.as_bytes()));
         let mut fields = vec![
             ("client_id", WORKSTATION_CLIENT),
@@ -383,7 +394,7 @@ impl Device {
             ("code_challenge", &challenge),
         ];
         fields.extend(amr_values.map(|values| ("amr_values", values)));
-        let headers = [(api::oauth::DEVICE_CREDENTIAL_HEADER, credential.as_str())];
+        let headers = [(api::oauth::DEVICE_CREDENTIAL_HEADER, credential)];
         server
             .post_form(
                 &api::oauth::challenge_path(server.tenant),

@@ -240,6 +240,43 @@ async fn a_device_is_known_by_its_last_certificate_and_a_fresh_nonce() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_devices_statement_is_taken_once() {
+    let (server, _, device) = ready().await;
+    let mut claims = device.token_request(&server).await;
+    let request = device.statement(&claims);
+    device.show(&server, &request).await.good();
+    assert_eq!(device.show(&server, &request).await.number(), 50155);
+    claims["exp"] = json!(server.now() + 200);
+    let anew = device.statement(&claims);
+    assert_eq!(
+        device.show(&server, &anew).await.number(),
+        50155,
+        "the same nonce signed again"
+    );
+    let credential = device.statement(&device.credential(&server).await);
+    let begin = async || device.begin_with(&server, &credential, ALICE, None).await;
+    assert_eq!(begin().await.number(), 50058);
+    assert_eq!(begin().await.number(), 50155);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_over_its_bound_is_refused_uncounted_and_the_desk_goes_on() {
+    let (server, agent, device) = ready().await;
+    let session = session(&device.begin(&server, ALICE, Some("ngcmfa")).await);
+    let long = "p".repeat(1025);
+    for _ in 0..6 {
+        let answer = device.factor(&server, &session, "password", &long).await;
+        assert_eq!(answer.number(), 90014);
+    }
+    // The longest one that is taken, in its longest form on the way to the agent.
+    let longest = "\u{1}".repeat(1024);
+    let answer = device.password(&server, &agent, &session, &longest).await;
+    assert_eq!(answer.number(), 50126);
+    let answer = device.password(&server, &agent, &session, PASSWORD).await;
+    assert_eq!(answer.number(), 50076);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_sign_in_begins_on_a_known_device_only() {
     let (server, _, device) = ready().await;
     let path = challenge_path(server.tenant);
