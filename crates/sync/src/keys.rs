@@ -258,7 +258,7 @@ impl Keys {
         addition::user_of(change, Some(&user), &self.config.scope)?;
         // Before the value goes: from here on its statement does not bring it back.
         self.ledger
-            .burn(change.key.device, &user.sid, &key.key_id());
+            .burn(change.key.device, &user.sid, &key.key_id(), now());
         self.folder.write(ledger::FILE, &self.ledger)?;
         for value in ours(&values, &key, change.key.device) {
             let now = now();

@@ -7,7 +7,10 @@ use model::{Guid, Sid, UnixTime};
 use protocol::Statement;
 use serde::{Deserialize, Serialize};
 
-use crate::config::Limits;
+use crate::{
+    addition::{MAX_AGE_S, MAX_AHEAD_S},
+    config::Limits,
+};
 
 /// The file's name.
 pub const FILE: &str = "state.json";
@@ -22,6 +25,9 @@ pub struct Ledger {
     pub feed: String,
     /// The last statement that was carried out, by device and user.
     statements: BTreeMap<String, Used>,
+    /// When a key was taken out, by device, user and key: the directory may have held one that is
+    /// newer than the last statement here. Kept for as long as a statement about it is fresh.
+    burnt: BTreeMap<String, UnixTime>,
     additions: VecDeque<UnixTime>,
     removals: VecDeque<UnixTime>,
 }
@@ -41,11 +47,20 @@ impl Ledger {
     /// Whether a statement is used up: older than the last one that was carried out, or of a key
     /// that was taken out since. The very last one may come again, after a kill.
     pub fn is_replay(&self, statement: &Statement) -> bool {
-        self.used(statement)
-            .is_some_and(|used| match used.key_id == hex(&statement.key_id) {
-                true => used.removed || statement.sequence < used.sequence,
-                false => statement.sequence <= used.sequence,
-            })
+        let Statement {
+            device,
+            user,
+            key_id,
+            ..
+        } = statement;
+        let burnt = self.burnt.contains_key(&key_name(*device, user, key_id));
+        let used_up =
+            self.used(statement)
+                .is_some_and(|used| match used.key_id == hex(&statement.key_id) {
+                    true => used.removed || statement.sequence < used.sequence,
+                    false => statement.sequence <= used.sequence,
+                });
+        burnt || used_up
     }
 
     /// Whether this very statement is the last one, and counted: it is only tried again.
@@ -71,14 +86,16 @@ impl Ledger {
     }
 
     /// A key goes out: its statement will not bring it back.
-    pub fn burn(&mut self, device: Guid, user: &Sid, key_id: &[u8; 32]) {
+    pub fn burn(&mut self, device: Guid, user: &Sid, key_id: &[u8; 32], now: UnixTime) {
+        self.burnt
+            .retain(|_, since| since.plus(MAX_AGE_S + MAX_AHEAD_S) >= now);
+        self.burnt.insert(key_name(device, user, key_id), now);
         let fresh = Used {
             sequence: 0,
             key_id: hex(key_id),
             removed: true,
         };
         let used = self.statements.entry(name(device, user)).or_insert(fresh);
-        // Statements about earlier keys are too old already.
         if used.key_id == hex(key_id) {
             used.removed = true;
         }
@@ -125,6 +142,10 @@ fn name(device: Guid, user: &Sid) -> String {
     format!("{device}/{user}")
 }
 
+fn key_name(device: Guid, user: &Sid, key_id: &[u8; 32]) -> String {
+    format!("{device}/{user}/{}", hex(key_id))
+}
+
 fn hex(bytes: &[u8; 32]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -163,7 +184,7 @@ mod tests {
         let mut ledger = Ledger::default();
         ledger.carried_out(&statement(1, A, 5));
         assert!(!ledger.is_replay(&statement(1, A, 5)));
-        ledger.burn(device(), &user(1), &A);
+        ledger.burn(device(), &user(1), &A, NOW);
         assert!(ledger.is_replay(&statement(1, A, 5)));
         assert!(
             ledger.is_replay(&statement(1, A, 6)),
@@ -190,7 +211,7 @@ mod tests {
         let mut ledger = Ledger::default();
         ledger.carried_out(&statement(1, A, 5));
         ledger.carried_out(&statement(1, B, 6));
-        ledger.burn(device(), &user(1), &A);
+        ledger.burn(device(), &user(1), &A, NOW);
         assert!(!ledger.is_replay(&statement(1, B, 6)));
         assert!(ledger.is_replay(&statement(1, A, 5)));
     }
@@ -198,8 +219,32 @@ mod tests {
     #[test]
     fn a_key_that_is_removed_before_it_ever_came_does_not_come() {
         let mut ledger = Ledger::default();
-        ledger.burn(device(), &user(1), &A);
+        ledger.burn(device(), &user(1), &A, NOW);
         assert!(ledger.is_replay(&statement(1, A, 5)));
+    }
+
+    #[test]
+    fn a_removed_key_that_is_newer_than_the_last_statement_does_not_come_back() {
+        let mut ledger = Ledger::default();
+        ledger.carried_out(&statement(1, A, 5));
+        ledger.burn(device(), &user(1), &B, NOW);
+        assert!(ledger.is_replay(&statement(1, B, 6)));
+        assert!(!ledger.is_replay(&statement(1, A, 5)));
+        assert!(!ledger.is_replay(&statement(2, B, 6)));
+        let text = serde_json::to_string(&ledger).unwrap();
+        let mut ledger: Ledger = serde_json::from_str(&text).unwrap();
+        assert!(ledger.is_replay(&statement(1, B, 6)), "nor after a restart");
+        let fresh = NOW.plus(MAX_AGE_S + MAX_AHEAD_S);
+        ledger.burn(device(), &user(2), &A, fresh);
+        assert!(ledger.is_replay(&statement(1, B, 6)));
+        ledger.burn(device(), &user(2), &A, fresh.plus(1));
+        assert_eq!(ledger.burnt.len(), 1, "an old statement needs no memory");
+    }
+
+    #[test]
+    fn a_state_of_before_there_were_burnt_keys_is_read() {
+        let ledger: Ledger = serde_json::from_str(r#"{"feed":"v9"}"#).unwrap();
+        assert_eq!(ledger.feed, "v9");
     }
 
     #[test]
@@ -225,7 +270,7 @@ mod tests {
         };
         let mut ledger = Ledger::default();
         for _ in 0..3 {
-            ledger.burn(device(), &user(1), &A);
+            ledger.burn(device(), &user(1), &A, NOW);
         }
         assert!(!ledger.removals_exhausted(&limits, NOW));
         ledger.count_removal(NOW);
