@@ -22,6 +22,7 @@ use zeroize::Zeroizing;
 use crate::{
     config::Config,
     door::{Tickets, connect},
+    ledger::{self, Ledger},
     state::{Enrolled, Folder},
 };
 
@@ -81,6 +82,7 @@ pub async fn enroll(config: Config, args: Args) -> anyhow::Result<String> {
         server,
         anchor: String::from_utf8(anchor.to_pem()?)?,
     };
+    forget_feed(&folder)?;
     folder.keep_enrolled(&enrolled, &key)?;
     Ok(format!(
         "Enrolled as agent {} of tenant {} for the domain {}.\n\
@@ -88,6 +90,16 @@ pub async fn enroll(config: Config, args: Args) -> anyhow::Result<String> {
          Then: latchkey-sync run\n",
         enrolled.agent, enrolled.tenant, domain.dns_name
     ))
+}
+
+/// The place in the feed is the former server's; what was carried out and counted stays. Before the
+/// enrollment is kept: a kill between makes the old one read its feed once more, no worse.
+fn forget_feed(folder: &Folder) -> anyhow::Result<()> {
+    let Some(mut ledger) = folder.read::<Ledger>(ledger::FILE)? else {
+        return Ok(());
+    };
+    ledger.feed.clear();
+    folder.write(ledger::FILE, &ledger)
 }
 
 fn code(args: &Args) -> anyhow::Result<Zeroizing<String>> {
@@ -123,4 +135,27 @@ fn request(key: &PKey<Private>, name: &str) -> anyhow::Result<Vec<u8>> {
     request.set_pubkey(key)?;
     request.sign(key, MessageDigest::sha256())?;
     Ok(request.build().to_der()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use model::UnixTime;
+
+    use super::*;
+    use crate::testing::Parts;
+
+    #[test]
+    fn a_new_enrollment_begins_the_feed_anew_and_forgets_nothing_else() {
+        let parts = Parts::new("feed", "additions_per_hour = 1");
+        forget_feed(&parts.folder).unwrap();
+        let now = UnixTime(1_800_000_000);
+        let mut ledger = Ledger::default();
+        ledger.feed = "v9".to_owned();
+        ledger.count_addition(now);
+        parts.folder.write(ledger::FILE, &ledger).unwrap();
+        forget_feed(&parts.folder).unwrap();
+        let mut ledger: Ledger = parts.folder.read(ledger::FILE).unwrap().unwrap();
+        assert_eq!(ledger.feed, "");
+        assert!(ledger.additions_exhausted(&parts.config.limits, now));
+    }
 }
