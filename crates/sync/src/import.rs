@@ -34,8 +34,10 @@ const POLL: Duration = Duration::from_secs(1);
 const SWEEP: Duration = Duration::from_secs(30);
 /// How often everything is sent.
 const CYCLE: Duration = Duration::from_secs(30 * 60);
-/// Room for the longest single resource below the longest request.
+/// How long a request becomes by several resources; a longer one goes alone.
 const MAX_BATCH: usize = api::MAX_BULK_BODY / 2;
+/// The longest single resource that a request has room for.
+const MAX_RESOURCE: usize = api::MAX_BULK_BODY - 1024;
 
 /// The way up.
 pub struct Import {
@@ -351,6 +353,15 @@ impl Import {
         if self.known.news(guid, version) == News::None {
             return Ok(());
         }
+        if text.len() > MAX_RESOURCE {
+            tracing::warn!(
+                code = "resource_refused",
+                resource = path(kind, guid),
+                bytes = text.len(),
+                "an account is longer than a request may be; it is left out"
+            );
+            return Ok(());
+        }
         let operation = Operation::Put {
             path: path(kind, guid),
             data,
@@ -470,4 +481,33 @@ fn path(kind: Kind, guid: Guid) -> String {
         Kind::Computer => "Computers",
     };
     format!("/{collection}/{guid}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Parts;
+
+    #[tokio::test]
+    async fn an_account_longer_than_a_request_does_not_keep_the_others_out() {
+        let parts = Parts::new("long", "");
+        let (config, agent) = (parts.config.clone(), parts.agent.clone());
+        let mut import = Import::new(config, parts.door(), agent, parts.folder.clone()).unwrap();
+        let mut user = User {
+            guid: Guid::from_le_bytes([1; 16]),
+            sid: "S-1-5-21-1-2-3-1104".parse().unwrap(),
+            dn: "CN=Alice,OU=Staff,DC=corp,DC=test".to_owned(),
+            account: "alice".to_owned(),
+            principal: "alice@corp.test".to_owned(),
+            display_name: "a".repeat(api::MAX_BULK_BODY),
+            enabled: true,
+            protection: None,
+            usn: 1,
+        };
+        import.put_user(&user).await.unwrap();
+        assert_eq!(import.batch.operations.len(), 0);
+        user.display_name = "Alice".to_owned();
+        import.put_user(&user).await.unwrap();
+        assert_eq!(import.batch.operations.len(), 1);
+    }
 }
