@@ -45,6 +45,9 @@ pub struct Limits {
     pub removals_per_hour: usize,
     /// Keys of one user, those of others included.
     pub per_user_keys: usize,
+    /// Passwords checked per hour, of all users together; beyond it the agent says that no domain
+    /// controller can be asked.
+    pub password_checks_per_hour: usize,
 }
 
 impl Default for Limits {
@@ -53,6 +56,7 @@ impl Default for Limits {
             additions_per_hour: 500,
             removals_per_hour: 500,
             per_user_keys: 20,
+            password_checks_per_hour: 2000,
         }
     }
 }

@@ -132,7 +132,8 @@ impl Used {
     }
 }
 
-fn exhausted(times: &mut VecDeque<UnixTime>, limit: usize, now: UnixTime) -> bool {
+/// Whether `limit` of these times are of the last hour. Forgets the others.
+pub(crate) fn exhausted(times: &mut VecDeque<UnixTime>, limit: usize, now: UnixTime) -> bool {
     // A time in the future is of a clock that was set back; it must not count for ever.
     times.retain(|time| *time > now.plus(-HOUR_S) && *time <= now);
     times.len() >= limit

@@ -12,6 +12,7 @@
 
 pub mod addition;
 pub mod check;
+pub mod checks;
 pub mod config;
 pub mod door;
 pub mod enroll;

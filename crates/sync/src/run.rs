@@ -10,6 +10,7 @@ use tokio::{
 };
 
 use crate::{
+    checks::Checks,
     config::Config,
     door::{Door, Tickets},
     import::Import,
@@ -48,8 +49,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let door = Arc::new(Door::new(config.clone(), tickets));
 
     let import = Import::new(config.clone(), own_door, agent.clone(), folder.clone())?;
-    let keys = Keys::new(config.clone(), door.clone(), agent.clone(), folder)?;
-    let labour = Labour::new(config, door, agent);
+    let keys = Keys::new(config.clone(), door.clone(), agent.clone(), folder.clone())?;
+    let labour = Labour::new(config, door, agent, Checks::new(folder)?);
 
     let mut terminated = signal(SignalKind::terminate())?;
     let mut interrupted = signal(SignalKind::interrupt())?;

@@ -8,7 +8,7 @@ use directory::By;
 use kerberos::Context;
 use tokio::{sync::Semaphore, task::spawn_blocking};
 
-use crate::{config::Config, door::Door, keys::now, retry::Backoff};
+use crate::{checks::Checks, config::Config, door::Door, keys::now, retry::Backoff};
 
 /// Checks at once.
 const AT_ONCE: usize = 4;
@@ -20,15 +20,17 @@ pub struct Labour {
     config: Arc<Config>,
     door: Arc<Door>,
     agent: Arc<Agent>,
+    checks: Arc<Checks>,
 }
 
 impl Labour {
     /// The work loop.
-    pub fn new(config: Arc<Config>, door: Arc<Door>, agent: Arc<Agent>) -> Self {
+    pub fn new(config: Arc<Config>, door: Arc<Door>, agent: Arc<Agent>, checks: Checks) -> Self {
         Self {
             config,
             door,
             agent,
+            checks: Arc::new(checks),
         }
     }
 
@@ -108,6 +110,13 @@ impl Labour {
         let Some(user) = user.filter(|user| self.config.scope.contains(&user.dn)) else {
             return Ok(PasswordOutcome::Wrong);
         };
+        if !self.checks.admit(&self.config.limits, now())? {
+            tracing::warn!(
+                code = "limit_reached",
+                "as many passwords as the configuration allows in an hour have been checked"
+            );
+            return Ok(PasswordOutcome::Unreachable);
+        }
         let principal = format!("{}@{}", user.account, self.config.realm);
         let (keytab, service) = (self.config.keytab.clone(), self.config.service_principal());
         let checked = spawn_blocking(move || {
