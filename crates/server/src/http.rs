@@ -21,7 +21,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpListener,
     sync::{Semaphore, watch},
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tokio_openssl::SslStream;
 use tracing::Instrument as _;
@@ -29,6 +29,7 @@ use tracing::Instrument as _;
 use crate::{
     error::{REQUEST, Refusal},
     random,
+    stall::Impatient,
 };
 
 /// Connections at once; a long poll holds one.
@@ -43,6 +44,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a connection may wait for its next request, and how long a head may take. Our clients
 /// close theirs after 60 seconds: whoever closes first should be the one who sends.
 const IDLE: Duration = Duration::from_secs(75);
+
+/// The whole life of a connection: whoever holds one longer makes a new one, on today's terms.
+const LIFE: Duration = Duration::from_secs(10 * 60);
+
+/// How long the request that is under way at the end of that life may go on: a long poll, its body
+/// and its answer.
+const LAST_REQUEST: Duration = Duration::from_secs(60);
 
 /// How long requests that are under way may go on after the word to stop.
 const GRACE: Duration = Duration::from_secs(3);
@@ -103,7 +111,7 @@ async fn named(request: Request, next: Next) -> Response {
     REQUEST.scope(id, work.instrument(span)).await
 }
 
-/// Serves one connection to its end, or until the word to stop.
+/// Serves one connection to its end, to the end of its life, or until the word to stop.
 pub(crate) async fn serve_connection<S>(stream: S, routes: Router, stop: watch::Receiver<bool>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -113,15 +121,26 @@ where
         .header_read_timeout(IDLE)
         .max_buf_size(MAX_HEAD)
         .max_headers(64)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
+        .serve_connection(
+            TokioIo::new(Impatient::new(stream)),
+            TowerToHyperService::new(routes),
+        );
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
         // A client that hangs up in the middle is no news.
-        _ = connection.as_mut() => {}
-        () = stopped(stop) => {
-            connection.as_mut().graceful_shutdown();
-            let _ = timeout(GRACE, connection).await;
-        }
+        _ = connection.as_mut() => return,
+        () = stopped(stop.clone()) => {}
+        () = sleep(LIFE) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    let shut_down = async {
+        stopped(stop).await;
+        sleep(GRACE).await;
+    };
+    tokio::select! {
+        _ = connection => {}
+        () = shut_down => {}
+        () = sleep(LAST_REQUEST) => {}
     }
 }
 
@@ -134,7 +153,7 @@ pub(crate) async fn stopped(mut stop: watch::Receiver<bool>) {
 /// use, and the next connection that ends gives one back.
 pub(crate) async fn wait_for_descriptors(error: &std::io::Error) {
     tracing::warn!(%error, "a connection could not be accepted");
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    sleep(Duration::from_millis(50)).await;
 }
 
 /// Accepts TLS connections until the word to stop, then waits for those that are open.
@@ -180,4 +199,64 @@ pub(crate) async fn serve_tls(
         });
     }
     while open.join_next().await.is_some() {}
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex},
+        task::JoinHandle,
+        time::Instant,
+    };
+
+    use super::*;
+
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+
+    /// A connection to a server that answers so many bytes, and that is never told to stop.
+    fn serve(bytes: usize) -> (DuplexStream, JoinHandle<()>, watch::Sender<bool>) {
+        let (client, stream) = duplex(4096);
+        let (word, stop) = watch::channel(false);
+        let routes = Router::new().route("/", get(move || async move { vec![b'a'; bytes] }));
+        let server = tokio::spawn(serve_connection(stream, routes, stop));
+        (client, server, word)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_ends_with_its_life_however_busy_it_is() {
+        let (mut client, server, _word) = serve(1);
+        let begun = Instant::now();
+        let mut buffer = [0; 4096];
+        while !server.is_finished() {
+            client.write_all(REQUEST).await.unwrap();
+            assert_ne!(client.read(&mut buffer).await.unwrap(), 0);
+            let rest = timeout(IDLE - PATIENCE, client.read(&mut buffer)).await;
+            if matches!(rest, Ok(Ok(0))) {
+                break;
+            }
+        }
+        assert_eq!(begun.elapsed().as_secs(), LIFE.as_secs());
+        server.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_nobody_takes_ends_its_connection() {
+        let (mut client, server, _word) = serve(1024 * 1024);
+        let begun = Instant::now();
+        client.write_all(REQUEST).await.unwrap();
+        server.await.unwrap();
+        assert_eq!(begun.elapsed().as_secs(), 30);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_under_way_gets_its_grace_after_the_word_to_stop() {
+        let (mut client, server, word) = serve(1024 * 1024);
+        client.write_all(REQUEST).await.unwrap();
+        sleep(PATIENCE).await;
+        let begun = Instant::now();
+        word.send_replace(true);
+        server.await.unwrap();
+        assert_eq!(begun.elapsed().as_secs(), GRACE.as_secs());
+    }
 }

@@ -29,6 +29,7 @@ mod nonce;
 mod random;
 pub mod run;
 mod scim;
+mod stall;
 mod tls;
 mod token_endpoint;
 mod totp;
