@@ -18,9 +18,12 @@
 //!
 //! *Invariant:* a ticket that the daemon did not confirm reaches no cache.
 
+mod deadline;
 pub mod ffi;
 
 use std::io::{self, Read, Write};
+
+pub use deadline::Deadline;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use zeroize::Zeroizing;
@@ -91,7 +94,7 @@ impl From<io::Error> for Failed {
     }
 }
 
-/// The daemon's side of one login. Blocks; the stream's own timeouts bound it. `prove` gets the
+/// The daemon's side of one login. Blocks; a [`Deadline`] bounds it. `prove` gets the
 /// client's name and the ticket, and refuses what does not prove itself against the keytab.
 pub fn log_in<S: Read + Write>(
     helper: &mut S,

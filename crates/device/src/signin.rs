@@ -21,7 +21,7 @@ use crate::{
     daemon::{Daemon, no_credential},
     error::{of_kerberos, refused},
     ffi,
-    helper::{self, Failed, Obtained, Request, Stored},
+    helper::{self, Deadline, Failed, Obtained, Request, Stored},
     peer::{Peer, Process},
     policies::remote_refused,
 };
@@ -120,9 +120,8 @@ fn run_helper(
     request: &Request,
     right: Unlocked,
 ) -> Result<Result<(Obtained, Stored), Failed>, Error> {
-    let (mut socket, theirs) = UnixStream::pair()?;
-    socket.set_read_timeout(Some(PATIENCE))?;
-    socket.set_write_timeout(Some(PATIENCE))?;
+    let (ours, theirs) = UnixStream::pair()?;
+    let mut socket = Deadline::new(ours, PATIENCE);
     let mut child = start(daemon, account, theirs.into())?;
     let process = Process::of_child(child.id() as i32, account.uid)?;
     daemon.tickets().hold(process, right, Instant::now());
@@ -242,8 +241,8 @@ impl Daemon {
     }
 }
 
-/// How long a login helper may take for one step.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a login helper may take in all.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long a person waits for an explanation.
 const EXPLAIN_PATIENCE: Duration = Duration::from_secs(2);

@@ -81,5 +81,5 @@ fn log_in(daemon: &mut UnixStream, request: Request) -> Result<Stored, Failed> {
     })
 }
 
-/// Longer than the daemon waits for anything on the way.
+/// As long as the daemon waits for the whole; when it gives up, it hangs up.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -106,3 +106,20 @@ fn an_oversized_frame_is_neither_sent_nor_read() {
     assert!(send_bytes(&mut Vec::new(), &vec![0; MAX_FRAME + 1]).is_err());
     assert!(receive_bytes(&mut &u32::MAX.to_le_bytes()[..]).is_err());
 }
+
+#[test]
+fn a_helper_that_never_falls_silent_is_cut_off_all_the_same() {
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let flood = thread::spawn(move || while theirs.write_all(&[0; 64]).is_ok() {});
+    let mut stream = Deadline::new(ours, std::time::Duration::from_millis(100));
+    let ended = io::copy(&mut stream, &mut io::sink()).unwrap_err();
+    assert!(
+        matches!(
+            ended.kind(),
+            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock
+        ),
+        "{ended}"
+    );
+    drop(stream);
+    flood.join().unwrap();
+}

@@ -213,3 +213,14 @@ fn one_user_s_many_connections_keep_nobody_else_out() {
     testkit::wait::until("half of them to be cut", Duration::from_secs(10), settled).unwrap();
     bench.call(&Hello {}).unwrap();
 }
+
+#[test]
+fn every_sign_in_s_connection_is_root_s_and_none_is_one_too_many() {
+    let bench = Bench::start();
+    let kept: Vec<UnixStream> = (0..64).map(|_| bench.connect()).collect();
+    bench.call(&Hello {}).unwrap();
+    let hello = frame(r#"{"v":1,"id":1,"op":"hello","args":{}}"#);
+    for stream in kept {
+        assert!(raw(stream, &hello).contains("\"id\":1"));
+    }
+}
