@@ -41,7 +41,7 @@ pub struct Config {
 pub struct Limits {
     /// Keys written per hour.
     pub additions_per_hour: usize,
-    /// Keys taken out per hour.
+    /// Keys taken out per hour; more wait, and with none allowed they are refused.
     pub removals_per_hour: usize,
     /// Keys of one user, those of others included.
     pub per_user_keys: usize,

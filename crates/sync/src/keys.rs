@@ -262,6 +262,12 @@ impl Keys {
         self.folder.write(ledger::FILE, &self.ledger)?;
         for value in ours(&values, &key, change.key.device) {
             let now = now();
+            if self.config.limits.removals_per_hour == 0 {
+                return Err(Failure::Refused(Refusal::new(
+                    "limit_reached",
+                    "The agent's configuration allows no removals.",
+                )));
+            }
             if self.ledger.removals_exhausted(&self.config.limits, now) {
                 // Not for ever: a stolen computer's key must go, if an hour later.
                 return Err(Failure::Later(anyhow::anyhow!(
