@@ -1,7 +1,8 @@
 //! The one way to the TPM: one command sequence at a time, on a thread that may block.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use tpm::Tpm;
 
 use crate::Error;
@@ -9,7 +10,9 @@ use crate::Error;
 /// The TPM, opened when it is first needed and again when it was lost.
 pub struct Chip {
     tcti: String,
-    open: Mutex<Option<Tpm>>,
+    /// Fair, and waited for without a thread: whoever asks first is served first, and however many
+    /// ask, there are threads for everything else.
+    open: Arc<Mutex<Option<Tpm>>>,
 }
 
 impl Chip {
@@ -17,7 +20,7 @@ impl Chip {
     pub fn new(tcti: &str) -> Arc<Self> {
         Arc::new(Self {
             tcti: tcti.to_owned(),
-            open: Mutex::new(None),
+            open: Arc::default(),
         })
     }
 
@@ -27,15 +30,16 @@ impl Chip {
         self: &Arc<Self>,
         work: impl FnMut(&mut Tpm) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
+        let open = Arc::clone(&self.open).lock_owned().await;
         let chip = Arc::clone(self);
-        tokio::task::spawn_blocking(move || chip.run_blocking(work)).await?
+        tokio::task::spawn_blocking(move || chip.run_blocking(open, work)).await?
     }
 
     fn run_blocking<T>(
         &self,
+        mut open: OwnedMutexGuard<Option<Tpm>>,
         mut work: impl FnMut(&mut Tpm) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(tpm) = open.as_mut() {
             match work(tpm) {
                 Err(Error::Tpm(tpm::Error::Unavailable(reason))) => {

@@ -23,6 +23,7 @@ use crate::{
     server::Bearer,
     text,
     tickets::Tickets,
+    turns::Turns,
 };
 
 /// The daemon: its doors and its state.
@@ -45,6 +46,8 @@ pub struct Daemon {
     pub(crate) policies: Policies,
     /// What was decided at sign-ins.
     pub(crate) events: Events,
+    /// Whose turn it is.
+    pub(crate) turns: Turns,
     /// Only one join or leave at a time.
     pub membership: tokio::sync::Mutex<()>,
     /// Since when the process's cache has the machine account's tickets.
@@ -69,6 +72,7 @@ impl Daemon {
             bearer: Bearer::default(),
             policies: Policies::in_folder(&config.state)?,
             events: Events::in_folder(&config.state),
+            turns: Turns::default(),
             membership: tokio::sync::Mutex::default(),
             machine_tickets: tokio::sync::Mutex::default(),
             tickets: Mutex::default(),

@@ -44,6 +44,7 @@ pub mod socket;
 mod status;
 mod text;
 mod tickets;
+mod turns;
 mod unlock;
 
 pub use error::Error;

@@ -8,6 +8,7 @@
 mod read;
 
 use std::{
+    collections::HashSet,
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
@@ -262,12 +263,28 @@ impl Daemon {
     /// Reads a person's policies in the background where the last reading is not of just now.
     pub(crate) fn refresh_at_sign_in(self: &Arc<Self>, sid: &Sid) {
         let subject = Subject::Person(sid.clone());
-        let read = self.policies.kept(&subject).set.map(|set| set.read.0);
-        if read.is_some_and(|read| now().0.abs_diff(read) < SIGN_IN_FRESHNESS_S) {
+        if self
+            .policies
+            .kept(&subject)
+            .set
+            .is_some_and(|set| set.is_fresh())
+        {
             return;
         }
         let daemon = Arc::clone(self);
         tokio::spawn(async move { daemon.refresh_policies(&subject).await.map(drop) });
+    }
+
+    /// Reads what a person asks for itself. Nobody but root has the domain asked again and again.
+    async fn refresh_own(&self, peer: &Peer, subject: &Subject) -> Result<Counts, Error> {
+        let kept = self.policies.kept(subject);
+        match kept.set {
+            Some(set) if !peer.is_root() && kept.error.is_none() && set.is_fresh() => Ok(Counts {
+                objects: set.objects(),
+                fetched: 0,
+            }),
+            _ => self.refresh_policies(subject).await,
+        }
     }
 
     /// Until the next reading, in the domain's own measure where it gives one.
@@ -365,7 +382,7 @@ fn host_name() -> Result<String, Error> {
     Ok(name.trim_end().to_owned())
 }
 
-/// Reads the policies of the device and of the caller now; root: of everybody who has a credential.
+/// Reads the policies of the device and of the caller now, unless that was just done; root: of everybody who has a credential.
 pub(crate) async fn refresh(
     daemon: &Arc<Daemon>,
     peer: &Peer,
@@ -383,7 +400,7 @@ pub(crate) async fn refresh(
     }
     let begun = Instant::now();
     let counts = match daemon.sid(peer.process.uid).await? {
-        Some(sid) => daemon.refresh_policies(&Subject::Person(sid)).await?,
+        Some(sid) => daemon.refresh_own(peer, &Subject::Person(sid)).await?,
         None if peer.is_root() => daemon.refresh_everybody().await?,
         None => {
             return Err(refused(
@@ -407,6 +424,20 @@ impl Set {
             evaluation,
         }
     }
+
+    /// Was it read just now?
+    fn is_fresh(&self) -> bool {
+        now().0.abs_diff(self.read.0) < FRESHNESS_S
+    }
+
+    /// How many objects it was made of.
+    fn objects(&self) -> u32 {
+        let Evaluation { computer, user, .. } = &self.evaluation;
+        let links = computer.links.iter();
+        let links = links.chain(user.iter().flat_map(|half| &half.links));
+        let objects: HashSet<_> = links.map(|link| link.gpo.guid).collect();
+        objects.len() as u32
+    }
 }
 
 /// The refusal of a PIN that comes over the network.
@@ -429,8 +460,8 @@ const READ_PATIENCE: Duration = Duration::from_secs(60);
 /// For a reading that somebody waits for at a sign-in.
 pub(crate) const SESSION_PATIENCE: Duration = Duration::from_secs(4);
 
-/// A person who signs in again within this time causes no further reading.
-const SIGN_IN_FRESHNESS_S: u64 = 60;
+/// A person who signs in or asks again within this time causes no further reading.
+const FRESHNESS_S: u64 = 60;
 
 /// Between two tries to reach the domain.
 const RETRY_PAUSE: Duration = Duration::from_secs(60);

@@ -24,6 +24,7 @@ use crate::{
     helper::{self, Deadline, Failed, Obtained, Request, Stored},
     peer::{Peer, Process},
     policies::remote_refused,
+    turns::Time,
 };
 
 /// Checks a PIN and gets a Kerberos ticket into the user's default cache.
@@ -41,9 +42,12 @@ pub(crate) async fn signin(
         Err(error) => return Err(error),
     };
     daemon.allow_sign_in(&credential.sid, args.remote)?;
+    let turn = daemon.turns.take(peer.process.uid, Time::Chip).await;
     let right = daemon.prove_pin(&credential, &args.pin).await?;
     // Made before the helper asks for it: the helper's clock is running then.
     daemon.leaf(credential.clone()).await?;
+    // The helper is a process of the same user's.
+    drop(turn);
 
     let logged_in = log_in(daemon, &account, &credential, right).await?;
     let (obtained, stored) = match logged_in {

@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     Error, daemon::Daemon, enroll, files, join, keys, peer::Peer, policies, session, signin,
-    status, unlock,
+    status, turns::Time, unlock,
 };
 
 /// The most connections of one user at once. Root's are not limited: every sign-in on the machine
@@ -129,6 +129,10 @@ async fn answer(daemon: &Arc<Daemon>, peer: &Peer, text: &[u8]) -> Zeroizing<Vec
         Ok(incoming) => incoming,
         Err(failure) => return encode_answer::<ipc::Done>(0, Err(&failure)),
     };
+    let _turn = match time_of(incoming.op) {
+        Some(time) => daemon.turns.take(peer.process.uid, time).await,
+        None => None,
+    };
     operations!(daemon, peer, incoming:
         ipc::Hello => status::hello,
         ipc::Status => status::status,
@@ -150,6 +154,25 @@ async fn answer(daemon: &Arc<Daemon>, peer: &Peer, text: &[u8]) -> Zeroizing<Vec
         ipc::PolicyRefresh => policies::refresh,
         ipc::SessionOpen => session::open,
     )
+}
+
+/// Whose time an operation takes. A sign-in takes its turn itself, because its helper needs one
+/// too; the steps of an enrollment follow each other anyhow.
+fn time_of(op: &str) -> Option<Time> {
+    match op {
+        ipc::Status::OP
+        | ipc::Unlock::OP
+        | ipc::Sign::OP
+        | ipc::TokenInfo::OP
+        | ipc::Cert::OP
+        | ipc::PinChange::OP => Some(Time::Chip),
+        ipc::EnrollStart::OP
+        | ipc::KeysList::OP
+        | ipc::KeysDelete::OP
+        | ipc::PolicyShow::OP
+        | ipc::PolicyRefresh::OP => Some(Time::Network),
+        _ => None,
+    }
 }
 
 /// The caller gets the sentence, the log the cause.

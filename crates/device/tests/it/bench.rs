@@ -10,7 +10,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicU32, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use ipc::{CallError, Connection, Failure, Request, Secret};
@@ -153,7 +153,7 @@ impl Bench {
         assert!(cleared.expect("tpm2-tools is installed").success());
     }
 
-    /// Leaves a policy on disk that turns Alice's PIN off, as a reading does.
+    /// Leaves a policy on disk that turns Alice's PIN off, as a reading just now does.
     pub(crate) fn turn_pin_off(&self) {
         let value = (
             "SOFTWARE\\Policies\\Microsoft\\PassportForWork",
@@ -171,8 +171,9 @@ impl Bench {
             failures: Vec::new(),
             notes: Vec::new(),
         };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         let set = json!({
-            "read": 1_800_000_000,
+            "read": now.as_secs(),
             "domain_controller": "dc.corp.test",
             "evaluation": evaluation,
         });

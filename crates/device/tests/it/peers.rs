@@ -9,8 +9,8 @@ use std::{
 };
 
 use ipc::{
-    Cert, EnrollPoll, EnrollStart, Hello, Join, KeysList, Leave, Sign, Signin, Status, TokenInfo,
-    Unlock,
+    Cert, EnrollPoll, EnrollStart, Hello, Join, KeysList, Leave, PolicyRefresh, Sign, Signin,
+    Status, TokenInfo, Unlock,
 };
 
 use crate::{
@@ -223,4 +223,31 @@ fn every_sign_in_s_connection_is_root_s_and_none_is_one_too_many() {
     for stream in kept {
         assert!(raw(stream, &hello).contains("\"id\":1"));
     }
+}
+
+#[test]
+fn a_user_who_asks_for_its_policies_again_at_once_gets_those_that_were_just_read() {
+    let mut bench = Bench::prepare();
+    bench.turn_pin_off();
+    bench.serve();
+    let refresh = PolicyRefresh { force: false };
+    let again = as_user(ALICE, || bench.call(&refresh)).unwrap();
+    assert_eq!((again.objects, again.fetched), (0, 0));
+    // Of Bob's nothing was read, and there is no domain to ask.
+    let first = as_user(BOB, || bench.call(&refresh)).unwrap_err();
+    assert_eq!(first.code, "not_in_domain");
+}
+
+#[test]
+fn many_requests_of_one_user_at_once_are_all_answered() {
+    let bench = Bench::start();
+    let answers = as_user(ALICE, || {
+        std::thread::scope(|scope| {
+            let ask = || bench.call(&TokenInfo { uid: ALICE }).unwrap().tries_left;
+            let asked: Vec<_> = (0..16).map(|_| scope.spawn(ask)).collect();
+            let answers = asked.into_iter().map(|one| one.join().unwrap());
+            answers.collect::<Vec<u32>>()
+        })
+    });
+    assert_eq!(answers, [10; 16]);
 }
