@@ -164,14 +164,32 @@ fn prove(
 ) -> Result<(), Failed> {
     let context = kerberos::Context::new()?;
     let tgt = context.unmarshal(ticket)?;
-    context.verify(&tgt, Some(&daemon.config.keytab))?;
-    let client = tgt.client()?;
-    if client.eq_ignore_ascii_case(&request.principal) && client == obtained.principal {
+    // The names first: the daemon uses no ticket that it did not ask for.
+    is_as_asked(request, obtained, &tgt.client()?, &tgt.server()?)?;
+    Ok(context.verify(&tgt, Some(&daemon.config.keytab))?)
+}
+
+/// Is it the person's own ticket-granting ticket, and the one that the helper told of?
+fn is_as_asked(
+    request: &Request,
+    obtained: &Obtained,
+    client: &str,
+    server: &str,
+) -> Result<(), Failed> {
+    let realm = request.principal.rsplit('@').next().unwrap_or_default();
+    let granting = format!("krbtgt/{realm}@{realm}");
+    if client.eq_ignore_ascii_case(&request.principal)
+        && server.eq_ignore_ascii_case(&granting)
+        && (client, server) == (&*obtained.principal, &*obtained.server)
+    {
         return Ok(());
     }
     Err(Failed {
         code: "kdc_not_trusted".to_owned(),
-        message: format!("the ticket is for {client}, not for {}", request.principal),
+        message: format!(
+            "the ticket is one of {client} for {server}, not of {} for {granting}",
+            request.principal
+        ),
     })
 }
 
@@ -250,3 +268,39 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long a person waits for an explanation.
 const EXPLAIN_PATIENCE: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_person_s_own_ticket_granting_ticket_is_as_asked() {
+        const ALICE: &str = "alice@CORP.TEST";
+        const GRANTING: &str = "krbtgt/CORP.TEST@CORP.TEST";
+        let is_as_asked = |told: (&str, &str), found: (&str, &str)| {
+            let request = Request {
+                principal: "Alice@CORP.TEST".to_owned(),
+                module: String::new(),
+                anchors: Vec::new(),
+            };
+            let obtained = Obtained {
+                principal: told.0.to_owned(),
+                server: told.1.to_owned(),
+                end: 0,
+            };
+            is_as_asked(&request, &obtained, found.0, found.1).is_ok()
+        };
+        assert!(is_as_asked((ALICE, GRANTING), (ALICE, GRANTING)));
+        for other in [
+            ("bob@CORP.TEST", GRANTING),
+            ("alice@OTHER.TEST", GRANTING),
+            (ALICE, "krbtgt/OTHER.TEST@CORP.TEST"),
+            (ALICE, "host/ws1.corp.test@CORP.TEST"),
+            (ALICE, "krbtgt/OTHER.TEST@OTHER.TEST"),
+        ] {
+            assert!(!is_as_asked(other, other), "{other:?}");
+            assert!(!is_as_asked((ALICE, GRANTING), other), "{other:?}");
+            assert!(!is_as_asked(other, (ALICE, GRANTING)), "{other:?}");
+        }
+    }
+}
