@@ -31,7 +31,8 @@ const WORKSTATION: [Row; 5] = [
     (
         "latchkey-login-helper",
         "/usr/libexec/latchkey/latchkey-login-helper",
-        0o755,
+        // A program that its user may not read is one that it may not trace either.
+        0o711,
     ),
     (
         "liblatchkey_pkcs11.so",
