@@ -45,3 +45,25 @@ fn a_workstation_joins_by_a_fingerprint_and_only_the_right_one() -> Result<()> {
     company.sign_in("alice", PIN)?.ok()?;
     company.forget_everyone()
 }
+
+/// What the firmware's menu does, while nobody else talks to the TPM.
+const CLEAR: &str = "tpm2_clear -T swtpm:host=127.0.0.1,port=2321 -c p";
+
+#[test]
+fn a_workstation_whose_tpm_was_cleared_joins_and_enrolls_again() -> Result<()> {
+    let (_turn, company) = company();
+    company.forget_everyone()?;
+    company.enrolled("alice", PIN)?;
+    let workstation = company.workstation()?;
+    workstation.stop("latchkeyd")?;
+    workstation.sh(CLEAR)?;
+    company.run_daemon()?;
+    let answer = refused(&company.sign_in("alice", PIN)?)?;
+    assert_eq!(text(&answer, "code")?, "key_unusable", "{answer}");
+
+    workstation.command(&["latchkey", "join"]).ok()?;
+    company.enrolled("alice", PIN)?;
+    company.sign_in("alice", PIN)?.ok()?;
+    assert_eq!(company.keys_in_directory("alice")?.len(), 1);
+    company.forget_everyone()
+}
