@@ -52,7 +52,11 @@ impl Profile {
             require_crl,
             server_purpose_is_enough,
         } = self;
-        let purpose = if *server_purpose_is_enough { "kpServerAuth" } else { "kpKDC" };
+        let purpose = if *server_purpose_is_enough {
+            "kpServerAuth"
+        } else {
+            "kpKDC"
+        };
         // A PKINIT request does not fit a datagram, and a reverse lookup is nobody's proof.
         writeln!(text, "[libdefaults]")?;
         writeln!(text, "    default_realm = {realm}")?;
