@@ -90,18 +90,26 @@ struct State {
 const STATE_VERSION: u32 = 1;
 
 impl Lab {
+    /// Installs what a lab needs of this machine, and asks the kernel whether it may be.
+    ///
+    /// # Errors
+    /// At once, naming what is missing.
+    pub fn is_possible(say: fn(&str)) -> Result<()> {
+        if !packages::is_root() {
+            bail!("the lab needs root: it makes namespaces, mounts and links (none of them stay)");
+        }
+        packages::install(&[packages::LAB], say)?;
+        private_folder(Path::new(LABS))?;
+        supervisor::probe(Path::new(LABS))
+    }
+
     /// Brings the lab `name` up, or finds it up and well. What a killed lab left is removed.
     ///
     /// # Errors
     /// When this machine lacks rights or packages, or a part does not come up in time.
     pub fn up(name: &str, options: Options) -> Result<Self> {
         let folder = folder_of(name)?;
-        if !packages::is_root() {
-            bail!("the lab needs root: it makes namespaces, mounts and links (none of them stay)");
-        }
-        packages::install(&[packages::LAB], options.say)?;
-        private_folder(Path::new(LABS))?;
-        supervisor::probe(Path::new(LABS))?;
+        Self::is_possible(options.say)?;
         let _held = hold(name)?;
         if let Ok(mut lab) = Self::attach(name) {
             if lab.is_well() {

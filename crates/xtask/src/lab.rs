@@ -6,6 +6,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 use lexopt::Arg::{Long, Value};
 use testkit::lab::{Lab, Options};
+use testkit::packages;
 
 use crate::{build, complain, say};
 
@@ -67,7 +68,9 @@ fn read(mut parser: lexopt::Parser) -> Result<Request> {
 }
 
 fn up(request: &Request) -> Result<ExitCode> {
+    Lab::is_possible(complain)?;
     // The certificates of the lab's KDC are made by our own program.
+    packages::install(&[packages::BUILD], complain)?;
     build(&["--package", "cli"])?;
     let start = Instant::now();
     let options = Options {
