@@ -230,15 +230,10 @@ fn a_wrong_pin_is_said_and_does_not_become_a_password() {
 }
 
 #[test]
-fn the_last_wrong_pin_says_that_it_is_locked() {
-    let stage = Stage::with_daemon(1);
-    check(
-        &stage,
-        "111111\nx\n",
-        &["authenticate"],
-        false,
-        &["The PIN is locked."],
-    );
+fn somebody_else_is_not_asked_for_the_last_tries() {
+    let stage = Stage::with_daemon(5);
+    let texts = check(&stage, "x\n", &["authenticate"], false, &["Password"]);
+    assert!(!texts.contains("PIN: "), "{texts}");
 }
 
 #[test]
