@@ -9,6 +9,7 @@ use std::{
     io::{self, Write},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
 use model::Secret;
@@ -89,6 +90,10 @@ pub(crate) fn secret(path: &Path) -> Result<Secret<[u8; 32]>, Error> {
 }
 
 fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    // Two writers of one file would share what is written beside it, and one could put the other's
+    // half in place.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let beside = path.with_extension(BESIDE);
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(mode);

@@ -27,6 +27,25 @@ fn what_is_written_is_read_back_and_belongs_to_its_owner_alone() {
 }
 
 #[test]
+fn writers_of_one_file_never_put_anothers_half_in_place() {
+    let folder = scratch("writers");
+    let path = folder.join("state.json");
+    let write_one = |length: usize| {
+        for _ in 0..20 {
+            write(&path, &vec![7u32; length]).unwrap();
+            let found = read::<Vec<u32>>(&path).unwrap().unwrap();
+            assert!([1, 5_000].contains(&found.len()), "{}", found.len());
+        }
+    };
+    std::thread::scope(|scope| {
+        for length in [1, 5_000, 1, 5_000] {
+            scope.spawn(move || write_one(length));
+        }
+    });
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
 fn a_truncated_file_is_named_and_kept() {
     let folder = scratch("truncated");
     let path = folder.join("state.json");
