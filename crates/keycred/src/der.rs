@@ -1,11 +1,11 @@
-//! The few lines of DER (X.690) that RSA public keys are written in.
+//! The few lines of DER (X.690) that OpenSSL's interface leaves to its callers.
 
 /// INTEGER.
-pub(crate) const INTEGER: u8 = 0x02;
+pub const INTEGER: u8 = 0x02;
 /// BIT STRING.
 pub(crate) const BIT_STRING: u8 = 0x03;
 /// SEQUENCE.
-pub(crate) const SEQUENCE: u8 = 0x30;
+pub const SEQUENCE: u8 = 0x30;
 
 /// AlgorithmIdentifier of `rsaEncryption` with NULL parameters (RFC 3279 2.3.1).
 pub(crate) const RSA_ENCRYPTION: &[u8] = &[
@@ -13,15 +13,18 @@ pub(crate) const RSA_ENCRYPTION: &[u8] = &[
 ];
 
 /// Takes one element with this tag off the front: its content, and what follows it.
+pub fn take(tag: u8, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (found, content, rest) = any(bytes)?;
+    (found == tag).then_some((content, rest))
+}
+
+/// Takes one element off the front: its tag, its content, and what follows it.
 ///
 /// Lengths of more than four bytes are refused; whether the length was written in the shortest
 /// form is found out by writing the result again and comparing.
-pub(crate) fn take(tag: u8, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (found, rest) = bytes.split_first()?;
+pub fn any(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (tag, rest) = bytes.split_first()?;
     let (first, mut rest) = rest.split_first()?;
-    if *found != tag {
-        return None;
-    }
     let mut length = usize::from(*first);
     if *first >= 0x80 {
         let (digits, tail) = rest.split_at_checked(usize::from(*first & 0x7f))?;
@@ -33,11 +36,12 @@ pub(crate) fn take(tag: u8, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
             .fold(0, |length, digit| length << 8 | usize::from(*digit));
         rest = tail;
     }
-    rest.split_at_checked(length)
+    let (content, rest) = rest.split_at_checked(length)?;
+    Some((*tag, content, rest))
 }
 
 /// One element with this tag around `content`.
-pub(crate) fn wrap(tag: u8, content: &[u8]) -> Vec<u8> {
+pub fn wrap(tag: u8, content: &[u8]) -> Vec<u8> {
     let mut bytes = vec![tag];
     let length = content.len().to_be_bytes();
     let zeros = length.iter().take_while(|byte| **byte == 0).count();

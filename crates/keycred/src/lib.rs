@@ -16,7 +16,7 @@
 
 mod blob;
 mod custom;
-mod der;
+pub mod der;
 mod describe;
 mod material;
 mod rsa;

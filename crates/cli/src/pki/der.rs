@@ -1,10 +1,9 @@
-//! The few lines of DER (X.690) that OpenSSL's interface leaves to its callers: a revocation
-//! list's address, a Kerberos name, and reading an extension of a certificate.
+//! What of a certificate OpenSSL's interface leaves to its callers: a revocation list's address, a
+//! Kerberos name, and reading an extension.
 
-/// SEQUENCE.
-pub(crate) const SEQUENCE: u8 = 0x30;
+use keycred::der::{INTEGER, SEQUENCE, any, take, wrap};
+
 const BOOLEAN: u8 = 0x01;
-const INTEGER: u8 = 0x02;
 const OCTETS: u8 = 0x04;
 /// OBJECT IDENTIFIER.
 const OBJECT: u8 = 0x06;
@@ -22,22 +21,6 @@ pub(crate) const CLIENT: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x0
 const KEY_PURPOSES: &[u8] = &[0x55, 0x1d, 0x25];
 /// id-ce-basicConstraints (RFC 5280 4.2.1.9), encoded.
 const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
-
-/// One element with this tag around `content`.
-pub(crate) fn wrap(tag: u8, content: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![tag];
-    let length = content.len().to_be_bytes();
-    let zeros = length.iter().take_while(|byte| **byte == 0).count();
-    let digits = length.get(zeros..).unwrap_or_default();
-    if content.len() >= 0x80 {
-        bytes.push(0x80 | digits.len() as u8);
-        bytes.extend_from_slice(digits);
-    } else {
-        bytes.push(content.len() as u8);
-    }
-    bytes.extend_from_slice(content);
-    bytes
-}
 
 /// CRLDistributionPoints with one URI (RFC 5280 4.2.1.13).
 pub(crate) fn distribution_point(uri: &str) -> Vec<u8> {
@@ -98,29 +81,4 @@ fn extension<'c>(certificate: &'c [u8], id: &[u8]) -> Option<&'c [u8]> {
         }
     }
     None
-}
-
-/// The content of the first element, which must have this tag, and what follows it.
-fn take(tag: u8, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (found, content, rest) = any(bytes)?;
-    (found == tag).then_some((content, rest))
-}
-
-/// Tag and content of the first element, and what follows it.
-fn any(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (tag, rest) = bytes.split_first()?;
-    let (first, mut rest) = rest.split_first()?;
-    let mut length = usize::from(*first);
-    if *first >= 0x80 {
-        let (digits, tail) = rest.split_at_checked(usize::from(*first & 0x7f))?;
-        if digits.len() > 4 {
-            return None;
-        }
-        length = digits
-            .iter()
-            .fold(0, |length, digit| length << 8 | usize::from(*digit));
-        rest = tail;
-    }
-    let (content, rest) = rest.split_at_checked(length)?;
-    Some((*tag, content, rest))
 }
