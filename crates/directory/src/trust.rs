@@ -6,9 +6,10 @@ use openssl::{nid::Nid, x509::X509};
 
 use crate::{
     By, Computer, Directory, Error,
+    authorities::Authorities,
     filter::Filter,
     message::{Change, Request, Scope, Search},
-    search::{Query, success},
+    search::success,
 };
 
 /// Where the server is and how to recognise it (MS-ADTS 6.1.1.2.4.1 names the place).
@@ -28,7 +29,6 @@ const KEYWORD: &str = "latchkey";
 const KEYWORDS: &str = "keywords";
 const BINDING: &str = "serviceBindingInformation";
 const EXISTS: u32 = 68;
-const DOMAIN_CONTROLLER: u32 = 0x2000;
 
 impl Directory {
     /// The service connection point; `None` where nobody has published one.
@@ -103,36 +103,11 @@ impl Directory {
     /// The authorities whose KDC certificates the forest trusts, DER each: NTAuthCertificates and
     /// Certification Authorities (MS-ADTS 6.1.1.2.4.1.1).
     pub async fn kdc_anchors(&self) -> Result<Vec<Vec<u8>>, Error> {
-        const ATTRIBUTE: &str = "cACertificate";
-        let services = format!(
-            "CN=Public Key Services,CN=Services,{}",
-            self.domain().configuration
-        );
-        let filter = Filter::Present(ATTRIBUTE);
-        let places = [
-            (format!("CN=NTAuthCertificates,{services}"), Scope::Base),
-            (
-                format!("CN=Certification Authorities,{services}"),
-                Scope::Children,
-            ),
-        ];
+        let Authorities { nt_auth, roots } = self.authorities().await?;
         let mut anchors: Vec<Vec<u8>> = Vec::new();
-        for (base, scope) in &places {
-            let search = Search {
-                base,
-                scope: *scope,
-                filter: &filter,
-                attributes: &[ATTRIBUTE],
-                page: None,
-                extended_dn: false,
-            };
-            for entry in self.all(&search).await? {
-                // Publishing an empty list leaves a value of one zero byte.
-                for der in entry.values(ATTRIBUTE) {
-                    if X509::from_der(der).is_ok() && !anchors.contains(der) {
-                        anchors.push(der.clone());
-                    }
-                }
+        for der in nt_auth.into_iter().chain(roots) {
+            if !anchors.contains(&der) {
+                anchors.push(der);
             }
         }
         Ok(anchors)
@@ -140,18 +115,8 @@ impl Directory {
 
     /// DNS names of the domain's domain controllers.
     pub async fn dc_names(&self) -> Result<Vec<String>, Error> {
-        let query = Query {
-            base: self.domain().dn.clone(),
-            filter: Filter::And(vec![
-                Filter::equal("objectCategory", "computer"),
-                Filter::Bits("userAccountControl", DOMAIN_CONTROLLER),
-                Filter::Present("dNSHostName"),
-            ]),
-            attributes: &["dNSHostName"],
-            extended_dn: false,
-            read: |entry, _| entry.required_text("dNSHostName"),
-        };
-        Ok(self.pages(query).all().await?.into())
+        let controllers = self.domain_controllers().await?;
+        Ok(controllers.into_iter().map(|dc| dc.host).collect())
     }
 
     /// Makes `der` the certificate by which the bound computer is known: adds it, and takes out
