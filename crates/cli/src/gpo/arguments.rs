@@ -100,9 +100,18 @@ pub(crate) struct Half {
 #[derive(Subcommand)]
 pub(crate) enum Filter {
     /// Let a policy apply to a group; no longer to everybody.
-    Add(Whom),
+    Add(FilterAdd),
     /// Let a policy no longer apply to a group.
     Remove(Whom),
+}
+
+#[derive(Args)]
+pub(crate) struct FilterAdd {
+    #[command(flatten)]
+    pub(crate) whom: Whom,
+    /// It goes on applying to every authenticated user too.
+    #[arg(long)]
+    pub(crate) keep_everybody: bool,
 }
 
 #[derive(Args)]
@@ -122,6 +131,8 @@ pub(crate) enum Delegation {
     },
     /// Let somebody read a policy without it applying to them.
     AddRead(Whom),
+    /// Let somebody change a policy's settings, but neither its rights nor delete it.
+    AddEdit(Whom),
     /// Take all rights from somebody.
     Remove(Whom),
 }

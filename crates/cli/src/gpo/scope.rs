@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::{
     Domain, Done,
-    arguments::{Delegation, Whom},
+    arguments::{Delegation, FilterAdd, Whom},
     edit::{protect_files, read_descriptor},
     show,
     who::{self, AUTHENTICATED_USERS},
@@ -33,19 +33,29 @@ pub(super) struct Right {
     allowed: bool,
 }
 
-/// A file's right to read and list, and its object's.
+/// Reading the object, its properties and what is in it.
 const READ: u32 = 0x0002_0094;
 const WRITE: u32 = 0x20;
+/// Reading, writing properties, making and deleting what is in it.
+const EDIT: u32 = READ | WRITE | 0x3;
 /// Allow, and deny; the same about one right.
 const KINDS: [(u8, bool); 4] = [(0, true), (1, false), (5, true), (6, false)];
 const ALLOW: u8 = 0;
 const CONTAINER_INHERIT: u8 = 2;
 
-pub(super) async fn filter_add(domain: &mut Domain, whom: &Whom) -> anyhow::Result<Done> {
+pub(super) async fn filter_add(domain: &mut Domain, how: &FilterAdd) -> anyhow::Result<Done> {
+    let whom = &how.whom;
     let gpc = domain.policy(&whom.gpo).await?;
     let mut done = Done::of(&gpc);
     let sid = who::sid(domain, &whom.group).await?;
-    if only_for(domain, &gpc, &sid).await? {
+    if how.keep_everybody {
+        let changed = change(domain, &gpc, |rights| {
+            rights.allow_apply(&sid);
+        });
+        if changed.await? {
+            done.note(format!("It applies to {} too.", whom.group));
+        }
+    } else if only_for(domain, &gpc, &sid).await? {
         done.note(format!(
             "It applies to {}, no longer to every authenticated user, who can still read it.",
             whom.group
@@ -85,50 +95,47 @@ pub(super) async fn filter_remove(domain: &mut Domain, whom: &Whom) -> anyhow::R
 }
 
 pub(super) async fn delegation(domain: &mut Domain, how: Delegation) -> anyhow::Result<Answer> {
-    let (gpc, done) = match how {
+    let (whom, granted) = match how {
         Delegation::Show { gpo } => {
             let gpc = domain.policy(&gpo).await?;
             return rights(domain, &gpc).await.map(Answer::Rights);
         }
-        Delegation::AddRead(whom) => {
-            let gpc = domain.policy(&whom.gpo).await?;
-            let sid = who::sid(domain, &whom.group).await?;
-            let entry = Ace {
-                kind: ALLOW,
-                flags: CONTAINER_INHERIT,
-                mask: READ,
-                object_type: None,
-                inherited_type: None,
-                sid,
-                rest: Vec::new(),
-            };
-            let changed = change(domain, &gpc, |rights| {
-                if let Some(dacl) = &mut rights.dacl
-                    && !dacl.aces.contains(&entry)
-                {
-                    dacl.aces.push(entry);
-                }
-            });
-            let mut done = Done::of(&gpc);
-            if changed.await? {
-                done.note(format!("{} can read it.", whom.group));
-            }
-            (gpc, done)
-        }
-        Delegation::Remove(whom) => {
-            let gpc = domain.policy(&whom.gpo).await?;
-            let sid = who::sid(domain, &whom.group).await?;
-            let changed = change(domain, &gpc, |rights| {
-                rights.remove_trustee(&sid);
-            });
-            let mut done = Done::of(&gpc);
-            if changed.await? {
-                done.note(format!("{} has no rights on it.", whom.group));
-            }
-            (gpc, done)
-        }
+        Delegation::AddRead(whom) => (whom, Some((READ, "can read it"))),
+        Delegation::AddEdit(whom) => (whom, Some((EDIT, "can read and change it"))),
+        Delegation::Remove(whom) => (whom, None),
     };
+    let gpc = domain.policy(&whom.gpo).await?;
+    let sid = who::sid(domain, &whom.group).await?;
+    let changed = change(domain, &gpc, |rights| match granted {
+        Some((mask, _)) => grant(rights, &sid, mask),
+        None => {
+            rights.remove_trustee(&sid);
+        }
+    });
+    let mut done = Done::of(&gpc);
+    if changed.await? {
+        let now = granted.map_or("has no rights on it", |(_, can)| can);
+        done.note(format!("{} {now}.", whom.group));
+    }
     tell_traps(domain, &gpc, done).await.map(Answer::Done)
+}
+
+/// Gives `sid` the rights of `mask`, on the object and all that is in it.
+fn grant(rights: &mut Descriptor, sid: &model::Sid, mask: u32) {
+    let entry = Ace {
+        kind: ALLOW,
+        flags: CONTAINER_INHERIT,
+        mask,
+        object_type: None,
+        inherited_type: None,
+        sid: sid.clone(),
+        rest: Vec::new(),
+    };
+    if let Some(dacl) = &mut rights.dacl
+        && !dacl.aces.contains(&entry)
+    {
+        dacl.aces.push(entry);
+    }
 }
 
 async fn tell_traps(domain: &mut Domain, gpc: &Gpc, mut done: Done) -> anyhow::Result<Done> {

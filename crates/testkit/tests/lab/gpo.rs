@@ -36,9 +36,14 @@ impl<'a> Office<'a> {
 
     /// `latchkey gpo …`
     fn try_gpo(&self, words: &[&str]) -> Result<Output> {
+        self.try_gpo_with(CACHE, words)
+    }
+
+    /// The same with another's ticket.
+    fn try_gpo_with(&self, cache: &str, words: &[&str]) -> Result<Output> {
         let all = [&["latchkey", "--json", "gpo"], words].concat();
         let host = self.0.host("ws1")?;
-        host.command(&all).env("KRB5CCNAME", CACHE).run()
+        host.command(&all).env("KRB5CCNAME", cache).run()
     }
 
     fn gpo(&self, words: &[&str]) -> Result<Value> {
@@ -175,10 +180,15 @@ fn a_policy_made_in_steps_is_as_samba_made_it_in_the_recorded_stages() {
     assert_eq!(attribute("gPCUserExtensionNames"), names);
     assert_eq!(attribute("gPCMachineExtensionNames"), None);
 
-    office
-        .gpo(&["filter", "add", name, "Latchkey Users"])
-        .unwrap();
+    let filter = |more: &[&str]| {
+        let words = [&["filter", "add", name, "Latchkey Users"], more].concat();
+        office.gpo(&words).unwrap()
+    };
     let group = office.sid("Latchkey Users").unwrap();
+    filter(&["--keep-everybody"]);
+    // The group editor of the recorded stages left the files' rights as they were.
+    is_stage("02-group-added", Some(&group), "04-sysvolreset");
+    filter(&[]);
     is_stage("03-au-apply-removed", Some(&group), "04-sysvolreset");
 
     let told = office
@@ -253,6 +263,57 @@ fn a_policy_made_by_sambas_tools_is_read_and_changed() {
     office.gpo(&["delete", name]).unwrap();
     let again = office.try_gpo(&["delete", name]).unwrap();
     assert_ne!(again.status, 0);
+}
+
+#[test]
+fn whoever_may_edit_a_policy_changes_its_settings_and_nothing_else() {
+    let (_turn, lab) = shared();
+    let office = Office::open(lab).unwrap();
+    let name = "Edited by carol";
+    let made = Policy::of(&office.gpo(&["create", name]).unwrap()).unwrap();
+    let cache = "/run/carol.ccache";
+    let host = lab.host("ws1").unwrap();
+    host.command(&["kinit", "-c", cache, "carol"])
+        .stdin(format!("{}\n", lab.password("carol").unwrap()))
+        .ok()
+        .unwrap();
+    let by_carol = |words: &[&str]| office.try_gpo_with(cache, words).unwrap();
+    let set = ["set", name, "--computer", "use-hello"];
+
+    assert_ne!(by_carol(&set).status, 0);
+    office
+        .gpo(&["delegation", "add-edit", name, "carol"])
+        .unwrap();
+    let rights = office.gpo(&["delegation", "show", name]).unwrap();
+    let hers = rights
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|right| right["who"].as_str().unwrap().ends_with("carol"));
+    assert_eq!(hers.unwrap()["right"], "edit", "{rights}");
+    // The second time there is a file to replace.
+    for version in [1, 2] {
+        let output = by_carol(&set);
+        assert_eq!(output.status, 0, "{}", output.text());
+        office
+            .gpo(&["unset", name, "--computer", "use-hello"])
+            .unwrap();
+        let found = office.attribute(&made.dn, "versionNumber").unwrap();
+        assert_eq!(found, Some((2 * version).to_string()));
+    }
+    office.samba(&["gpo", "aclcheck"]).unwrap();
+    for words in [
+        &["delegation", "add-edit", name, "dave"][..],
+        &["filter", "add", name, "Latchkey Users"],
+        &["delete", name],
+    ] {
+        assert_ne!(by_carol(words).status, 0, "{words:?}");
+    }
+    office
+        .gpo(&["delegation", "remove", name, "carol"])
+        .unwrap();
+    assert_ne!(by_carol(&set).status, 0);
+    office.gpo(&["delete", name]).unwrap();
 }
 
 #[test]
