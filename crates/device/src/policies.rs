@@ -22,6 +22,7 @@ use policy::{
     report::{About, Report},
 };
 use serde::{Deserialize, Serialize};
+use sysvol::policies::Cache;
 use tokio::time::timeout;
 
 use crate::{
@@ -32,7 +33,7 @@ use crate::{
     peer::Peer,
     signin::account,
 };
-use read::{Cache, Counts};
+use read::Counts;
 
 /// Where sets are kept, and what SYSVOL said last.
 pub(crate) struct Policies {

@@ -11,6 +11,7 @@
 //! only out of a credential cache that is a file, and with a request that Samba's KDC refuses.
 
 mod path;
+pub mod policies;
 mod security;
 mod session;
 mod ticket;

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use anyhow::{Context, bail};
 use directory::By;
-use policy::gpo::{File, Files, offline, offline::Answer};
+use policy::gpo::{offline, offline::Answer};
 
 use super::{Domain, arguments::Evaluate};
 use crate::output::Output;
@@ -39,16 +39,7 @@ pub(super) async fn live(
     let inputs = directory.gpo_inputs(&computer, Some(&user)).await?;
     let mut files = BTreeMap::new();
     for wanted in inputs.wanted() {
-        let folder = sysvol::folder(&wanted.path)?;
-        let mut read = Files::default();
-        for (name, file) in [
-            ("GPT.INI", &mut read.gpt_ini),
-            ("Machine/Registry.pol", &mut read.machine),
-            ("User/Registry.pol", &mut read.user),
-        ] {
-            let content = domain.sysvol.read(&sysvol::child(&folder, name)).await;
-            *file = content.map_or_else(|e| File::Failed(e.to_string()), File::from);
-        }
+        let read = sysvol::policies::fetch(&mut domain.sysvol, &wanted).await;
         files.insert(wanted.guid, read);
     }
     let answer = Answer::of(&how.user, &how.computer, &inputs, &files);
