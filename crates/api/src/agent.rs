@@ -175,11 +175,18 @@ pub enum ResultState {
 pub struct Work {
     /// Its id.
     pub id: String,
-    /// `password`; `evaluate_policy` is reserved.
+    /// [`PASSWORD_WORK`] or [`POLICY_WORK`].
     pub kind: String,
-    /// Compact JWE (RSA-OAEP-256, A256GCM) to the agent's key; the plaintext is [`PasswordWork`].
+    /// Compact JWE (RSA-OAEP-256, A256GCM) to the agent's key; the plaintext is [`PasswordWork`] or
+    /// [`PolicyWork`].
     pub sealed: String,
 }
+
+/// The kind of work that checks a password.
+pub const PASSWORD_WORK: &str = "password";
+
+/// The kind of work that evaluates group policy.
+pub const POLICY_WORK: &str = "evaluate_policy";
 
 /// Whose password to check.
 #[derive(Deserialize)]
@@ -188,6 +195,15 @@ pub struct PasswordWork {
     pub sid: Sid,
     /// The password.
     pub password: model::Secret<String>,
+}
+
+/// Whose group policy to evaluate, and at which computer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyWork {
+    /// The user's objectGUID.
+    pub user: Guid,
+    /// The computer's objectGUID.
+    pub computer: Guid,
 }
 
 /// The answer to a piece of work: a compact JWS (RS256, the agent's key) with [`WorkClaims`].
@@ -203,11 +219,39 @@ pub struct WorkClaims {
     /// The work's id.
     pub id: String,
     /// The outcome.
-    pub outcome: PasswordOutcome,
+    pub outcome: WorkOutcome,
     /// Unix seconds.
     pub iat: i64,
     /// Unix seconds.
     pub exp: i64,
+}
+
+/// The outcome of a piece of work, of the work's own kind: a word or an object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum WorkOutcome {
+    /// Of a password.
+    Password(PasswordOutcome),
+    /// Of group policy.
+    Policy(PolicyOutcome),
+}
+
+/// What group policy asks of the key of one user on one computer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PolicyOutcome {
+    /// It could be evaluated as a whole.
+    Evaluated {
+        /// The key must live in a TPM.
+        requires_hardware: bool,
+        /// It must be proven that it does.
+        requires_attestation: bool,
+    },
+    /// It could not. Whoever asked takes the strictest for granted.
+    Unknown {
+        /// Why, in words.
+        why: String,
+    },
 }
 
 /// Whether a password is right, as AD says.

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use api::agent::{PolicyOutcome, PolicyWork};
 use axum::{
     Json, Router,
     body::Bytes,
@@ -18,7 +19,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     app::App,
-    challenge::{ONE_TIME_PASSWORD, totp_name},
+    challenge::{AGENT_WAIT, ONE_TIME_PASSWORD, totp_name},
     clock::rfc3339,
     error::{Refusal, read_json},
     keys, random, totp,
@@ -51,6 +52,7 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .route("/users", get(users))
         .route("/users/{upn}", get(user))
         .route("/users/{upn}/totp", post(set_totp))
+        .route("/users/{upn}/policy/{device}", get(policy))
         .route("/groups", get(groups))
         .route("/devices", get(devices))
         .route("/keys", get(all_keys))
@@ -176,6 +178,32 @@ async fn set_totp(
         user.upn, *text
     );
     Ok(Json(json!({ "upn": user.upn, "uri": uri })))
+}
+
+/// What group policy asks of a key that the user makes on the device, as an agent sees it now.
+async fn policy(
+    State(app): State<Arc<App>>,
+    Path((upn, device)): Path<(String, String)>,
+) -> Result<Json<PolicyOutcome>, Refusal> {
+    let user = find_user(&app, &upn).await?;
+    let devices = app.store.devices(app.tenant.id).await?;
+    let device = devices
+        .iter()
+        .find(|known| {
+            known.display_name.eq_ignore_ascii_case(&device) || device.parse() == Ok(known.id)
+        })
+        .ok_or_else(|| unknown("there is no device of that name or id"))?;
+    let about = PolicyWork {
+        user: user.guid,
+        computer: device.id,
+    };
+    let outcome = app
+        .work
+        .evaluate_policy(user.domain, about, AGENT_WAIT)
+        .await;
+    Ok(Json(outcome.unwrap_or_else(|| PolicyOutcome::Unknown {
+        why: "no agent of the domain answers".to_owned(),
+    })))
 }
 
 async fn groups(State(app): State<Arc<App>>) -> Result<Json<Value>, Refusal> {

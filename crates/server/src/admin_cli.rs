@@ -77,6 +77,13 @@ enum UserVerb {
         /// The user principal name.
         upn: String,
     },
+    /// Shows what group policy asks of a key that the user makes on a device.
+    Policy {
+        /// The user principal name.
+        upn: String,
+        /// The device's name or id.
+        device: String,
+    },
     /// Gives the user a new one-time password generator and prints its URI, this once.
     Totp {
         /// The user principal name.
@@ -171,6 +178,10 @@ fn call(noun: &Noun) -> anyhow::Result<Call> {
                 "second_factor",
                 "keys",
             ],
+        ),
+        Noun::User(UserVerb::Policy { upn, device }) => Call::get(
+            &format!("/users/{}/policy/{}", escaped(upn), escaped(device)),
+            &["evaluated", "unknown"],
         ),
         Noun::User(UserVerb::Totp { upn, secret_stdin }) => Call {
             method: Method::POST,

@@ -46,8 +46,8 @@ const MAX_PASSWORD: usize = 1024;
 /// over a name that nobody has, and the time of an answer must not tell which it was.
 const WRONG_AFTER: Duration = Duration::from_secs(1);
 
-/// How long the agent may take over a password.
-const AGENT_WAIT: Duration = Duration::from_secs(10);
+/// How long an agent may take over a piece of work.
+pub(crate) const AGENT_WAIT: Duration = Duration::from_secs(10);
 
 /// Slows guessing down long before AD's own lockout would shut the user out everywhere.
 const PASSWORDS: Limit = Limit {

@@ -1,4 +1,4 @@
-//! Work for agents: passwords to be checked, each for a few seconds.
+//! Work for agents: passwords to be checked and policies to be evaluated, each for a few seconds.
 //!
 //! This is the one thing that lives in the process and not in the store: a password must not be
 //! written anywhere, and whoever waits for the answer waits on this very process.
@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use api::agent::{PasswordOutcome, Work, WorkAnswer, WorkClaims};
+use api::agent::{
+    PASSWORD_WORK, POLICY_WORK, PasswordOutcome, PolicyOutcome, PolicyWork, Work, WorkAnswer,
+    WorkClaims, WorkOutcome,
+};
 use axum::{
     Json,
     body::Bytes,
@@ -50,19 +53,24 @@ struct Inner {
     leased: HashMap<String, Leased>,
 }
 
-/// A password that waits for an agent.
+/// What an agent is asked.
+enum Question {
+    Password { sid: Sid, password: Secret<String> },
+    Policy(PolicyWork),
+}
+
+/// A question that waits for an agent.
 struct Item {
     id: String,
     domain: Guid,
-    sid: Sid,
-    password: Secret<String>,
-    answer: oneshot::Sender<PasswordOutcome>,
+    question: Question,
+    answer: oneshot::Sender<WorkOutcome>,
 }
 
-/// A password that an agent is checking.
+/// A question that an agent is working on.
 struct Leased {
     agent: Guid,
-    answer: oneshot::Sender<PasswordOutcome>,
+    answer: oneshot::Sender<WorkOutcome>,
 }
 
 /// Takes a piece of work off the desk when nobody waits for its answer any more.
@@ -93,7 +101,7 @@ impl Desk {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks an agent of `domain`; `None` where none answers in time.
+    /// Asks an agent of `domain` about a password; `None` where none answers in time.
     pub(crate) async fn check_password(
         &self,
         domain: Guid,
@@ -101,6 +109,32 @@ impl Desk {
         password: Secret<String>,
         patience: Duration,
     ) -> Option<PasswordOutcome> {
+        let question = Question::Password { sid, password };
+        match self.ask(domain, question, patience).await? {
+            WorkOutcome::Password(outcome) => Some(outcome),
+            WorkOutcome::Policy(_) => None,
+        }
+    }
+
+    /// Asks an agent of `domain` what group policy wants; `None` where none answers in time.
+    pub(crate) async fn evaluate_policy(
+        &self,
+        domain: Guid,
+        about: PolicyWork,
+        patience: Duration,
+    ) -> Option<PolicyOutcome> {
+        match self.ask(domain, Question::Policy(about), patience).await? {
+            WorkOutcome::Policy(outcome) => Some(outcome),
+            WorkOutcome::Password(_) => None,
+        }
+    }
+
+    async fn ask(
+        &self,
+        domain: Guid,
+        question: Question,
+        patience: Duration,
+    ) -> Option<WorkOutcome> {
         let id = random::guid().ok()?.to_string();
         let (answer, answered) = oneshot::channel();
         let withdraw = Withdraw {
@@ -115,8 +149,7 @@ impl Desk {
             inner.waiting.push_back(Item {
                 id,
                 domain,
-                sid,
-                password,
+                question,
                 answer,
             });
         }
@@ -127,7 +160,7 @@ impl Desk {
     }
 
     /// Hands the oldest work of the domain to an agent.
-    fn lease(&self, domain: Guid, agent: Guid) -> Option<(String, Sid, Secret<String>)> {
+    fn lease(&self, domain: Guid, agent: Guid) -> Option<(String, Question)> {
         let mut inner = self.inner();
         let place = inner
             .waiting
@@ -141,11 +174,17 @@ impl Desk {
                 answer: item.answer,
             },
         );
-        Some((item.id, item.sid, item.password))
+        Some((item.id, item.question))
+    }
+
+    /// Takes back what was leased and cannot be handed over: whoever asked is told at once that
+    /// nobody can say.
+    fn give_up(&self, id: &str) {
+        self.inner().leased.remove(id);
     }
 
     /// Takes an agent's answer to what it has leased; one that comes late is for nobody.
-    fn answer(&self, id: &str, agent: Guid, outcome: PasswordOutcome) {
+    fn answer(&self, id: &str, agent: Guid, outcome: WorkOutcome) {
         let mut inner = self.inner();
         if inner
             .leased
@@ -182,30 +221,42 @@ pub(crate) async fn lease(
     let agent = access::agent(&app, &headers).await?;
     let mut patience = Patience::new(app.work.news.subscribe(), query.wait);
     loop {
-        let Some((id, sid, password)) = app.work.lease(agent.domain, agent.id) else {
+        let Some((id, question)) = app.work.lease(agent.domain, agent.id) else {
             if patience.lasts().await {
                 continue;
             }
             return Ok(StatusCode::NO_CONTENT.into_response());
         };
-        match sealed(&agent.public_key, &sid, &password) {
+        match sealed(&agent.public_key, &question) {
             Ok(sealed) => {
-                let kind = "password".to_owned();
+                let kind = question.kind().to_owned();
                 return Ok(Json(Work { id, kind, sealed }).into_response());
             }
             Err(error) => {
                 tracing::error!(cause = format!("{error:#}"), "work cannot be sealed");
-                app.work.answer(&id, agent.id, PasswordOutcome::Unreachable);
+                app.work.give_up(&id);
             }
         }
     }
 }
 
-fn sealed(public_key: &[u8], sid: &Sid, password: &Secret<String>) -> anyhow::Result<String> {
-    let plain = Zeroizing::new(serde_json::to_vec(&Sealed {
-        sid,
-        password: password.expose(),
-    })?);
+impl Question {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Password { .. } => PASSWORD_WORK,
+            Self::Policy(_) => POLICY_WORK,
+        }
+    }
+}
+
+fn sealed(public_key: &[u8], question: &Question) -> anyhow::Result<String> {
+    let plain = Zeroizing::new(match question {
+        Question::Password { sid, password } => serde_json::to_vec(&Sealed {
+            sid,
+            password: password.expose(),
+        })?,
+        Question::Policy(about) => serde_json::to_vec(about)?,
+    });
     let key = PKey::public_key_from_der(public_key)?;
     Ok(token::seal(&key, &plain)?)
 }
@@ -266,13 +317,30 @@ mod tests {
                 desk.lease(guid(9), guid(2)).is_none(),
                 "another domain's agent"
             );
-            let (id, _, _) = desk.lease(guid(1), guid(2)).unwrap();
+            let (id, _) = desk.lease(guid(1), guid(2)).unwrap();
             assert!(desk.lease(guid(1), guid(2)).is_none(), "leased once");
-            desk.answer(&id, guid(3), PasswordOutcome::Right);
-            desk.answer(&id, guid(2), PasswordOutcome::Wrong);
+            desk.answer(&id, guid(3), WorkOutcome::Password(PasswordOutcome::Right));
+            desk.answer(&id, guid(2), WorkOutcome::Password(PasswordOutcome::Wrong));
         };
         let (outcome, ()) = tokio::join!(ask(&desk), agent);
         assert_eq!(outcome, Some(PasswordOutcome::Wrong));
+    }
+
+    #[tokio::test]
+    async fn an_answer_of_another_kind_is_none() {
+        let desk = Desk::default();
+        let mut news = desk.news.subscribe();
+        let agent = async {
+            news.changed().await.unwrap();
+            let (id, _) = desk.lease(guid(1), guid(2)).unwrap();
+            let outcome = PolicyOutcome::Evaluated {
+                requires_hardware: false,
+                requires_attestation: false,
+            };
+            desk.answer(&id, guid(2), WorkOutcome::Policy(outcome));
+        };
+        let (outcome, ()) = tokio::join!(ask(&desk), agent);
+        assert_eq!(outcome, None);
     }
 
     #[tokio::test]

@@ -22,6 +22,7 @@ pub mod import;
 pub mod keys;
 pub mod known;
 pub mod ledger;
+pub mod policies;
 pub mod publish;
 pub mod retry;
 pub mod run;

@@ -1,16 +1,22 @@
-//! Passwords checked for the server: the one moment in which the agent holds a secret of a user.
+//! Work for the server: passwords checked, the one moment in which the agent holds a secret of a
+//! user, and group policy evaluated.
 
 use std::sync::Arc;
 
-use api::agent::{PasswordOutcome, PasswordWork, Work, WorkAnswer, WorkClaims};
+use api::agent::{
+    PASSWORD_WORK, POLICY_WORK, PasswordOutcome, PasswordWork, Work, WorkAnswer, WorkClaims,
+    WorkOutcome,
+};
 use client::Agent;
 use directory::By;
 use kerberos::Context;
 use tokio::{sync::Semaphore, task::spawn_blocking};
 
-use crate::{checks::Checks, config::Config, door::Door, keys::now, retry::Backoff};
+use crate::{
+    checks::Checks, config::Config, door::Door, keys::now, policies::Policies, retry::Backoff,
+};
 
-/// Checks at once.
+/// Pieces of work at once.
 const AT_ONCE: usize = 4;
 const ANSWER_LIFETIME_S: i64 = 60;
 
@@ -21,12 +27,14 @@ pub struct Labour {
     door: Arc<Door>,
     agent: Arc<Agent>,
     checks: Arc<Checks>,
+    policies: Arc<Policies>,
 }
 
 impl Labour {
     /// The work loop.
     pub fn new(config: Arc<Config>, door: Arc<Door>, agent: Arc<Agent>, checks: Checks) -> Self {
         Self {
+            policies: Arc::new(Policies::new(config.clone(), door.clone())),
             config,
             door,
             agent,
@@ -73,7 +81,7 @@ impl Labour {
                 return;
             }
         };
-        tracing::info!(id = work.id, ?outcome, "password checked");
+        tracing::info!(id = work.id, kind = work.kind, ?outcome, "work done");
         let iat = now().0;
         let claims = WorkClaims {
             id: work.id.clone(),
@@ -94,11 +102,24 @@ impl Labour {
         }
     }
 
-    async fn outcome(&self, work: &Work) -> anyhow::Result<PasswordOutcome> {
-        anyhow::ensure!(work.kind == "password", "work of an unknown kind");
+    async fn outcome(&self, work: &Work) -> anyhow::Result<WorkOutcome> {
         let opened = token::open(&self.agent.identity().key, &work.sealed)?;
-        let PasswordWork { sid, password } = serde_json::from_slice(opened.expose())
-            .map_err(|_| anyhow::anyhow!("what is sealed is not a password check"))?;
+        match work.kind.as_str() {
+            PASSWORD_WORK => {
+                let asked = serde_json::from_slice(opened.expose())
+                    .map_err(|_| anyhow::anyhow!("what is sealed is not a password check"))?;
+                self.check(asked).await.map(WorkOutcome::Password)
+            }
+            POLICY_WORK => {
+                let asked = serde_json::from_slice(opened.expose())?;
+                Ok(WorkOutcome::Policy(self.policies.evaluate(&asked).await))
+            }
+            _ => anyhow::bail!("work of an unknown kind"),
+        }
+    }
+
+    async fn check(&self, asked: PasswordWork) -> anyhow::Result<PasswordOutcome> {
+        let PasswordWork { sid, password } = asked;
         let user = match self.user(By::Sid(sid)).await {
             Ok(user) => user,
             Err(error) => {

@@ -3,7 +3,7 @@
 
 use api::{
     REGISTRATION_AUDIENCE, WORKSTATION_CLIENT,
-    agent::{PasswordOutcome, WorkClaims},
+    agent::{PasswordOutcome, WorkClaims, WorkOutcome},
     oauth::{ASSERTION_JWT_BEARER, GRANT_JWT_BEARER},
     scim::BULK_REQUEST_SCHEMA,
 };
@@ -215,7 +215,7 @@ impl Agent {
         let id = work["id"].as_str().unwrap();
         let claims = WorkClaims {
             id: id.to_owned(),
-            outcome,
+            outcome: WorkOutcome::Password(outcome),
             iat: server.now(),
             exp: server.now() + 60,
         };

@@ -4,6 +4,7 @@
 
 mod chain;
 mod domain;
+mod evaluation;
 mod exported;
 mod gpo;
 mod hostile;
