@@ -96,7 +96,7 @@ impl Daemon {
             let root = X509::from_der(&device.root_certificate)?.to_pem()?;
             files::write_bytes(&self.device_root_path(), &root, 0o644)?;
         }
-        let computer = self.policies.kept(&Subject::Computer).effective();
+        let computer = self.policies.in_force(&Subject::Computer).effective();
         let profile = kerberos::Profile {
             realm: known.realm.clone(),
             kdcs: self.config.kdcs.clone(),

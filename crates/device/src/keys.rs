@@ -145,8 +145,9 @@ impl Daemon {
 
     /// By which rules a PIN is changed: the policy's, as far as one was read.
     fn pin_rules(&self, sid: &Sid) -> PinRules {
-        let kept = self.policies.kept(&Subject::Person(sid.clone()));
-        kept.effective()
+        let in_force = self.policies.in_force(&Subject::Person(sid.clone()));
+        in_force
+            .effective()
             .map_or_else(PinRules::default, |effective| effective.pin_rules())
     }
 

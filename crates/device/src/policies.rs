@@ -5,6 +5,8 @@
 //! there never was one, nobody enrolls. What is kept is what was read, never what was made of it,
 //! so that a newer release judges old sets by its own rules.
 
+mod delivered;
+mod in_force;
 mod read;
 
 use std::{
@@ -18,8 +20,7 @@ use ipc::{Failure, PolicyAnswer, PolicyRefresh, PolicyRefreshAnswer, PolicyShow}
 use model::{Sid, UnixTime};
 use policy::{
     gpo::Evaluation,
-    merge::{Effective, Provision, Sources, merge},
-    report::{About, Report},
+    merge::{Effective, Provision},
 };
 use serde::{Deserialize, Serialize};
 use sysvol::policies::Cache;
@@ -33,6 +34,7 @@ use crate::{
     peer::Peer,
     signin::account,
 };
+use in_force::InForce;
 use read::Counts;
 
 /// Where sets are kept, and what SYSVOL said last.
@@ -51,10 +53,19 @@ pub(crate) enum Subject {
     Person(Sid),
 }
 
-/// What is kept of a subject.
+impl Subject {
+    fn person(&self) -> Option<&Sid> {
+        match self {
+            Self::Computer => None,
+            Self::Person(sid) => Some(sid),
+        }
+    }
+}
+
+/// What is kept of a subject's group policy.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Kept {
+struct Kept {
     /// The last whole set.
     set: Option<Set>,
     /// Why the last reading brought none.
@@ -70,20 +81,6 @@ struct Set {
     evaluation: Evaluation,
 }
 
-impl Kept {
-    /// What is in effect; none where nothing was ever read.
-    pub(crate) fn effective(&self) -> Option<Effective> {
-        let evaluation = &self.set.as_ref()?.evaluation;
-        let user = evaluation.user.as_ref().map(|half| &half.registry);
-        Some(merge(&Sources::gpo(&evaluation.computer.registry, user)))
-    }
-
-    /// Why the set is not newer, or not there.
-    pub(crate) fn error(&self) -> Option<&Failure> {
-        self.error.as_ref()
-    }
-}
-
 impl Policies {
     /// In the daemon's folder.
     pub(crate) fn in_folder(folder: &std::path::Path) -> Result<Self, Error> {
@@ -96,9 +93,18 @@ impl Policies {
         })
     }
 
+    /// What counts for a subject now.
+    pub(crate) fn in_force(&self, subject: &Subject) -> InForce {
+        InForce {
+            subject: subject.clone(),
+            kept: self.kept(subject),
+            delivered: delivered::read(&self.folder).map_err(|error| error.failure()),
+        }
+    }
+
     /// What is kept of a subject. A file that this release cannot read is as good as none: the
     /// next reading replaces it.
-    pub(crate) fn kept(&self, subject: &Subject) -> Kept {
+    fn kept(&self, subject: &Subject) -> Kept {
         match files::read(&self.file(subject)) {
             Ok(kept) => kept.unwrap_or_default(),
             Err(error) => Kept {
@@ -164,7 +170,7 @@ impl Daemon {
         let (objects, fetched) = (counts.objects, counts.fetched);
         tracing::info!(?subject, objects, fetched, took_ms, "policies read");
         match subject {
-            Subject::Person(sid) => self.withdraw(sid, &kept).await,
+            Subject::Person(sid) => self.withdraw(sid).await,
             // What helpers demand of a KDC's certificate is a policy too.
             Subject::Computer => drop(self.publish_known()?),
         }
@@ -172,9 +178,10 @@ impl Daemon {
     }
 
     /// Removes a person's credential where the policy forbids it.
-    async fn withdraw(&self, sid: &Sid, kept: &Kept) {
+    async fn withdraw(&self, sid: &Sid) {
+        let in_force = self.policies.in_force(&Subject::Person(sid.clone()));
         let allowed = |effective: Effective| effective.pin_sign_in_allowed();
-        if kept.effective().is_none_or(allowed) {
+        if in_force.effective().is_none_or(allowed) {
             return;
         }
         let outcome = async {
@@ -220,9 +227,9 @@ impl Daemon {
         let subject = Subject::Person(sid.clone());
         // A failure is kept with the set.
         let _ = timeout(SESSION_PATIENCE, self.refresh_policies(&subject)).await;
-        let kept = self.policies.kept(&subject);
-        let Some(effective) = kept.effective() else {
-            let cause = kept.error.map(|failure| failure.sentence);
+        let in_force = self.policies.in_force(&subject);
+        let Some(effective) = in_force.effective() else {
+            let cause = in_force.error().map(|failure| failure.sentence.as_str());
             return Err(refused(
                 "policy_unknown",
                 format!(
@@ -236,14 +243,15 @@ impl Daemon {
             Provision::Offer { .. } | Provision::ByHand { .. } => Ok(effective),
             Provision::Refuse { why } => Err(refused("policy_disabled", why)),
             Provision::Certificate { why } => Err(refused("certificate_trust", why)),
+            Provision::Unknown { why } => Err(refused("policy_unreadable", why)),
         }
     }
 
     /// Refuses where a policy has turned the PIN off, or has not turned it on for a person who
     /// comes over the network.
     pub(crate) fn allow_sign_in(&self, sid: &Sid, remote: bool) -> Result<(), Error> {
-        let kept = self.policies.kept(&Subject::Person(sid.clone()));
-        let effective = kept.effective();
+        let in_force = self.policies.in_force(&Subject::Person(sid.clone()));
+        let effective = in_force.effective();
         if remote
             && !effective
                 .as_ref()
@@ -349,31 +357,14 @@ pub(crate) async fn show(
             (Subject::Person(sid), Some(account.name))
         }
     };
-    let mut kept = daemon.policies.kept(&subject);
-    if kept.set.is_none() {
+    if daemon.policies.kept(&subject).set.is_none() {
         // Nobody has asked for this person yet.
         let _ = daemon.refresh_policies(&subject).await;
-        kept = daemon.policies.kept(&subject);
     }
-    let report = serde_json::value::to_raw_value(&report(user, &kept)?);
+    let report = daemon.policies.in_force(&subject);
+    let report = serde_json::value::to_raw_value(&report.report(user, host_name()?));
     Ok(PolicyAnswer {
         report: report.map_err(|_| Error::Bug("a report is not JSON"))?,
-    })
-}
-
-fn report(user: Option<String>, kept: &Kept) -> Result<Report, Error> {
-    let about = About {
-        user,
-        computer: host_name()?,
-        taken_at: kept
-            .set
-            .as_ref()
-            .and_then(|set| u64::try_from(set.read.0).ok()),
-        error: kept.error.as_ref().map(|failure| failure.sentence.clone()),
-    };
-    Ok(match (&kept.set, kept.effective()) {
-        (Some(set), Some(effective)) => Report::new(about, &effective, &set.evaluation),
-        _ => Report::without_policy(about),
     })
 }
 
@@ -471,25 +462,4 @@ const RETRY_PAUSE: Duration = Duration::from_secs(60);
 const SHORTEST_PAUSE: Duration = Duration::from_secs(7);
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_failure_keeps_no_other_reading_back_and_an_account_that_is_gone_is_none() {
-        let (mut counts, mut failed) = (Counts::default(), None);
-        let read = Counts {
-            objects: 2,
-            fetched: 1,
-        };
-        settle(Ok(read), &mut counts, &mut failed);
-        let gone = refused(UNKNOWN_ACCOUNT, "gone");
-        settle(Err(gone), &mut counts, &mut failed);
-        assert!(failed.is_none());
-        for code in ["first", "second"] {
-            settle(Err(refused(code, "failed")), &mut counts, &mut failed);
-        }
-        settle(Ok(read), &mut counts, &mut failed);
-        assert_eq!((counts.objects, counts.fetched), (4, 2));
-        assert_eq!(failed.unwrap().failure().code, "first");
-    }
-}
+mod tests;

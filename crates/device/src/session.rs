@@ -82,9 +82,9 @@ impl Daemon {
             },
         };
         let subject = person.map_or(Subject::Computer, |(_, sid)| Subject::Person(sid.clone()));
-        let kept = self.policies.kept(&subject);
-        let unknown = kept.error().map(|failure| failure.sentence.clone());
-        Ok(judge(facts, kept.effective(), unknown))
+        let in_force = self.policies.in_force(&subject);
+        let unknown = in_force.error().map(|failure| failure.sentence.clone());
+        Ok(judge(facts, in_force.effective(), unknown))
     }
 
     /// Logs the event and keeps it.

@@ -29,10 +29,13 @@ pub struct Sources<'a> {
     pub device_policy: &'a [ServerValue],
     /// What a server gives to everything that enrolls.
     pub tenant: &'a [ServerValue],
+    /// Why what a server gives is not known, as a sentence; its values are empty then.
+    pub server_unknown: Option<&'a str>,
 }
 
 /// One value that a server gives.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ServerValue {
     /// The name of the policy that it stands in.
     pub policy: String,
@@ -99,6 +102,7 @@ pub struct Resolved {
 pub struct Effective {
     resolved: Vec<Resolved>,
     governed_by: Option<Source>,
+    server_unknown: Option<String>,
     notes: Vec<String>,
 }
 
@@ -111,6 +115,7 @@ impl<'a> Sources<'a> {
             user_policy: &[],
             device_policy: &[],
             tenant: &[],
+            server_unknown: None,
         }
     }
 }
@@ -139,8 +144,13 @@ pub fn merge(sources: &Sources<'_>) -> Effective {
     let mut effective = Effective {
         resolved: Vec::new(),
         governed_by: None,
+        server_unknown: sources.server_unknown.map(str::to_owned),
         notes: Vec::new(),
     };
+    if let Some(why) = sources.server_unknown {
+        let note = format!("Policies of the server are left out: {why}");
+        effective.notes.push(note);
+    }
     let server = ServerSide::read(sources, &mut effective.notes);
     for name in ["enable-on-linux", "use-hello"] {
         if let Some(setting) = settings::by_id(name) {

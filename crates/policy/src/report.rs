@@ -41,6 +41,9 @@ pub struct About {
     pub taken_at: Option<u64>,
     /// Why the last refresh failed, if it did.
     pub error: Option<String>,
+    /// When a server's policies came in, in seconds since 1970; nothing where none did.
+    #[serde(default)]
+    pub server_at: Option<u64>,
 }
 
 /// What becomes of enrollment.
@@ -171,14 +174,18 @@ impl Report {
 
     /// How old the set is and whether the last refresh failed, in sentences.
     fn freshness(&self, now: u64) -> String {
-        let taken = self.about.taken_at.map(|at| age(now.saturating_sub(at)));
-        match (taken, &self.about.error) {
+        let age = |at: Option<u64>| at.map(|at| age(now.saturating_sub(at)));
+        let taken = match (age(self.about.taken_at), &self.about.error) {
             (Some(taken), None) => format!("Taken {taken}."),
             (Some(taken), Some(error)) => {
                 format!("The last refresh failed: {error} What was taken {taken} stays in force.")
             }
             (None, Some(error)) => format!("No policy is known. The last refresh failed: {error}"),
             (None, None) => "No policy is known yet.".to_owned(),
+        };
+        match age(self.about.server_at) {
+            Some(server) => format!("{taken} What a server assigns came in {server}."),
+            None => taken,
         }
     }
 }

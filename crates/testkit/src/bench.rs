@@ -78,9 +78,7 @@ pub fn found(name: &str, say: fn(&str)) -> Result<Company> {
         say,
         ..Options::default()
     };
-    let company = Company {
-        lab: Lab::up(name, options)?,
-    };
+    let company = Company::new(Lab::up(name, options)?);
     let fingerprint = company.start_server(Profile::Release)?;
     company.connect_agent(&fingerprint)?;
     company.join_workstation(Profile::Release)?;

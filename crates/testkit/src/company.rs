@@ -30,9 +30,37 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Company {
     /// Where it all runs.
     pub lab: Lab,
+    workstation: String,
 }
 
 impl Company {
+    /// The company in this lab; its people sit at `ws1`.
+    #[must_use]
+    pub fn new(lab: Lab) -> Self {
+        let workstation = "ws1".to_owned();
+        Self { lab, workstation }
+    }
+
+    /// The same company, with its people at another workstation.
+    #[must_use]
+    pub fn at(&self, workstation: &str) -> Self {
+        Self {
+            lab: self.lab.clone(),
+            workstation: workstation.to_owned(),
+        }
+    }
+
+    /// A new workstation of a lab that others hold too, such as `ws2`; its programs are still to
+    /// be installed.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn with_workstation(&self, name: &str) -> Result<Self> {
+        let mut company = self.at(name);
+        company.lab.add_workstation(name)?;
+        Ok(company)
+    }
+
     /// The host of the server and the agent.
     ///
     /// # Errors
@@ -41,12 +69,12 @@ impl Company {
         self.lab.host("server")
     }
 
-    /// The workstation.
+    /// The workstation that people sit at.
     ///
     /// # Errors
     /// When the lab has none.
     pub fn workstation(&self) -> Result<Host> {
-        self.lab.host("ws1")
+        self.lab.host(&self.workstation)
     }
 
     /// The domain controller.

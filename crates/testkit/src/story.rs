@@ -108,7 +108,7 @@ pub fn play(name: &str, say: fn(&str), teller: &mut Teller) -> Result<Company> {
         );
         Ok((lab, detail))
     })?;
-    let company = Company { lab };
+    let company = Company::new(lab);
     let fingerprint = teller.step("server up", || {
         let fingerprint = company.start_server(Profile::Debug)?;
         Ok((

@@ -27,6 +27,11 @@ pub enum Provision {
         /// Who asks.
         why: String,
     },
+    /// There is none, because it is a server's to decide and what it wants is not known.
+    Unknown {
+        /// Why not.
+        why: String,
+    },
 }
 
 /// What is done about the proof that a key lives in a TPM.
@@ -45,7 +50,7 @@ impl Provision {
     pub fn event(&self) -> u16 {
         match self {
             Self::Offer { .. } => 358,
-            Self::ByHand { .. } | Self::Refuse { .. } => 360,
+            Self::ByHand { .. } | Self::Refuse { .. } | Self::Unknown { .. } => 360,
             Self::Certificate { .. } => 362,
         }
     }
@@ -66,7 +71,8 @@ impl Provision {
             Self::Offer { why }
             | Self::ByHand { why }
             | Self::Refuse { why }
-            | Self::Certificate { why } => why,
+            | Self::Certificate { why }
+            | Self::Unknown { why } => why,
         }
     }
 }
@@ -88,6 +94,13 @@ impl Effective {
                 by("certificate-trust")
             );
             return Provision::Certificate { why };
+        }
+        if let (None, Some(reason)) = (self.governed_by(), &self.server_unknown) {
+            let why = format!(
+                "No group policy turns Windows Hello for Business on or off, and what the server \
+                 wants is not known: {reason}"
+            );
+            return Provision::Unknown { why };
         }
         if self.is_on(decider).is_none() {
             let why = "No policy turns Windows Hello for Business on.".to_owned();

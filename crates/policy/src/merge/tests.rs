@@ -65,6 +65,7 @@ fn the_strongest_layer_that_sets_a_setting_wins_and_the_others_are_told_why() {
             user_policy: user,
             device_policy: device,
             tenant,
+            server_unknown: None,
         });
         let resolved = effective.resolved("digits").unwrap();
         assert_eq!(
@@ -171,6 +172,7 @@ fn group_policy_that_configures_hello_puts_the_server_out_as_a_whole() {
             user_policy: &user,
             device_policy: &device,
             tenant: &[],
+            server_unknown: None,
         })
     };
     for (computer, user_half) in [
@@ -201,6 +203,36 @@ fn group_policy_that_configures_hello_puts_the_server_out_as_a_whole() {
     assert_eq!(effective.pin_rules().history, 9);
     assert!(effective.provision().is_offered());
     assert!(effective.notes().is_empty(), "{:?}", effective.notes());
+}
+
+#[test]
+fn where_the_server_s_wish_is_not_known_only_group_policy_may_decide() {
+    let merged = |computer: &[&str]| {
+        merge(&Sources {
+            server_unknown: Some("The file is torn."),
+            ..Sources::gpo(&half("G", computer), None)
+        })
+    };
+    for (computer, allowed) in [
+        (&[][..], false),
+        (&["min-pin-length=8"], false),
+        (&["use-hello=off"], false),
+        (&["use-hello=on"], true),
+    ] {
+        let effective = merged(computer);
+        let provision = effective.provision();
+        let is_unknown = matches!(provision, Provision::Unknown { .. });
+        assert_eq!(provision.is_allowed(), allowed, "{computer:?}");
+        assert_eq!(
+            is_unknown,
+            effective.governed_by().is_none(),
+            "{computer:?}"
+        );
+        assert_eq!(provision.why().contains("The file is torn."), is_unknown);
+        assert!(effective.notes()[0].ends_with("The file is torn."));
+    }
+    // Whoever has a PIN keeps it: nobody has turned it off.
+    assert!(merged(&[]).pin_sign_in_allowed());
 }
 
 #[test]

@@ -49,7 +49,7 @@ fn report(gpo: &str) -> Report {
         user: Some("alice".to_owned()),
         computer: "ws1".to_owned(),
         taken_at: Some(NOW - 120),
-        error: None,
+        ..About::default()
     };
     Report::new(about, &effective, &evaluation)
 }
@@ -191,6 +191,13 @@ fn a_failed_refresh_is_told_with_the_age_of_what_stays() {
         assert!(report.html(NOW).contains(sentence));
         assert!(!report.enrollment.allowed && !report.enrollment.offered);
     }
+    let with_server = About {
+        server_at: Some(NOW - 3700),
+        ..about(Some(NOW), None)
+    };
+    let shown = Report::without_policy(with_server).show(NOW);
+    let sentence = "Taken just now. What a server assigns came in 1 hour ago.";
+    assert!(shown.contains(sentence), "{shown}");
 }
 
 #[test]

@@ -51,9 +51,7 @@ fn company() -> (MutexGuard<'static, ()>, &'static Company) {
 /// A company in a lab of its own, made fresh.
 fn founded(name: &str) -> Result<Company> {
     Lab::down(name)?;
-    let company = Company {
-        lab: Lab::up(name, Options::default())?,
-    };
+    let company = Company::new(Lab::up(name, Options::default())?);
     let fingerprint = company.start_server(Profile::Debug)?;
     company.connect_agent(&fingerprint)?;
     company.join_workstation(Profile::Debug)?;

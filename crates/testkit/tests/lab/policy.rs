@@ -4,7 +4,7 @@
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use testkit::company::{Company, refused, text};
-use testkit::lab::{Call, KdcCertificate};
+use testkit::lab::{Call, KdcCertificate, Profile};
 
 use crate::company;
 
@@ -209,18 +209,26 @@ fn whoever_comes_into_the_group_is_offered_an_enrollment_at_the_next_sign_in() -
 fn a_policy_of_the_computer_is_for_everybody_at_it_and_for_nobody_elsewhere() -> Result<()> {
     let (_turn, company) = company();
     company.forget_everyone()?;
+    let elsewhere = company.with_workstation("ws2")?;
+    elsewhere.join_workstation(Profile::Debug)?;
     let group = Group::made(company, "Hello Machines")?;
-    group.change("addmembers", "DC$")?;
     let object = Object::linked(company, "hello machines", &[machine("Enabled", 1)])?;
     object.only_for("Hello Machines")?;
-    for person in ["alice", "bob"] {
-        assert!(!is_offered(company, person)?, "{person}");
-    }
     group.change("addmembers", "WS1$")?;
     for person in ["alice", "bob"] {
         assert!(is_offered(company, person)?, "{person}");
+        assert!(!is_offered(&elsewhere, person)?, "{person}");
     }
-    Ok(())
+    // Who stands in the group decides, not who joined first.
+    group.change("removemembers", "WS1$")?;
+    group.change("addmembers", "WS2$")?;
+    assert!(!is_offered(company, "alice")?);
+    assert!(is_offered(&elsewhere, "alice")?);
+    elsewhere
+        .workstation()?
+        .command(&["latchkey", "leave"])
+        .ok()?;
+    elsewhere.workstation()?.stop("latchkeyd")
 }
 
 #[test]
@@ -303,6 +311,94 @@ fn refusal_of_pin(company: &Company, person: &str, pin: &str) -> Result<String> 
     company.password_sign_in(person)?;
     let answer = refused(&company.enrollment(person, pin)?.run()?)?;
     Ok(text(&answer, "code")?.to_owned())
+}
+
+/// Where the daemon keeps what a server delivered.
+const DELIVERED: &str = "/var/lib/latchkey/policy/server.json";
+const NODES: &str =
+    "./Device/Vendor/MSFT/PassportForWork/8f1c1c6e-2a0e-4a2b-9d32-5a39ce6d5d11/Policies";
+
+/// Puts a server's policy "Cloud Hello" for the device where the daemon finds it, as a delivery does.
+fn deliver(company: &Company) -> Result<()> {
+    let value = |node, value| {
+        let loc_uri = format!("{NODES}/{node}");
+        json!({ "policy": "Cloud Hello", "loc_uri": loc_uri, "value": value })
+    };
+    let device = [
+        value("UsePassportForWork", "true"),
+        value("PINComplexity/MinimumPINLength", "10"),
+    ];
+    let data = json!({ "received": 1_700_000_000, "device": device, "tenant": [], "users": {} });
+    let file = json!({ "version": 1, "data": data }).to_string();
+    company.workstation()?.write_file(DELIVERED, file, 0o600)
+}
+
+#[test]
+fn a_server_decides_until_an_object_in_effect_configures_hello() -> Result<()> {
+    const SHORT: &str = "48151623";
+    let (_turn, company) = company();
+    company.forget_everyone()?;
+    let host = company.workstation()?;
+    let explained = |setting: &str| {
+        let words = ["latchkey", "policy", "explain", setting];
+        host.command(&words).user("alice").ok()
+    };
+    deliver(company)?;
+    assert!(is_offered(company, "alice")?);
+    let by_server = "set by \"Cloud Hello\" (server policy for the device)";
+    let told = explained("use-hello")?;
+    assert!(told.contains(by_server), "{told}");
+    let show = host.command(&["latchkey", "policy", "show"]);
+    let told = show.user("alice").ok()?;
+    assert!(told.contains("What a server assigns came in"), "{told}");
+    assert_eq!(refusal_of_pin(company, "bob", SHORT)?, "pin_refused");
+
+    let object = Object::linked(company, "Domain Hello", &[machine("Enabled", 1)])?;
+    assert!(is_offered(company, "alice")?);
+    let ignored = "from \"Cloud Hello\" (server policy for the device): ignored, because \
+                   \"Domain Hello\" (group policy, computer half) governs by group policy";
+    for setting in ["use-hello", "min-pin-length"] {
+        let told = explained(setting)?;
+        assert!(
+            told.contains(ignored) && !told.contains(by_server),
+            "{told}"
+        );
+    }
+    let report = host.command(&["latchkey", "policy", "report"]);
+    let told = report.user("alice").ok()?;
+    assert!(
+        told.contains("Policies of the server are ignored as a whole"),
+        "{told}"
+    );
+    company.enrolled("alice", SHORT)?;
+    company.forget_everyone()?;
+
+    object.load(&[machine("Enabled", 0)])?;
+    assert!(!is_offered(company, "alice")?);
+    assert_eq!(refusal(company, "alice")?, "policy_disabled");
+    assert!(explained("use-hello")?.contains(ignored));
+
+    drop(object);
+    assert!(is_offered(company, "alice")?);
+    assert!(explained("use-hello")?.contains(by_server));
+
+    // A delivery that cannot be read is no decision, and none is made in its place.
+    host.write_file(DELIVERED, "{\"version\":1,", 0o600)?;
+    assert!(!is_offered(company, "alice")?);
+    assert_eq!(refusal(company, "alice")?, "policy_unreadable");
+    let object = Object::linked(company, "Domain Hello", &[user("Enabled", 1)])?;
+    assert!(is_offered(company, "alice")?);
+    let told = host
+        .command(&["latchkey", "policy", "show"])
+        .user("alice")
+        .ok()?;
+    assert!(
+        told.contains("left out") && told.contains("server.json"),
+        "{told}"
+    );
+    drop(object);
+    host.sh(&format!("rm {DELIVERED}"))?;
+    Ok(())
 }
 
 #[test]

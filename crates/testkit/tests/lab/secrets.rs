@@ -67,7 +67,7 @@ fn secrets_are_in_no_argument_environment_file_answer_or_core() -> Result<()> {
     let name = crate::name("tests-secrets");
     Lab::down(&name)?;
     let lab = Lab::up(&name, Options::default())?;
-    let company = Company { lab };
+    let company = Company::new(lab);
     let typed = typed(&company)?;
     let needles = Needles::of(&typed)?;
     let sampler = Sampler::start(&company.lab, needles.clone())?;
