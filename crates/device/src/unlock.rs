@@ -123,6 +123,9 @@ pub(crate) async fn token_info(
             tries_limit: 0,
         });
     };
+    if args.remote {
+        daemon.allow_sign_in(&credential.sid, true)?;
+    }
     let tries = daemon.chip.run(move |tpm| Ok(tpm.tries(&credential.key)?));
     let tries = tries.await?;
     Ok(TokenInfoAnswer {

@@ -223,8 +223,13 @@ pub struct Signature {
 
 operation! {
     /// What a PKCS#11 token of this user would say of itself. The user itself or root.
-    "token_info" TokenInfo { /// Whose.
-        uid: u32 } -> TokenInfoAnswer
+    "token_info" TokenInfo {
+        /// Whose.
+        uid: u32,
+        /// Does the person come over the network? Then it is refused where a sign-in would be.
+        #[serde(default)]
+        remote: bool,
+    } -> TokenInfoAnswer
 }
 
 /// A user's credential as a token.
@@ -271,7 +276,7 @@ operation! {
         pin: Secret,
         /// The PAM service, or `latchkey`.
         service: String,
-        /// Comes the person over the network? Then the PIN is refused.
+        /// Comes the person over the network? Then the PIN is refused, unless a policy takes it.
         remote: bool,
     } -> SigninAnswer
 }

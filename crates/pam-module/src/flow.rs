@@ -69,8 +69,8 @@ pub(crate) trait Person {
 
 /// The daemon as a sign-in needs it.
 pub(crate) trait Daemon {
-    /// Is there a credential, and how many tries has it left?
-    fn token_info(&self, uid: u32) -> Result<TokenInfoAnswer, CallError>;
+    /// Is there a credential that counts here, and how many tries has it left?
+    fn token_info(&self, request: TokenInfo) -> Result<TokenInfoAnswer, CallError>;
     /// Checks the PIN and gets the ticket.
     fn sign_in(&self, request: Signin) -> Result<SigninAnswer, CallError>;
     /// A session has begun; is an enrollment to be offered?
@@ -91,8 +91,8 @@ impl Socket<'_> {
 }
 
 impl Daemon for Socket<'_> {
-    fn token_info(&self, uid: u32) -> Result<TokenInfoAnswer, CallError> {
-        self.call(&TokenInfo { uid }, GLANCE)
+    fn token_info(&self, request: TokenInfo) -> Result<TokenInfoAnswer, CallError> {
+        self.call(&request, GLANCE)
     }
 
     fn sign_in(&self, request: Signin) -> Result<SigninAnswer, CallError> {
@@ -127,12 +127,12 @@ pub(crate) fn authenticate(
     person: &mut dyn Person,
     daemon: &dyn Daemon,
 ) -> Result<String, Code> {
-    let remote = is_remote(&visit);
-    if visit.uid == 0 || remote {
+    if visit.uid == 0 {
         return Err(Code::AuthInfoUnavailable);
     }
+    let (uid, remote) = (visit.uid, is_remote(&visit));
     let info = daemon
-        .token_info(visit.uid)
+        .token_info(TokenInfo { uid, remote })
         .map_err(|_| Code::AuthInfoUnavailable)?;
     if !info.present {
         return Err(Code::AuthInfoUnavailable);
@@ -141,9 +141,9 @@ pub(crate) fn authenticate(
         person.tell("Your PIN is locked. Sign in with your password, then run `latchkey enroll`.");
         return Err(Code::AuthInfoUnavailable);
     }
-    // The count does not come back by waiting. Somebody else at `su` may use up half of it, and
-    // leaves the rest to the person.
-    let is_stranger = visit.caller != 0 && visit.caller != visit.uid;
+    // The count does not come back by waiting. Somebody else at `su`, or whoever is at the other end
+    // of a network, may use up half of it, and leaves the rest to the person.
+    let is_stranger = remote || (visit.caller != 0 && visit.caller != visit.uid);
     if is_stranger && info.tries_left <= info.tries_limit / 2 {
         return Err(Code::AuthInfoUnavailable);
     }
@@ -195,7 +195,8 @@ fn refused(failure: &Failure, person: &mut dyn Person) -> Code {
     }
 }
 
-/// A PIN belongs to the keys of this device: over the network it would be a password.
+/// A PIN belongs to the keys of this device: over the network it would be a password. Where a policy
+/// wants it all the same, is the daemon's to know.
 fn is_remote(visit: &Visit) -> bool {
     let local = ["", "localhost", "127.0.0.1", "::1"];
     visit.service == "sshd" || !local.contains(&visit.remote_host.as_str())

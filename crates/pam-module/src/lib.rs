@@ -2,8 +2,8 @@
 //!
 //! It stands in the stack before the modules that ask for the password (`latchkey.pam-config` puts
 //! it there by pam-auth-update): whom it cannot serve (no credential on this device, no
-//! daemon, a person who comes over the network) it leaves to them without a word, and an
-//! empty answer to "PIN:" is the person's own wish for the password.
+//! daemon, a person who comes over the network and whose PIN no policy takes from there) it leaves
+//! to them without a word, and an empty answer to "PIN:" is the person's own wish for the password.
 //!
 //! Arguments: `try_first_pass` takes what an earlier module asked for as the PIN where there is
 //! something, `use_first_pass` only that; `socket=PATH` names another socket of the daemon.

@@ -2,7 +2,7 @@ use std::cell::RefCell;
 
 use ipc::{
     CallError, Failure, PreReqResult, Secret, SessionOpen, SessionOpenAnswer, Signin, SigninAnswer,
-    TokenInfoAnswer,
+    TokenInfo, TokenInfoAnswer,
 };
 
 use crate::flow::{Code, Daemon, Options, Person, Visit, authenticate, open_session};
@@ -33,6 +33,8 @@ struct Scripted {
     present: bool,
     tries_left: u32,
     refusal: Option<Failure>,
+    /// Does a policy take the PIN from whoever comes over the network?
+    takes_remote: bool,
     /// Is an enrollment offered to whoever sits at the machine? None: not even an answer.
     offers: Option<bool>,
     seen: RefCell<Vec<String>>,
@@ -44,6 +46,7 @@ impl Default for Scripted {
             present: true,
             tries_left: 10,
             refusal: None,
+            takes_remote: false,
             offers: None,
             seen: RefCell::default(),
         }
@@ -51,8 +54,11 @@ impl Default for Scripted {
 }
 
 impl Daemon for Scripted {
-    fn token_info(&self, uid: u32) -> Result<TokenInfoAnswer, CallError> {
-        assert_eq!(uid, 1000);
+    fn token_info(&self, request: TokenInfo) -> Result<TokenInfoAnswer, CallError> {
+        assert_eq!(request.uid, 1000);
+        if request.remote && !self.takes_remote {
+            return Err(Failure::new("remote_refused", "not from there").into());
+        }
         let Self {
             present,
             tries_left,
@@ -67,10 +73,8 @@ impl Daemon for Scripted {
     }
 
     fn sign_in(&self, request: Signin) -> Result<SigninAnswer, CallError> {
-        assert_eq!(
-            (request.user.as_deref(), request.remote),
-            (Some("alice"), false)
-        );
+        assert_eq!(request.user.as_deref(), Some("alice"));
+        assert!(self.takes_remote || !request.remote);
         self.seen.borrow_mut().push(request.service);
         if request.pin.expose() != PIN {
             let tries_left = Some(self.tries_left - 1);
@@ -223,6 +227,28 @@ fn whom_it_cannot_serve_it_asks_nothing() {
             (outcome.asked, outcome.calls, outcome.heard.len()),
             (0, 0, 0)
         );
+    }
+}
+
+#[test]
+fn over_the_network_the_daemon_decides_and_half_of_the_tries_are_the_person_s() {
+    let sshd = || Visit {
+        service: "sshd".into(),
+        remote_host: "198.51.100.7".into(),
+        ..visit()
+    };
+    let daemon = |takes_remote, tries_left| Scripted {
+        takes_remote,
+        tries_left,
+        ..Scripted::default()
+    };
+    for (takes_remote, tries_left, is_asked) in
+        [(true, 10, true), (true, 5, false), (false, 10, false)]
+    {
+        let outcome = check(sshd(), &[], PIN, &daemon(takes_remote, tries_left));
+        assert_eq!(outcome.asked == 1, is_asked, "{takes_remote} {tries_left}");
+        assert_eq!(outcome.answer.is_ok(), is_asked);
+        assert!(outcome.heard.is_empty());
     }
 }
 

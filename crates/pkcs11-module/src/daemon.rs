@@ -34,7 +34,10 @@ impl Socket {
 
 impl Daemon for Socket {
     fn token_info(&self) -> Result<TokenInfoAnswer, CallError> {
-        Self::call(&TokenInfo { uid: self.uid })
+        Self::call(&TokenInfo {
+            uid: self.uid,
+            remote: false,
+        })
     }
 
     fn cert(&self) -> Result<CertAnswer, CallError> {

@@ -35,7 +35,13 @@ fn signin(user: Option<&str>, remote: bool) -> Signin {
 }
 
 fn tries_left(bench: &Bench) -> u32 {
-    bench.call(&TokenInfo { uid: ALICE }).unwrap().tries_left
+    bench
+        .call(&TokenInfo {
+            uid: ALICE,
+            remote: false,
+        })
+        .unwrap()
+        .tries_left
 }
 
 #[test]
@@ -73,7 +79,15 @@ fn another_user_gets_nothing_of_a_credential_and_costs_its_owner_no_try() {
         let refused = |code: String| assert_eq!(code, "not_allowed");
         refused(bench.call(&unlock_alice()).unwrap_err().code);
         refused(bench.call(&Cert { uid: ALICE }).unwrap_err().code);
-        refused(bench.call(&TokenInfo { uid: ALICE }).unwrap_err().code);
+        refused(
+            bench
+                .call(&TokenInfo {
+                    uid: ALICE,
+                    remote: false,
+                })
+                .unwrap_err()
+                .code,
+        );
         let (alice, nobody) = (signin(Some("alice"), false), signin(Some("nobody"), false));
         refused(bench.call(&alice).unwrap_err().code);
         refused(bench.call(&nobody).unwrap_err().code);
@@ -86,7 +100,15 @@ fn another_user_gets_nothing_of_a_credential_and_costs_its_owner_no_try() {
                 .credentials
                 .is_empty()
         );
-        assert!(!bench.call(&TokenInfo { uid: BOB }).unwrap().present);
+        assert!(
+            !bench
+                .call(&TokenInfo {
+                    uid: BOB,
+                    remote: false
+                })
+                .unwrap()
+                .present
+        );
     });
     assert_eq!(tries_left(&bench), 10);
 }
@@ -128,7 +150,15 @@ fn a_uid_that_is_another_account_s_now_or_a_local_one_s_gets_nothing() {
         assert_eq!(refused.code, "no_credential");
         let refused = bench.call(&signin(Some("alice"), false)).unwrap_err();
         assert_eq!(refused.code, "no_credential");
-        assert!(!bench.call(&TokenInfo { uid: ALICE }).unwrap().present);
+        assert!(
+            !bench
+                .call(&TokenInfo {
+                    uid: ALICE,
+                    remote: false
+                })
+                .unwrap()
+                .present
+        );
     }
     bench.accounts.set(ALICE, Some(sid(ALICE)));
     bench.call(&unlock_alice()).unwrap();
@@ -243,7 +273,15 @@ fn many_requests_of_one_user_at_once_are_all_answered() {
     let bench = Bench::start();
     let answers = as_user(ALICE, || {
         std::thread::scope(|scope| {
-            let ask = || bench.call(&TokenInfo { uid: ALICE }).unwrap().tries_left;
+            let ask = || {
+                bench
+                    .call(&TokenInfo {
+                        uid: ALICE,
+                        remote: false,
+                    })
+                    .unwrap()
+                    .tries_left
+            };
             let asked: Vec<_> = (0..16).map(|_| scope.spawn(ask)).collect();
             let answers = asked.into_iter().map(|one| one.join().unwrap());
             answers.collect::<Vec<u32>>()

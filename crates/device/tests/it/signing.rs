@@ -75,7 +75,12 @@ fn a_wrong_pin_is_counted_until_the_key_locks_and_a_right_one_resets_the_count()
         );
     }
     unlock(&bench, PIN).unwrap();
-    let info = bench.call(&TokenInfo { uid: ALICE }).unwrap();
+    let info = bench
+        .call(&TokenInfo {
+            uid: ALICE,
+            remote: false,
+        })
+        .unwrap();
     assert_eq!((info.tries_left, info.tries_limit), (10, 10));
 
     for _ in 0..9 {
@@ -105,7 +110,12 @@ fn only_the_digest_info_of_sha_256_is_signed_and_another_leaves_the_ticket_usabl
 #[test]
 fn the_key_does_not_open_without_a_pin_but_for_a_helper_that_the_daemon_started() {
     let bench = Bench::start();
-    let info = bench.call(&TokenInfo { uid: ALICE }).unwrap();
+    let info = bench
+        .call(&TokenInfo {
+            uid: ALICE,
+            remote: false,
+        })
+        .unwrap();
     assert!(info.present && !info.protected_path);
     let refusal = bench.call(&Unlock {
         uid: ALICE,
@@ -151,6 +161,21 @@ fn a_policy_that_turns_the_pin_off_also_holds_where_no_session_is_opened() {
         unlock(&bench, "000001").unwrap_err().code,
         "policy_disabled"
     );
-    let info = bench.call(&TokenInfo { uid: ALICE }).unwrap();
+    let info = bench
+        .call(&TokenInfo {
+            uid: ALICE,
+            remote: false,
+        })
+        .unwrap();
     assert_eq!(info.tries_left, 10);
+}
+
+#[test]
+fn a_person_at_the_other_end_of_a_network_is_told_of_no_pin_where_no_policy_takes_it() {
+    let bench = Bench::start();
+    let far = TokenInfo {
+        uid: ALICE,
+        remote: true,
+    };
+    assert_eq!(bench.call(&far).unwrap_err().code, "remote_refused");
 }

@@ -27,7 +27,12 @@ fn a_credential_that_cannot_be_read_is_refused_and_kept() {
     let bench = Bench::start();
     let newer = br#"{"version":2,"data":{}}"#;
     fs::write(bench.credential_file(), newer).unwrap();
-    let refused = bench.call(&TokenInfo { uid: ALICE }).unwrap_err();
+    let refused = bench
+        .call(&TokenInfo {
+            uid: ALICE,
+            remote: false,
+        })
+        .unwrap_err();
     assert_eq!(refused.code, "state_unreadable");
     assert!(refused.sentence.contains("version 2"), "{refused}");
     assert_eq!(fs::read(bench.credential_file()).unwrap(), newer);

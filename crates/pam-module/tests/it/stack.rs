@@ -125,15 +125,18 @@ fn serve(listener: &UnixListener, tries_left: u32) {
         let request = decode_request(&text).unwrap();
         let answer = match request.op {
             TokenInfo::OP => {
-                assert_eq!(request.args::<TokenInfo>().unwrap().uid, UID);
-                let (present, protected_path, tries_limit) = (true, false, 10);
-                let answer = TokenInfoAnswer {
-                    present,
-                    protected_path,
-                    tries_left,
-                    tries_limit,
+                let arguments: TokenInfo = request.args().unwrap();
+                assert_eq!(arguments.uid, UID);
+                let answer = match arguments.remote {
+                    true => Err(Failure::new("remote_refused", "Not over the network.")),
+                    false => Ok(TokenInfoAnswer {
+                        present: true,
+                        protected_path: false,
+                        tries_left,
+                        tries_limit: 10,
+                    }),
                 };
-                encode_answer(request.id, Ok(&answer))
+                encode_answer(request.id, answer.as_ref())
             }
             Signin::OP => {
                 let arguments: Signin = request.args().unwrap();
@@ -279,5 +282,8 @@ fn a_person_from_elsewhere_is_not_asked_for_a_pin() {
     let stage = Stage::with_daemon(10);
     let operations = ["rhost=198.51.100.7", "authenticate"];
     let texts = check(&stage, "the password\n", &operations, true, &["Password"]);
-    assert!(!texts.contains("PIN"), "{texts}");
+    assert!(
+        !texts.contains("PIN") && !texts.contains("network"),
+        "{texts}"
+    );
 }

@@ -5,6 +5,7 @@ use testkit::company::Company;
 use testkit::lab::{Host, Talk};
 
 use crate::company;
+use crate::policy::{Object, value};
 
 const PIN: &str = "161803398874";
 const TICKET: &str = "krbtgt/CORP.LATCHKEY.TEST@CORP.LATCHKEY.TEST";
@@ -216,14 +217,58 @@ fn over_the_network_no_pin_is_asked() -> Result<()> {
     near.expect("PIN: ")?;
     near.type_line(PIN)?;
     near.expect("successfully authenticated")?;
-    let far = host.command(&[
-        "pamtester",
-        "-I",
-        "rhost=10.77.0.99",
-        "login",
-        "alice",
-        "authenticate",
-    ]);
-    only_the_password_is_asked(far.talk()?)?;
+    only_the_password_is_asked(from_elsewhere(&host)?)?;
     company.forget_everyone()
+}
+
+/// The beginning of a sign-in of alice's over the network.
+fn from_elsewhere(host: &Host) -> Result<Talk> {
+    let words = ["pamtester", "-I", "rhost=10.77.0.99", "login", "alice"];
+    host.command(&[&words[..], &["authenticate"]].concat())
+        .talk()
+}
+
+#[test]
+fn over_the_network_the_pin_is_taken_where_a_policy_says_so() -> Result<()> {
+    let (_turn, company) = company();
+    company.forget_everyone()?;
+    company.enrolled("alice", PIN)?;
+    let host = company.workstation()?;
+    let refresh = || host.command(&["latchkey", "policy", "refresh"]).ok();
+    let on = value(
+        "MACHINE",
+        r"Software\Policies\Latchkey",
+        "PinInRemoteSessions",
+        1,
+    );
+    let object = Object::linked(company, "PINs from elsewhere", &[on])?;
+    refresh()?;
+    let mut far = from_elsewhere(&host)?;
+    far.expect("PIN: ")?;
+    far.type_line(PIN)?;
+    far.expect("successfully authenticated")?;
+
+    // Whoever is at the other end may not use up the person's last tries.
+    for _ in 0..5 {
+        let mut far = from_elsewhere(&host)?;
+        far.expect("PIN: ")?;
+        far.type_line("314159265358")?;
+        password_is_next(far)?;
+    }
+    only_the_password_is_asked(from_elsewhere(&host)?)?;
+
+    company.sign_in("alice", PIN)?.ok()?;
+    drop(object);
+    refresh()?;
+    only_the_password_is_asked(from_elsewhere(&host)?)?;
+    company.forget_everyone()
+}
+
+/// The PIN was refused, and the stack goes on to the password, which is not given.
+fn password_is_next(mut talk: Talk) -> Result<()> {
+    talk.expect("Wrong PIN")?;
+    talk.expect("Password: ")?;
+    talk.type_line("")?;
+    talk.finish()?;
+    Ok(())
 }

@@ -15,14 +15,14 @@ const HELLO: &str = r"Software\Policies\Microsoft\PassportForWork";
 const APPLY: &str = "OA;CI;CR;edacfd8f-ffb3-11d1-b41d-00a0c968f939;;";
 
 /// A group policy object at the domain; it is deleted in the end.
-struct Object<'a> {
+pub(super) struct Object<'a> {
     company: &'a Company,
     guid: String,
 }
 
 impl<'a> Object<'a> {
     /// Makes one with these values and links it, for everybody.
-    fn linked(company: &'a Company, name: &str, values: &[Value]) -> Result<Self> {
+    pub(super) fn linked(company: &'a Company, name: &str, values: &[Value]) -> Result<Self> {
         let said = administer(company, &["gpo", "create", name])?;
         let guid = said
             .split('{')
@@ -121,7 +121,7 @@ fn administer(company: &Company, words: &[&str]) -> Result<String> {
     controller.command(&all).ok()
 }
 
-fn value(class: &str, key: &str, name: &str, data: u32) -> Value {
+pub(super) fn value(class: &str, key: &str, name: &str, data: u32) -> Value {
     let kind = "REG_DWORD";
     json!({ "keyname": key, "valuename": name, "class": class, "type": kind, "data": data })
 }
