@@ -19,6 +19,7 @@ use crate::{
     events::Events,
     files,
     identity::Identity,
+    kdcs::Kdcs,
     policies::Policies,
     server::Bearer,
     text,
@@ -46,6 +47,8 @@ pub struct Daemon {
     pub(crate) policies: Policies,
     /// What was decided at sign-ins.
     pub(crate) events: Events,
+    /// By which certificates domain controllers answered.
+    pub(crate) kdcs: Kdcs,
     /// Whose turn it is.
     pub(crate) turns: Turns,
     /// Only one join or leave at a time.
@@ -72,6 +75,7 @@ impl Daemon {
             bearer: Bearer::default(),
             policies: Policies::in_folder(&config.state)?,
             events: Events::in_folder(&config.state),
+            kdcs: Kdcs::in_folder(&config.state),
             turns: Turns::default(),
             membership: tokio::sync::Mutex::default(),
             machine_tickets: tokio::sync::Mutex::default(),

@@ -81,6 +81,12 @@ impl Daemon {
         }
     }
 
+    /// The names of the domain controllers, as known last.
+    pub(crate) fn kdc_names(&self) -> Result<Vec<String>, Error> {
+        let known = files::read::<Known>(&self.known_path())?;
+        Ok(known.map(|known| known.kdc_names).unwrap_or_default())
+    }
+
     fn publish(&self, known: &Known) -> Result<(), Error> {
         files::folder(&self.config.public, 0o755)?;
         let mut anchors = Vec::new();

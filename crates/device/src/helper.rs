@@ -20,10 +20,12 @@
 
 mod deadline;
 pub mod ffi;
+mod kdc_certificate;
 
 use std::io::{self, Read, Write};
 
 pub use deadline::Deadline;
+pub use kdc_certificate::kdc_certificate;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use zeroize::Zeroizing;
@@ -49,6 +51,10 @@ pub struct Obtained {
     pub server: String,
     /// The ticket's end, seconds since 1970.
     pub end: u64,
+    /// Base64 DER of the certificate that the KDC signed its answer with, as the helper saw it: for
+    /// a diagnosis only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kdc_certificate: Option<String>,
 }
 
 /// What the host's keytab says of the ticket.

@@ -32,6 +32,7 @@ mod files;
 pub mod helper;
 mod identity;
 mod join;
+mod kdcs;
 mod keys;
 mod keytab;
 mod peer;

@@ -63,6 +63,9 @@ pub(crate) async fn signin(
             return Err(Error::Refused(daemon.explained(failure, &credential).await));
         }
     };
+    if let Some(certificate) = &obtained.kdc_certificate {
+        daemon.keep_kdc_certificate(certificate);
+    }
     daemon.refresh_at_sign_in(&credential.sid);
     let took_ms = begun.elapsed().as_millis() as u64;
     tracing::info!(
@@ -287,6 +290,7 @@ mod tests {
                 principal: told.0.to_owned(),
                 server: told.1.to_owned(),
                 end: 0,
+                kdc_certificate: None,
             };
             is_as_asked(&request, &obtained, found.0, found.1).is_ok()
         };

@@ -21,7 +21,7 @@ use tokio::{
 use zeroize::Zeroizing;
 
 use crate::{
-    Error, daemon::Daemon, enroll, files, join, keys, peer::Peer, policies, session, signin,
+    Error, daemon::Daemon, enroll, files, join, kdcs, keys, peer::Peer, policies, session, signin,
     status, turns::Time, unlock,
 };
 
@@ -149,6 +149,7 @@ async fn answer(daemon: &Arc<Daemon>, peer: &Peer, text: &[u8]) -> Zeroizing<Vec
         ipc::Leave => join::leave,
         ipc::KeysList => keys::list,
         ipc::KeysDelete => keys::delete,
+        ipc::KdcList => kdcs::list,
         ipc::PinChange => keys::change_pin,
         ipc::PolicyShow => policies::show,
         ipc::PolicyRefresh => policies::refresh,

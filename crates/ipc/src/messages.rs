@@ -482,6 +482,29 @@ operation! {
 }
 
 operation! {
+    /// The certificates by which domain controllers answered at sign-ins here. Root only.
+    "kdc.list" KdcList {} -> KdcListAnswer
+}
+
+/// What login helpers saw; a diagnosis, and no proof.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct KdcListAnswer {
+    /// One entry a domain controller.
+    pub kdcs: Vec<KdcInfo>,
+}
+
+/// A domain controller that answered.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct KdcInfo {
+    /// Its DNS name.
+    pub host: String,
+    /// Base64 DER of its certificate.
+    pub certificate: String,
+    /// When that was seen last, to an hour: unix seconds.
+    pub seen: i64,
+}
+
+operation! {
     /// What the policies make of a person on this device, and why. A user for itself, root for
     /// anyone.
     "policy.show" PolicyShow {

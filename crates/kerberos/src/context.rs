@@ -53,9 +53,16 @@ impl Context {
             options.set("X509_anchors", &format!("FILE:{anchor}"))?;
         }
         let exchange = Exchange::new(&client, Some(&options))?;
-        self.0.forget_reason();
-        exchange.run(|code, message| Error::of_pkinit(code, message, self.0.reason()))?;
+        let heard = self.0.heard();
+        heard.forget();
+        exchange.run(|code, message| Error::of_pkinit(code, message, heard.reason()))?;
         exchange.credentials().map(Tgt)
+    }
+
+    /// The AS-REP (RFC 4120 5.4.2) of the last such login, as it came: for a diagnosis, and for
+    /// nothing that is to be believed.
+    pub fn kdc_reply(&self) -> Option<Vec<u8>> {
+        self.0.heard().reply()
     }
 
     /// Reads what [`Tgt::marshal`] wrote.

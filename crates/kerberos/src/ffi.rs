@@ -5,7 +5,6 @@
 #![allow(unsafe_code, reason = "libkrb5 is a C library")]
 
 use std::{
-    cell::RefCell,
     ffi::{CStr, CString, c_char, c_int, c_void},
     os::unix::ffi::OsStrExt,
     path::Path,
@@ -16,15 +15,13 @@ use std::{
 use model::Secret;
 use zeroize::Zeroizing;
 
-use crate::Error;
+use crate::{Error, heard::Heard};
 
-/// A `krb5_context` and what its PKINIT module last complained of.
+/// A `krb5_context` and what it told besides its results.
 pub(crate) struct Library {
     raw: *mut RawContext,
-    reason: Box<Reason>,
+    heard: Box<Heard>,
 }
-
-type Reason = RefCell<Option<String>>;
 
 impl Library {
     /// A context of its own, with the profile as the environment names it.
@@ -41,23 +38,17 @@ impl Library {
         }
         let library = Self {
             raw,
-            reason: Box::default(),
+            heard: Box::default(),
         };
-        let reason: *const Reason = &*library.reason;
-        // SAFETY: the box keeps `reason` in place for as long as the context lives: `Drop` frees
-        // the context first. A library built without tracing answers an error and never calls.
-        unsafe { krb5_set_trace_callback(raw, keep_reason, reason.cast_mut().cast()) };
+        // SAFETY: the context is alive; the box keeps `heard` in place, and `Drop` frees the context
+        // before it.
+        unsafe { library.heard.listen(raw) };
         Ok(library)
     }
 
-    /// Why the PKINIT module last failed, in its own words.
-    pub(crate) fn reason(&self) -> Option<String> {
-        self.reason.borrow().clone()
-    }
-
-    /// Before a new attempt.
-    pub(crate) fn forget_reason(&self) {
-        self.reason.replace(None);
+    /// What was told besides results.
+    pub(crate) fn heard(&self) -> &Heard {
+        &self.heard
     }
 
     fn check(&self, code: Code) -> Result<(), Error> {
@@ -110,36 +101,6 @@ impl Drop for Library {
     fn drop(&mut self) {
         // SAFETY: every other object borrows the library, so the context is the last to go.
         unsafe { krb5_free_context(self.raw) };
-    }
-}
-
-/// The trace has the module's own error, which the call's result no longer has. Nothing else of
-/// the trace is kept.
-extern "C" fn keep_reason(_: *mut RawContext, info: *const TraceInfo, data: *mut c_void) {
-    // SAFETY: the library passes null when it lets go of the callback, else a live structure.
-    let Some(info) = (unsafe { info.as_ref() }) else {
-        return;
-    };
-    if info.message.is_null() {
-        return;
-    }
-    // SAFETY: a traced message is a text that lives as long as this call.
-    let line = unsafe { CStr::from_ptr(info.message) }.to_string_lossy();
-    let Some((_, told)) = line.split_once("Preauth module pkinit ") else {
-        return;
-    };
-    let Some((_, told)) = told.split_once("(real) returned: ") else {
-        return;
-    };
-    if told.starts_with("0/") {
-        return;
-    }
-    // SAFETY: `data` is the box of the `Library` whose context is making this call.
-    let Some(reason) = (unsafe { data.cast::<Reason>().as_ref() }) else {
-        return;
-    };
-    if let Ok(mut reason) = reason.try_borrow_mut() {
-        *reason = Some(told.trim_end().to_owned());
     }
 }
 
@@ -496,10 +457,10 @@ macro_rules! opaque {
 opaque! { RawContext RawPrincipal RawOptions RawKeytab RawExchange RawCache RawPrompter }
 
 #[repr(C)]
-struct RawData {
+pub(crate) struct RawData {
     magic: i32,
-    length: u32,
-    data: *mut c_char,
+    pub(crate) length: u32,
+    pub(crate) data: *mut c_char,
 }
 
 #[repr(C)]
@@ -544,22 +505,10 @@ struct VerifyOptions {
 
 const VERIFY_NOFAIL: i32 = 1;
 
-#[repr(C)]
-struct TraceInfo {
-    message: *const c_char,
-}
-
-type TraceCallback = extern "C" fn(*mut RawContext, *const TraceInfo, *mut c_void);
-
 #[link(name = "krb5")]
 unsafe extern "C" {
     fn krb5_init_context(context: *mut *mut RawContext) -> Code;
     fn krb5_free_context(context: *mut RawContext);
-    fn krb5_set_trace_callback(
-        context: *mut RawContext,
-        callback: TraceCallback,
-        data: *mut c_void,
-    ) -> Code;
     fn krb5_get_error_message(context: *mut RawContext, code: Code) -> *const c_char;
     fn krb5_free_error_message(context: *mut RawContext, message: *const c_char);
     fn krb5_free_string(context: *mut RawContext, text: *mut c_char);

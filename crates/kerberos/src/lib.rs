@@ -20,6 +20,7 @@ mod context;
 mod error;
 mod ffi;
 pub mod gss;
+mod heard;
 mod profile;
 
 pub use context::{Context, PkinitRequest, Tgt};

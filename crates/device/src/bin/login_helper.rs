@@ -11,9 +11,10 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use kerberos::{Context, PkinitRequest};
 use latchkey_device::helper::{
-    Failed, Obtained, Request, Stored, Verdict, ffi, receive, send, send_bytes,
+    Failed, Obtained, Request, Stored, Verdict, ffi, kdc_certificate, receive, send, send_bytes,
 };
 use zeroizing_alloc::ZeroAlloc;
 
@@ -65,6 +66,11 @@ fn log_in(daemon: &mut UnixStream, request: Request) -> Result<Stored, Failed> {
         principal: ticket.client()?,
         server: ticket.server()?,
         end,
+        kdc_certificate: context
+            .kdc_reply()
+            .and_then(|reply| kdc_certificate(&reply))
+            .filter(|certificate| certificate.len() <= LARGEST_CERTIFICATE)
+            .map(|certificate| STANDARD.encode(certificate)),
     };
     send(daemon, &Ok::<_, Failed>(obtained))?;
     send_bytes(daemon, &bytes)?;
@@ -80,6 +86,9 @@ fn log_in(daemon: &mut UnixStream, request: Request) -> Result<Stored, Failed> {
         ccache: ticket.store_default()?,
     })
 }
+
+/// Leaves room for everything else in a frame.
+const LARGEST_CERTIFICATE: usize = 16 * 1024;
 
 /// As long as the daemon waits for the whole; when it gives up, it hangs up.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -17,6 +17,7 @@ fn obtained() -> Obtained {
         principal: "alice@CORP.EXAMPLE".into(),
         server,
         end: 1_800_000_000,
+        kdc_certificate: None,
     }
 }
 

@@ -9,6 +9,7 @@ mod exported;
 mod gpo;
 mod hostile;
 mod join;
+mod kdcs;
 mod keytrust;
 mod kills;
 mod machine;
