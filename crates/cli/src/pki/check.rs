@@ -1,19 +1,17 @@
 //! `latchkey pki check`: every domain controller's certificate against the rules.
 //!
 //! A KDC shows its certificate only to somebody who signs in by a key, so it cannot be fetched
-//! like a web server's. It is judged where it lies: on the domain controller itself, or from a file
-//! that was brought. Of the others it is said that they were not judged.
+//! like a web server's. It is judged where it lies: on the domain controller itself, from a file
+//! that was brought, or on a workstation as the last sign-in at that domain controller saw it. Of
+//! the others it is said that they were not judged.
 
-use std::{
-    fmt::Write as _,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fmt::Write as _, fs, path::Path};
 
 use anyhow::{Context, bail};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use directory::{Directory, DomainController};
 use model::UnixTime;
-use openssl::x509::X509;
+use openssl::{asn1::Asn1Time, x509::X509};
 use serde::Serialize;
 
 use super::{
@@ -22,7 +20,7 @@ use super::{
     rules::{self, Domain, Finding, RULES, Shown, Verdict},
     samba,
 };
-use crate::output::Output;
+use crate::{daemon, output::Output};
 
 /// What was found.
 #[derive(Serialize)]
@@ -40,7 +38,7 @@ struct Judged {
     host: String,
     /// Where the certificate was read.
     #[serde(skip_serializing_if = "Option::is_none")]
-    source: Option<PathBuf>,
+    source: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     serial: Option<String>,
     rules: Vec<Finding>,
@@ -48,7 +46,7 @@ struct Judged {
 
 /// A certificate and where it was read.
 struct Found {
-    source: PathBuf,
+    source: String,
     certificate: X509,
 }
 
@@ -59,11 +57,12 @@ pub(crate) fn check(how: Check, output: &Output, now: UnixTime) -> anyhow::Resul
         .map(|source| {
             let certificate = read_certificate(&source)?;
             Ok(Found {
-                source,
+                source: source.display().to_string(),
                 certificate,
             })
         })
         .collect::<anyhow::Result<Vec<Found>>>()?;
+    let seen = seen();
     let (domain, controllers) = here::with_directory(&how.domain, facts)?;
     let mut report = Report {
         domain: domain.name.clone(),
@@ -76,7 +75,10 @@ pub(crate) fn check(how: Check, output: &Output, now: UnixTime) -> anyhow::Resul
         let judged = match brought.iter().find(|found| names(found, controller)) {
             Some(found) => certificate(&domain, controller, found, now)?,
             None if is(&own, controller) => local(&domain, controller, &how.krb5_conf, now)?,
-            None => unknown(controller, Vec::new(), ELSEWHERE),
+            None => match seen.iter().find(|(host, _)| is(host, controller)) {
+                Some((_, found)) => certificate(&domain, controller, found, now)?,
+                None => unknown(controller, Vec::new(), ELSEWHERE),
+            },
         };
         report.domain_controllers.push(judged);
     }
@@ -86,7 +88,7 @@ pub(crate) fn check(how: Check, output: &Output, now: UnixTime) -> anyhow::Resul
     {
         bail!(
             "{}: names no domain controller of {}",
-            stranger.source.display(),
+            stranger.source,
             domain.name
         );
     }
@@ -105,8 +107,29 @@ pub(crate) fn check(how: Check, output: &Output, now: UnixTime) -> anyhow::Resul
     Ok(())
 }
 
-const ELSEWHERE: &str =
-    "its KDC shows the certificate only to who signs in; run this there or bring --certificate";
+const ELSEWHERE: &str = "its KDC shows the certificate only to who signs in: sign in there with a \
+                         PIN, run this on the domain controller, or bring --certificate";
+
+/// What sign-ins on this workstation saw of domain controllers, where it is one and root asks.
+fn seen() -> Vec<(String, Found)> {
+    let Ok(answer) = daemon::ask(&ipc::KdcList {}, daemon::QUICK) else {
+        return Vec::new();
+    };
+    let read = |kdc: ipc::KdcInfo| {
+        let der = STANDARD.decode(&kdc.certificate).ok()?;
+        let certificate = X509::from_der(&der).ok()?;
+        let seen = Asn1Time::from_unix(kdc.seen).ok()?;
+        let source = format!("a sign-in, {}", &*seen);
+        Some((
+            kdc.host,
+            Found {
+                source,
+                certificate,
+            },
+        ))
+    };
+    answer.kdcs.into_iter().filter_map(read).collect()
+}
 
 async fn facts(directory: Directory) -> anyhow::Result<(Domain, Vec<DomainController>)> {
     let authorities = directory.authorities().await?;
@@ -152,7 +175,7 @@ fn local(
         .and_then(|source| {
             let certificate = read_certificate(&source)?;
             Ok(Found {
-                source,
+                source: source.display().to_string(),
                 certificate,
             })
         });
@@ -163,11 +186,7 @@ fn local(
             return Ok(unknown(controller, kdc, "there is no certificate"));
         }
     };
-    kdc.push(Finding::of(
-        "kdc-certificate",
-        true,
-        found.source.display().to_string(),
-    ));
+    kdc.push(Finding::of("kdc-certificate", true, found.source.clone()));
     let key = told.key.and_then(|file| fs::read(file).ok());
     let belongs = key
         .map(zeroize::Zeroizing::new)
@@ -240,8 +259,7 @@ fn read_certificate(path: &Path) -> anyhow::Result<X509> {
 fn text(report: &Report) -> String {
     let mut text = String::new();
     for judged in &report.domain_controllers {
-        let source = judged.source.as_deref().map(Path::display);
-        let source = source.map_or("no certificate".to_owned(), |source| source.to_string());
+        let source = judged.source.as_deref().unwrap_or("no certificate");
         let _ = writeln!(text, "{} ({source})", judged.host);
         for found in &judged.rules {
             let verdict = match found.verdict {

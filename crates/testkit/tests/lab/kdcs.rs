@@ -40,5 +40,32 @@ fn a_sign_in_tells_root_which_certificate_the_domain_controller_has() -> Result<
     let seen = kdcs[0]["seen"].as_i64().context("never seen")?;
     assert!((now - 2 * 3600..=now).contains(&seen), "{seen} at {now}");
     assert_eq!(ask("alice")?["error"]["code"], "not_allowed");
+
+    // By that, each rule of a certificate is judged from afar.
+    let host = company.workstation()?;
+    let cache = "FILE:/run/administrator.ccache";
+    host.command(&["kinit", "Administrator"])
+        .env("KRB5CCNAME", cache)
+        .stdin(format!("{}\n", company.lab.administrator_password()))
+        .ok()?;
+    let check = ["latchkey", "pki", "--json", "check"];
+    let report = host.command(&check).env("KRB5CCNAME", cache).run()?;
+    let report: Value = serde_json::from_str(&report.stdout)?;
+    assert_eq!(report["not_judged"], 0, "{report}");
+    let judged = &report["domain_controllers"][0];
+    assert!(
+        judged["source"]
+            .as_str()
+            .is_some_and(|source| source.starts_with("a sign-in")),
+        "{report}"
+    );
+    let rule = |name: &str| {
+        let rules = judged["rules"].as_array();
+        let found = rules.and_then(|rules| rules.iter().find(|found| found["rule"] == name));
+        found.map(|found| found["verdict"].clone())
+    };
+    for name in ["validity", "purpose-kdc", "name-of-host", "chain"] {
+        assert_eq!(rule(name), Some("pass".into()), "{report}");
+    }
     company.forget_everyone()
 }
