@@ -14,7 +14,7 @@ use axum::{
 use model::{Guid, Secret};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use store::{Audit, EnrollmentCode, Settings, User};
+use store::{Audit, EnrollmentCode, Group, GroupKind, Listing, Page, Settings, Totp, User};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -106,15 +106,16 @@ fn told_user(user: &User) -> Value {
         "upn": user.upn,
         "name": user.display_name,
         "active": user.active,
-        "sid": user.sid,
+        "sid": user.sid(),
         "guid": user.guid,
-        "dn": user.dn,
+        "dn": user.dn(),
     })
 }
 
 async fn users(State(app): State<Arc<App>>) -> Result<Json<Value>, Refusal> {
-    let users = app.store.users(app.tenant.id).await?;
-    Ok(Json(users.iter().map(told_user).collect()))
+    let page = Page::first(u32::MAX);
+    let Listing { rows, .. } = app.store.users(app.tenant.id, page).await?;
+    Ok(Json(rows.iter().map(told_user).collect()))
 }
 
 async fn find_user(app: &App, upn: &str) -> Result<User, Refusal> {
@@ -127,12 +128,12 @@ async fn user(
     Path(upn): Path<String>,
 ) -> Result<Json<Value>, Refusal> {
     let user = find_user(&app, &upn).await?;
-    let keys = app.store.keys_of(app.tenant.id, &user.sid).await?;
+    let keys = app.store.keys_of(app.tenant.id, user.guid).await?;
     let has_totp = app.store.totp(app.tenant.id, user.guid).await?.is_some();
     let mut told = told_user(&user);
     if let Some(fields) = told.as_object_mut() {
         fields.insert("second_factor".to_owned(), json!(has_totp));
-        let keys: Vec<_> = keys.into_iter().map(keys::told).collect();
+        let keys: Vec<_> = keys.into_iter().filter_map(keys::told).collect();
         fields.insert("keys".to_owned(), serde_json::to_value(keys)?);
     }
     Ok(Json(told))
@@ -162,8 +163,15 @@ async fn set_totp(
         .master
         .seal(&totp_name(user.guid), secret.expose())?;
     let row = audit(&app, "user.totp", &user.upn);
+    let totp = Totp {
+        sealed,
+        last_step: 0,
+        name: String::new(),
+        created: row.at,
+        confirmed: true,
+    };
     app.store
-        .set_totp(app.tenant.id, user.guid, sealed, row)
+        .set_totp(app.tenant.id, user.guid, totp, row)
         .await?;
     // Whoever was locked out by wrong guesses at the old one begins anew.
     app.store
@@ -186,8 +194,12 @@ async fn policy(
     Path((upn, device)): Path<(String, String)>,
 ) -> Result<Json<PolicyOutcome>, Refusal> {
     let user = find_user(&app, &upn).await?;
-    let devices = app.store.devices(app.tenant.id).await?;
+    let devices = app
+        .store
+        .devices(app.tenant.id, Page::first(u32::MAX))
+        .await?;
     let device = devices
+        .rows
         .iter()
         .find(|known| {
             known.display_name.eq_ignore_ascii_case(&device) || device.parse() == Ok(known.id)
@@ -197,32 +209,43 @@ async fn policy(
         user: user.guid,
         computer: device.id,
     };
-    let outcome = app
-        .work
-        .evaluate_policy(user.domain, about, AGENT_WAIT)
-        .await;
+    let outcome = match user.domain() {
+        Some(domain) => app.work.evaluate_policy(domain, about, AGENT_WAIT).await,
+        None => None,
+    };
     Ok(Json(outcome.unwrap_or_else(|| PolicyOutcome::Unknown {
         why: "no agent of the domain answers".to_owned(),
     })))
 }
 
+async fn all_groups(app: &App) -> Result<Vec<Group>, store::Error> {
+    let page = Page::first(u32::MAX);
+    Ok(app.store.groups(app.tenant.id, page).await?.rows)
+}
+
 async fn groups(State(app): State<Arc<App>>) -> Result<Json<Value>, Refusal> {
-    let groups = app.store.groups(app.tenant.id).await?;
-    let told = groups.into_iter().map(|group| {
-        json!({
+    let mut told = Vec::new();
+    for group in all_groups(&app).await? {
+        let members = app.store.count_members(app.tenant.id, group.guid).await?;
+        let (sid, dn) = match group.kind {
+            GroupKind::Synced { sid, dn, .. } => (Some(sid), Some(dn)),
+            GroupKind::Own => (None, None),
+        };
+        told.push(json!({
             "name": group.name,
-            "members": group.members.len(),
-            "sid": group.sid,
+            "members": members,
+            "sid": sid,
             "guid": group.guid,
-            "dn": group.dn,
-        })
-    });
-    Ok(Json(told.collect()))
+            "dn": dn,
+        }));
+    }
+    Ok(Json(told.into()))
 }
 
 async fn devices(State(app): State<Arc<App>>) -> Result<Json<Value>, Refusal> {
-    let devices = app.store.devices(app.tenant.id).await?;
-    let told = devices.into_iter().map(|device| {
+    let page = Page::first(u32::MAX);
+    let devices = app.store.devices(app.tenant.id, page).await?;
+    let told = devices.rows.into_iter().map(|device| {
         json!({
             "device": device.id,
             "name": device.display_name,
@@ -237,10 +260,11 @@ async fn devices(State(app): State<Arc<App>>) -> Result<Json<Value>, Refusal> {
 async fn all_keys(State(app): State<Arc<App>>) -> Result<Json<Value>, Refusal> {
     let keys: Vec<_> = app
         .store
-        .keys(app.tenant.id)
+        .keys(app.tenant.id, None, u32::MAX)
         .await?
+        .rows
         .into_iter()
-        .map(keys::told)
+        .filter_map(keys::told)
         .collect();
     Ok(Json(serde_json::to_value(keys)?))
 }
@@ -261,16 +285,16 @@ async fn delete_key(
 
 async fn settings(State(app): State<Arc<App>>) -> Result<Json<Value>, Refusal> {
     let settings = app.store.settings(app.tenant.id).await?;
-    let groups = app.store.groups(app.tenant.id).await?;
-    let name = |guid: Option<Guid>| {
-        guid.map(|guid| {
-            let group = groups.iter().find(|group| group.guid == guid);
+    let groups = all_groups(&app).await?;
+    let name = |guids: &[Guid]| {
+        guids.first().map(|guid| {
+            let group = groups.iter().find(|group| group.guid == *guid);
             group.map_or_else(|| guid.to_string(), |group| group.name.clone())
         })
     };
     Ok(Json(json!({
-        "register-keys-group": name(settings.register_keys_group),
-        "join-devices-group": name(settings.join_devices_group),
+        "register-keys-group": name(&settings.register_keys_groups),
+        "join-devices-group": name(&settings.join_devices_groups),
     })))
 }
 
@@ -283,7 +307,7 @@ async fn set_setting(
     let group = match &request.group {
         None => None,
         Some(wanted) => {
-            let groups = app.store.groups(app.tenant.id).await?;
+            let groups = all_groups(&app).await?;
             let mut found = groups.iter().filter(|group| {
                 group.name.eq_ignore_ascii_case(wanted) || wanted.parse() == Ok(group.guid)
             });
@@ -299,11 +323,11 @@ async fn set_setting(
     let settings = app.store.settings(app.tenant.id).await?;
     let settings = match name.as_str() {
         "register-keys-group" => Settings {
-            register_keys_group: group,
+            register_keys_groups: group.into_iter().collect(),
             ..settings
         },
         "join-devices-group" => Settings {
-            join_devices_group: group,
+            join_devices_groups: group.into_iter().collect(),
             ..settings
         },
         _ => return Err(unknown("there is no setting of that name")),

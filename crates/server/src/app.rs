@@ -7,6 +7,7 @@ use axum::{
     Router,
     routing::{get, post, put},
 };
+use model::Guid;
 use openssl::{pkey::PKey, x509::X509};
 use store::{SealedName, Store, Tenant};
 
@@ -25,7 +26,7 @@ pub struct Keyring {
 
 /// The server without its sockets.
 pub struct App {
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) store: Store,
     pub(crate) tenant: Tenant,
     pub(crate) url: String,
     pub(crate) keyring: Keyring,
@@ -34,14 +35,14 @@ pub struct App {
 }
 
 /// The name under which a secret of a tenant is sealed.
-pub(crate) fn sealed_name(tenant: &Tenant, name: SealedName) -> String {
-    format!("{}/{}", tenant.id, name.as_str())
+pub(crate) fn sealed_name(tenant: &Tenant, name: &str) -> String {
+    format!("{}/{name}", tenant.id)
 }
 
 impl App {
     /// Opens the tenant's keys.
     pub(crate) async fn open(
-        store: Arc<dyn Store>,
+        store: Store,
         url: String,
         master: MasterKey,
         clock: Clock,
@@ -53,9 +54,14 @@ impl App {
         let open = async |name| {
             let sealed = store.sealed(tenant.id, name).await?;
             let sealed = sealed.ok_or_else(|| anyhow!("the store lacks {}", name.as_str()))?;
-            master.open(&sealed_name(&tenant, name), &sealed)
+            master.open(&sealed_name(&tenant, name.as_str()), &sealed)
         };
-        let token_key = open(SealedName::TokenKey).await?;
+        let keys = store.signing_keys(tenant.id).await?;
+        let key = keys
+            .iter()
+            .find(|key| key.retires.is_none())
+            .context("the store has no key that signs tokens")?;
+        let token_key = master.open(&sealed_name(&tenant, &key.name), &key.sealed)?;
         let token_key = PKey::private_key_from_der(token_key.expose())?;
         let ca_key = open(SealedName::DeviceCaKey).await?;
         let ca_key = PKey::private_key_from_der(ca_key.expose())?;
@@ -75,6 +81,24 @@ impl App {
             work: work::Desk::default(),
             clock,
         })
+    }
+
+    /// Whether a principal is in one of `groups`, directly or through groups.
+    pub(crate) async fn is_in_any(
+        &self,
+        principal: Guid,
+        groups: &[Guid],
+    ) -> Result<bool, store::Error> {
+        for group in groups {
+            if self
+                .store
+                .is_member(self.tenant.id, principal, *group)
+                .await?
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 

@@ -20,7 +20,7 @@ use axum::{
 };
 use joints::Joint;
 use model::{Guid, Secret, Sid, sha256};
-use store::{Attempt, Code, Domain, Limit, User, Verdict};
+use store::{Attempt, AttemptKind, Code, Domain, Limit, User, Verdict};
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
@@ -134,14 +134,20 @@ async fn begin(app: &App, headers: &HeaderMap, form: ChallengeForm) -> Result<Re
     let (session, id) = random::bearer_text()?;
     let attempt = Attempt {
         id,
+        kind: AttemptKind::Native,
         client: form.client_id,
-        device: device.id,
+        device: Some(device.id),
         username,
         user: user.filter(|user| user.active).map(|user| user.guid),
         resource: REGISTRATION_AUDIENCE.to_owned(),
-        code_challenge,
+        code_challenge: Some(code_challenge),
         two_factors,
+        request: String::new(),
         password_at: None,
+        methods: Vec::new(),
+        mfa_time: None,
+        webauthn: None,
+        approval: None,
         expires: now.plus(ATTEMPT_S),
     };
     app.store.begin_attempt(app.tenant.id, attempt, now).await?;
@@ -253,8 +259,8 @@ async fn check_password(
 
 /// Whom the agent is asked about, and in which domain.
 fn asked_about(user: Option<&User>, name: &str, domains: Vec<Domain>) -> Option<(Guid, Sid)> {
-    if let Some(user) = user {
-        return Some((user.domain, user.sid.clone()));
+    if let Some(account) = user.and_then(|user| user.domain().zip(user.sid().cloned())) {
+        return Some(account);
     }
     let suffix = name.rsplit_once('@').map_or("", |(_, suffix)| suffix);
     let named = domains
@@ -321,9 +327,15 @@ async fn finish(
         device: attempt.device,
         user,
         resource: attempt.resource.clone(),
+        scope: String::new(),
+        redirect_uri: None,
+        nonce: None,
         code_challenge: attempt.code_challenge.clone(),
         methods,
+        auth_time: now,
         mfa_time: step.map(|_| now),
+        prt: None,
+        session: None,
         expires: now.plus(CODE_S),
     };
     match app

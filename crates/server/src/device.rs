@@ -16,7 +16,7 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use model::Guid;
 use openssl::hash::{MessageDigest, hash};
-use store::{Audit, Computer, Device};
+use store::{AttestationTrust, Audit, Computer, Device, TransportKey};
 
 use crate::{access, app::App, authority, error::Refusal, evidence};
 
@@ -123,10 +123,8 @@ fn prove_identity(
 }
 
 async fn may_join(app: &App, computer: Guid) -> Result<bool, store::Error> {
-    match app.store.settings(app.tenant.id).await?.join_devices_group {
-        Some(group) => app.store.is_member(app.tenant.id, computer, group).await,
-        None => Ok(true),
-    }
+    let groups = app.store.settings(app.tenant.id).await?.join_devices_groups;
+    Ok(groups.is_empty() || app.is_in_any(computer, &groups).await?)
 }
 
 fn device(
@@ -149,22 +147,27 @@ fn device(
     let latchkey = request.latchkey.as_ref();
     Ok(Device {
         id: computer.guid,
-        domain: computer.domain,
+        domain: Some(computer.domain),
+        owner: None,
+        join_type: JOIN_TYPE,
         display_name: data.device_display_name.clone(),
         os_version: data.os_version.clone(),
         certificate,
-        transport_key,
+        transport_key: Some(TransportKey::Rsa1(transport_key)),
+        attestation_trust: AttestationTrust::None,
         attestation_key: latchkey.map(|l| bytes(&l.ak_public)).transpose()?,
         endorsement_key: latchkey
             .and_then(|l| l.ek_public.as_ref())
             .map(bytes)
             .transpose()?,
+        endorsement_hash: None,
         endorsement_certificate: latchkey
             .and_then(|l| l.ek_certificate.as_ref())
             .map(bytes)
             .transpose()?,
         enabled: true,
         joined: now,
+        last_seen: None,
     })
 }
 
@@ -179,20 +182,14 @@ pub(crate) async fn leave(
         let sentence = "a device can take out itself only";
         return Err(Refusal::own(StatusCode::FORBIDDEN, "forbidden", sentence));
     }
-    let audit = |action| Audit {
+    let audit = Audit {
         at: app.clock.now(),
         actor: format!("device:{}", device.id),
-        action,
+        action: "device.leave",
         subject: device.display_name.clone(),
     };
-    let keys = app.store.keys(app.tenant.id).await?;
-    for key in keys.iter().filter(|key| key.device == device.id) {
-        app.store
-            .delete_key(app.tenant.id, key.kid, audit("key.delete"))
-            .await?;
-    }
     app.store
-        .remove_device(app.tenant.id, device.id, audit("device.leave"))
+        .delete_device(app.tenant.id, device.id, audit)
         .await?;
     Ok(StatusCode::OK)
 }

@@ -100,7 +100,7 @@ fn told(change: Change) -> anyhow::Result<KeyChange> {
         },
         user: ChangeUser {
             anchor: change.key.user,
-            sid: change.key.sid,
+            sid: change.sid,
         },
         key: ChangeKey {
             kid: change.key.kid.to_string(),

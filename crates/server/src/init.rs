@@ -6,13 +6,12 @@ use std::{
     net::SocketAddr,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use anyhow::{Context as _, anyhow, bail, ensure};
 use argon2::{Argon2, PasswordHasher as _, password_hash::SaltString};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use store::{Administrator, Audit, Sealed, SealedName, Sqlite, Tenant, Tenants as _};
+use store::{Administrator, Audit, Sealed, SealedName, SigningKey, Store, Tenant};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -150,6 +149,9 @@ pub async fn init(args: &Args, clock: &Clock) -> anyhow::Result<Vec<String>> {
     Ok(lines)
 }
 
+/// The name that the first key that signs tokens is sealed under.
+const FIRST_TOKEN_KEY: &str = "token-key";
+
 async fn fill_store(
     config: &Config,
     master: &MasterKey,
@@ -157,10 +159,16 @@ async fn fill_store(
     args: &Args,
     password_hash: String,
 ) -> anyhow::Result<()> {
-    let token_key = make_key()?.private_key_to_der()?;
+    let token_key = Zeroizing::new(make_key()?.private_key_to_der()?);
+    let signing_key = SigningKey {
+        name: FIRST_TOKEN_KEY.to_owned(),
+        alg: "RS256".to_owned(),
+        sealed: master.seal(&sealed_name(tenant, FIRST_TOKEN_KEY), &token_key)?,
+        not_before: tenant.created,
+        retires: None,
+    };
     let authority = Authority::make(tenant.id, tenant.created)?;
     let secrets = [
-        (SealedName::TokenKey, token_key),
         (SealedName::DeviceCaKey, authority.key_der()?),
         (
             SealedName::DeviceCaCertificate,
@@ -173,7 +181,7 @@ async fn fill_store(
             let secret = Zeroizing::new(secret);
             Ok(Sealed {
                 name,
-                value: master.seal(&sealed_name(tenant, name), &secret)?,
+                value: master.seal(&sealed_name(tenant, name.as_str()), &secret)?,
             })
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
@@ -187,9 +195,8 @@ async fn fill_store(
         name: args.admin.clone(),
         password_hash,
     };
-    let store = Arc::new(Sqlite::open(&config.store_file())?);
-    store
-        .create_tenant(tenant.clone(), administrator, sealed, audit)
+    Store::open_sqlite(&config.store_file())?
+        .create_tenant(tenant.clone(), administrator, sealed, signing_key, audit)
         .await?;
     Ok(())
 }

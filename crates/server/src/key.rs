@@ -16,7 +16,7 @@ use axum::{
 use joints::Joint;
 use model::{UnixTime, sha256};
 use protocol::{Operation, Statement};
-use store::{Audit, Device, NewKey, Registered, User};
+use store::{AttestationLevel, Attested, Audit, Device, NewKey, Registered, User};
 
 use crate::{
     access::{self, usable_device},
@@ -111,11 +111,9 @@ async fn who(app: &App, claims: &AccessClaims) -> Result<(User, Device), Refusal
         let sentence = "the device is not joined any more, or is switched off";
         refused(StatusCode::FORBIDDEN, "device_disabled", sentence)
     })?;
-    let may = match app.store.settings(app.tenant.id).await?.register_keys_group {
-        Some(group) => app.store.is_member(app.tenant.id, user.guid, group).await?,
-        None => false,
-    };
-    if !may {
+    let groups = app.store.settings(app.tenant.id).await?;
+    let groups = groups.register_keys_groups;
+    if !app.is_in_any(user.guid, &groups).await? {
         let sentence = "this account may not register keys: an administrator names the group \
                         that may (settings set register-keys-group)";
         return Err(refused(StatusCode::FORBIDDEN, "not_allowed", sentence));
@@ -136,9 +134,13 @@ async fn check_evidence(
     if evidence.user_proof.token.len() + evidence.user_proof.mic.len() > MAX_PROOF {
         return Err(bad("the user's proof is too long"));
     }
+    let sid = user
+        .sid()
+        .ok_or_else(|| bad("AD has no such account"))?
+        .clone();
     let statement = Statement {
         operation: Operation::Add,
-        user: user.sid.clone(),
+        user: sid,
         key_id: sha256(material),
         device: device.id,
         time: evidence.time,
@@ -177,14 +179,18 @@ fn new_key(
     Ok(NewKey {
         kid: random::guid()?,
         user: user.guid,
-        sid: user.sid.clone(),
-        domain: user.domain,
+        account: user.domain().zip(user.sid().cloned()),
         device: device.id,
         material,
         evidence: evidence
             .map(|evidence| serde_json::to_string(&evidence))
             .transpose()?,
         attestation,
+        attested: Attested {
+            level: AttestationLevel::None,
+            reason: String::new(),
+            at: app.clock.now(),
+        },
         now_ms: app.clock.now_ms(),
     })
 }

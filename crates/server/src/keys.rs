@@ -15,10 +15,11 @@ use store::{Audit, Device, Key};
 use crate::{access, app::App, error::Refusal, wait::Patience};
 
 /// A key as it is told.
-pub(crate) fn told(key: Key) -> KeyStatus {
-    KeyStatus {
+/// A key of a user that AD does not have is none that a workstation or an agent asks for.
+pub(crate) fn told(key: Key) -> Option<KeyStatus> {
+    Some(KeyStatus {
         kid: key.kid.to_string(),
-        user: key.sid,
+        user: key.sid?,
         device: key.device,
         state: match key.state {
             store::KeyState::Registered => KeyState::Registered,
@@ -33,7 +34,7 @@ pub(crate) fn told(key: Key) -> KeyStatus {
         dc: key.dc,
         registered_ms: key.registered_ms,
         confirmed_ms: key.confirmed_ms,
-    }
+    })
 }
 
 /// `GET /device/v1/keys?user=SID`.
@@ -49,9 +50,9 @@ pub(crate) async fn list(
     Query(query): Query<ListQuery>,
 ) -> Result<Json<KeyList>, Refusal> {
     access::device(&app, &headers).await?;
-    let keys = app.store.keys_of(app.tenant.id, &query.user).await?;
+    let keys = app.store.keys_of_sid(app.tenant.id, &query.user).await?;
     Ok(Json(KeyList {
-        keys: keys.into_iter().map(told).collect(),
+        keys: keys.into_iter().filter_map(told).collect(),
     }))
 }
 
@@ -72,7 +73,8 @@ pub(crate) async fn status(
     let device = access::device(&app, &headers).await?;
     let mut patience = Patience::new(app.store.watch_keys(), query.wait);
     loop {
-        let key = told(own_key(&app, &device, &kid).await?);
+        let key = own_key(&app, &device, &kid).await?;
+        let key = told(key).ok_or_else(unknown)?;
         if Some(key.state) != query.seen || !patience.lasts().await {
             return Ok(Json(key));
         }
@@ -103,8 +105,11 @@ async fn own_key(app: &App, device: &Device, kid: &str) -> Result<Key, Refusal> 
         Ok(kid) => app.store.key(app.tenant.id, kid).await?,
         Err(_) => None,
     };
-    key.filter(|key| key.device == device.id).ok_or_else(|| {
-        let sentence = "this device has registered no key of that id";
-        Refusal::own(StatusCode::NOT_FOUND, "unknown_key", sentence)
-    })
+    key.filter(|key| key.device == device.id)
+        .ok_or_else(unknown)
+}
+
+fn unknown() -> Refusal {
+    let sentence = "this device has registered no key of that id";
+    Refusal::own(StatusCode::NOT_FOUND, "unknown_key", sentence)
 }

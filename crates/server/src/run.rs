@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::Context as _;
 use axum::Router;
-use store::Sqlite;
+use store::Store;
 use tokio::{
     net::{TcpListener, UnixListener},
     signal::unix::{SignalKind, signal},
@@ -80,7 +80,7 @@ impl Server {
     pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Self> {
         let acceptor = tls::acceptor(&config.tls_cert, &config.tls_key)?;
         let master = MasterKey::read(&config.master_key_file())?;
-        let store = Arc::new(Sqlite::open(&config.store_file())?);
+        let store = Store::open_sqlite(&config.store_file())?;
         let app = Arc::new(App::open(store, config.url.clone(), master, clock).await?);
         let listener = TcpListener::bind(config.listen)
             .await

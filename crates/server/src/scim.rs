@@ -16,10 +16,11 @@ use axum::{
     http::{HeaderMap, StatusCode},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use model::UnixTime;
 use model::{Guid, Sid};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use store::{Computer, DirectoryChange, Group, ObjectKind, User};
+use store::{Computer, DirectoryChange, Group, GroupKind, ObjectKind, User, UserKind};
 
 use crate::{
     access,
@@ -176,13 +177,19 @@ fn user(data: Value, guid: Guid, domain: Guid, sid: &Sid) -> Result<DirectoryCha
     expect_account(&directory.sid, sid)?;
     Ok(DirectoryChange::PutUser(User {
         guid,
-        domain,
-        sid: directory.sid,
+        kind: UserKind::Synced {
+            domain,
+            sid: directory.sid,
+            sam: directory.sam_account_name,
+            dn: directory.dn,
+        },
         upn: user.user_name,
-        sam: directory.sam_account_name,
         display_name: user.display_name,
-        dn: directory.dn,
+        mail: None,
         active: user.active,
+        account_expires: None,
+        locked_until: None,
+        tokens_valid_from: UnixTime(0),
     }))
 }
 
@@ -191,18 +198,18 @@ fn group(data: Value, guid: Guid, domain: Guid) -> Result<DirectoryChange, Reaso
     let group: scim::Group = read(data)?;
     let texts = [&group.display_name, &group.directory.dn];
     expect_object(group.external_id, guid, &texts)?;
-    Ok(DirectoryChange::PutGroup(Group {
+    let members = group.members.into_iter().map(|member| member.value);
+    let members = members.collect();
+    let group = Group {
         guid,
-        domain,
-        sid: group.directory.sid,
+        kind: GroupKind::Synced {
+            domain,
+            sid: group.directory.sid,
+            dn: group.directory.dn,
+        },
         name: group.display_name,
-        dn: group.directory.dn,
-        members: group
-            .members
-            .into_iter()
-            .map(|member| member.value)
-            .collect(),
-    }))
+    };
+    Ok(DirectoryChange::PutGroup(group, members))
 }
 
 fn computer(data: Value, guid: Guid, domain: Guid, sid: &Sid) -> Result<DirectoryChange, Reason> {

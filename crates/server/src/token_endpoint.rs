@@ -220,7 +220,7 @@ async fn user_token(app: &App, form: &Form) -> Result<Json<TokenAnswer>, Refusal
         return Err(refused(70000, "the code was given to another client"));
     }
     let verifier = form.code_verifier.as_deref().unwrap_or("");
-    if !verifies(verifier, &code.code_challenge) {
+    if !verifies(verifier, code.code_challenge.as_deref().unwrap_or("")) {
         return Err(refused(
             501_481,
             "the code verifier does not fit the attempt",
@@ -232,14 +232,16 @@ async fn user_token(app: &App, form: &Form) -> Result<Json<TokenAnswer>, Refusal
         .await?
         .filter(|user| user.active);
     let user = user.ok_or_else(|| refused(50057, "the account is disabled"))?;
-    if usable_device(app, code.device).await?.is_none() {
-        return Err(refused(50155, "the device is not accepted any more"));
-    }
+    let device = match code.device {
+        Some(device) => usable_device(app, device).await?,
+        None => None,
+    };
+    let device = device.ok_or_else(|| refused(50155, "the device is not accepted any more"))?;
     let mut access = app
         .keyring
         .tokens
         .claims(&code.resource, &code.client, now, USER_TOKEN_S)?;
-    access.deviceid = Some(code.device);
+    access.deviceid = Some(device.id);
     access.oid = Some(user.guid);
     access.upn = Some(user.upn);
     access.amr = code.methods;

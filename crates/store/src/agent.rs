@@ -1,9 +1,12 @@
 //! Agents: who brings the directory in and carries keys out, and the domain each stands beside.
 
-use async_trait::async_trait;
 use model::{Guid, Sid, UnixTime};
 
-use crate::{Audit, Digest, Result};
+use crate::{
+    Audit, Digest, Error, Result, Store,
+    sql::{Row, args, fields},
+    store::Touches,
+};
 
 /// A domain of the directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,44 +45,136 @@ pub struct EnrollmentCode {
     pub expires: UnixTime,
 }
 
-/// Agents and their domains.
-#[async_trait]
-pub trait Agents: Send + Sync {
+fn agent(row: &Row) -> Result<Agent> {
+    Ok(Agent {
+        id: row.get("id")?,
+        domain: row.get("domain")?,
+        principal: row.get("principal")?,
+        public_key: row.get("public_key")?,
+        enrolled: row.get("enrolled")?,
+    })
+}
+
+fn domain(row: &Row) -> Result<Domain> {
+    Ok(Domain {
+        guid: row.get("guid")?,
+        sid: row.get("sid")?,
+        dns_name: row.get("dns_name")?,
+        netbios_name: row.get("netbios_name")?,
+    })
+}
+
+impl Store {
     /// Keeps a one-time code.
-    async fn add_enrollment_code(
+    pub async fn add_enrollment_code(
         &self,
         tenant: Guid,
         code: EnrollmentCode,
         audit: Audit,
-    ) -> Result<()>;
+    ) -> Result<()> {
+        self.sweep(audit.at).await?;
+        self.audited(tenant, audit, move |db| {
+            let row = fields! { tenant: tenant, digest: code.digest, expires: code.expires };
+            db.insert("enrollment_codes", row)
+        })
+        .await
+    }
 
     /// Spends the code and takes the agent and its domain in; false where the code is unknown,
     /// spent or expired, and then nothing has changed. A domain that is known keeps its SID: the
     /// call contradicts what is stored where the SID is another.
-    async fn enroll_agent(
+    pub async fn enroll_agent(
         &self,
         tenant: Guid,
         code: Digest,
         domain: Domain,
         agent: Agent,
         audit: Audit,
-    ) -> Result<bool>;
+    ) -> Result<bool> {
+        self.audited(tenant, audit, move |db| {
+            let sql = "DELETE FROM enrollment_codes
+                 WHERE tenant = ?1 AND digest = ?2 AND expires > ?3";
+            if !db.touched(sql, args![tenant, code, agent.enrolled])? {
+                return Ok(false);
+            }
+            let sql = "SELECT sid, added FROM domains WHERE tenant = ?1 AND guid = ?2";
+            let known: Option<(Sid, UnixTime)> =
+                db.one(sql, args![tenant, domain.guid], |row| {
+                    Ok((row.get("sid")?, row.get("added")?))
+                })?;
+            if known.as_ref().is_some_and(|(sid, _)| *sid != domain.sid) {
+                return Err(Error::Conflict("the domain is known with another SID"));
+            }
+            db.put(
+                "domains",
+                "tenant, guid",
+                fields! {
+                    tenant: tenant,
+                    guid: domain.guid,
+                    sid: domain.sid,
+                    dns_name: domain.dns_name,
+                    netbios_name: domain.netbios_name,
+                    added: known.map_or(agent.enrolled, |(_, added)| added),
+                },
+            )?;
+            db.insert(
+                "agents",
+                fields! {
+                    tenant: tenant,
+                    id: agent.id,
+                    domain: agent.domain,
+                    principal: agent.principal,
+                    public_key: agent.public_key,
+                    enrolled: agent.enrolled,
+                },
+            )?;
+            Ok(true)
+        })
+        .await
+    }
 
     /// One agent.
-    async fn agent(&self, tenant: Guid, id: Guid) -> Result<Option<Agent>>;
+    pub async fn agent(&self, tenant: Guid, id: Guid) -> Result<Option<Agent>> {
+        self.read(move |db| {
+            let sql = "SELECT * FROM agents WHERE tenant = ?1 AND id = ?2";
+            db.one(sql, args![tenant, id], agent)
+        })
+        .await
+    }
 
     /// Every agent, in the order of enrollment.
-    async fn agents(&self, tenant: Guid) -> Result<Vec<Agent>>;
+    pub async fn agents(&self, tenant: Guid) -> Result<Vec<Agent>> {
+        self.read(move |db| {
+            let sql = "SELECT * FROM agents WHERE tenant = ?1 ORDER BY enrolled, id";
+            db.all(sql, args![tenant], agent)
+        })
+        .await
+    }
 
     /// Every domain, in the order of enrollment.
-    async fn domains(&self, tenant: Guid) -> Result<Vec<Domain>>;
+    pub async fn domains(&self, tenant: Guid) -> Result<Vec<Domain>> {
+        self.read(move |db| {
+            let sql = "SELECT * FROM domains WHERE tenant = ?1 ORDER BY added, guid";
+            db.all(sql, args![tenant], domain)
+        })
+        .await
+    }
 
     /// Remembers the id of a statement until `expires`; false where it was there already.
-    async fn spend_statement(
+    pub async fn spend_statement(
         &self,
         tenant: Guid,
         id: Digest,
         now: UnixTime,
         expires: UnixTime,
-    ) -> Result<bool>;
+    ) -> Result<bool> {
+        self.sweep(now).await?;
+        self.write(Touches::Rows, move |db| {
+            let sql = "INSERT INTO spent_statements (tenant, id, expires) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (tenant, id) DO UPDATE SET expires = excluded.expires
+                 WHERE spent_statements.expires <= ?4";
+            db.touched(sql, args![tenant, id, expires, now])
+        })
+        .await
+    }
 }

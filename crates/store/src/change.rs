@@ -1,17 +1,21 @@
 //! The feed of changes that an agent carries into AD.
 
-use async_trait::async_trait;
-use model::Guid;
+use model::{Guid, Sid};
 
-use crate::{Key, Result};
+use crate::{
+    Key, KeyState, Result, Store, key,
+    sql::{Row, Sql, args, words},
+    store::Touches,
+};
 
-/// What is to happen in AD.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ChangeOp {
-    /// The value goes in.
-    Add,
-    /// The value goes out.
-    Remove,
+words! {
+    /// What is to happen in AD.
+    pub enum ChangeOp {
+        /// The value goes in.
+        Add = "add",
+        /// The value goes out.
+        Remove = "remove",
+    }
 }
 
 /// One change.
@@ -21,6 +25,8 @@ pub struct Change {
     pub seq: u64,
     /// What is to happen.
     pub op: ChangeOp,
+    /// On whose account.
+    pub sid: Sid,
     /// With which key.
     pub key: Key,
     /// The evidence as it came in: JSON.
@@ -55,28 +61,119 @@ pub struct ChangeResult {
     pub detail: Option<String>,
 }
 
-/// The feed.
-#[async_trait]
-pub trait Changes: Send + Sync {
-    /// The changes of a domain after `seq` whose outcome is not known, oldest first.
-    async fn changes(
+fn change(row: &Row) -> Result<Change> {
+    Ok(Change {
+        seq: row.get("seq")?,
+        op: row.get("op")?,
+        sid: row.get("sid")?,
+        key: key::key(row)?,
+        evidence: row.get("evidence")?,
+    })
+}
+
+/// Puts a change of a key that AD is to have into the feed; an earlier one of that key need not be
+/// carried out any more.
+pub(crate) fn append(
+    db: &dyn Sql,
+    tenant: Guid,
+    kid: Guid,
+    op: ChangeOp,
+    evidence: Option<&str>,
+) -> Result<()> {
+    let sql = "UPDATE changes SET open = 0 WHERE tenant = ?1 AND kid = ?2 AND open = 1";
+    db.execute(sql, args![tenant, kid])?;
+    let sql = "INSERT INTO changes (tenant, domain, kid, op, evidence, open)
+         SELECT tenant, domain, kid, ?3, ?4, 1 FROM keys
+         WHERE tenant = ?1 AND kid = ?2 AND domain IS NOT NULL";
+    db.execute(sql, args![tenant, kid, op, evidence])?;
+    Ok(())
+}
+
+/// Whether the outcome of a change of that key is awaited.
+pub(crate) fn is_open(db: &dyn Sql, tenant: Guid, kid: Guid) -> Result<bool> {
+    let sql = "SELECT EXISTS
+         (SELECT 1 FROM changes WHERE tenant = ?1 AND kid = ?2 AND open = 1)";
+    db.holds(sql, args![tenant, kid])
+}
+
+fn store_result(
+    db: &dyn Sql,
+    tenant: Guid,
+    domain: Guid,
+    result: &ChangeResult,
+    now_ms: i64,
+) -> Result<()> {
+    // Only the newest change of a key is ever open, so that an outcome that comes late, for one
+    // that was replaced meanwhile, finds nothing to close.
+    let sql = "UPDATE changes SET open = 0
+         WHERE seq = ?1 AND tenant = ?2 AND domain = ?3 AND open = 1 RETURNING kid, op";
+    let closed: Option<(Guid, ChangeOp)> =
+        db.one(sql, args![result.seq, tenant, domain], |row| {
+            Ok((row.get("kid")?, row.get("op")?))
+        })?;
+    let Some((kid, op)) = closed else {
+        return Ok(());
+    };
+    let state = match (op, result.outcome) {
+        (ChangeOp::Add, ChangeOutcome::Confirmed) => KeyState::Confirmed,
+        (ChangeOp::Add, ChangeOutcome::NeedsProof) => KeyState::NeedsProof,
+        (ChangeOp::Add, _) => KeyState::Failed,
+        (ChangeOp::Remove, ChangeOutcome::Removed) => KeyState::Removed,
+        (ChangeOp::Remove, _) => KeyState::Removing,
+    };
+    let confirmed_ms = (state == KeyState::Confirmed).then_some(now_ms);
+    let sql = "UPDATE keys SET state = ?3, code = ?4, detail = ?5, dc = coalesce(?6, dc),
+           confirmed_ms = coalesce(?7, confirmed_ms)
+         WHERE tenant = ?1 AND kid = ?2";
+    let (code, detail, dc) = (&result.code, &result.detail, &result.dc);
+    let args = args![tenant, kid, state, code, detail, dc, confirmed_ms];
+    db.execute(sql, args)?;
+    Ok(())
+}
+
+impl Store {
+    /// The changes of a domain after `seq` whose outcome is not known, oldest first. Whoever goes
+    /// on behind the newest one that it was told misses none.
+    pub async fn changes(
         &self,
         tenant: Guid,
         domain: Guid,
         after: u64,
         most: u32,
-    ) -> Result<Vec<Change>>;
+    ) -> Result<Vec<Change>> {
+        self.read(move |db| {
+            let sql = "SELECT c.seq, c.op, c.evidence, k.* FROM changes c
+                 JOIN keys k ON k.tenant = c.tenant AND k.kid = c.kid
+                 WHERE c.tenant = ?1 AND c.domain = ?2 AND c.seq > ?3 AND c.open = 1
+                 ORDER BY c.seq LIMIT ?4";
+            db.all(sql, args![tenant, domain, after, most], change)
+        })
+        .await
+    }
 
     /// The place of the tenant's newest change, open or not; 0 where there is none.
-    async fn last_change(&self, tenant: Guid) -> Result<u64>;
+    pub async fn last_change(&self, tenant: Guid) -> Result<u64> {
+        self.read(move |db| {
+            let sql = "SELECT seq FROM changes WHERE tenant = ?1 ORDER BY seq DESC LIMIT 1";
+            Ok(db.only(sql, args![tenant])?.unwrap_or(0))
+        })
+        .await
+    }
 
     /// Stores outcomes. One for a change of another domain, or one that is known already, changes
     /// nothing. A key's state follows its newest change only.
-    async fn store_results(
+    pub async fn store_results(
         &self,
         tenant: Guid,
         domain: Guid,
         results: Vec<ChangeResult>,
         now_ms: i64,
-    ) -> Result<()>;
+    ) -> Result<()> {
+        self.write(Touches::Keys, move |db| {
+            results
+                .iter()
+                .try_for_each(|result| store_result(db, tenant, domain, result, now_ms))
+        })
+        .await
+    }
 }

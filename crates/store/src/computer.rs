@@ -1,9 +1,11 @@
 //! Computers of the directory.
 
-use async_trait::async_trait;
 use model::{Guid, Sid};
 
-use crate::Result;
+use crate::{
+    Result, Store,
+    sql::{Sql, args, fields},
+};
 
 /// A computer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,9 +26,61 @@ pub struct Computer {
     pub certificates: Vec<Vec<u8>>,
 }
 
-/// Computers.
-#[async_trait]
-pub trait Computers: Send + Sync {
+/// Writes the computer with its certificates.
+pub(crate) fn put(db: &dyn Sql, tenant: Guid, computer: &Computer) -> Result<()> {
+    db.put(
+        "computers",
+        "tenant, guid",
+        fields! {
+            tenant: tenant,
+            guid: computer.guid,
+            domain: computer.domain,
+            sid: computer.sid,
+            name: computer.name,
+            dn: computer.dn,
+            active: computer.active,
+        },
+    )?;
+    delete_certificates(db, tenant, computer.guid)?;
+    for (place, der) in (0_u32..).zip(&computer.certificates) {
+        let row = fields! { tenant: tenant, computer: computer.guid, place: place, der: der };
+        db.insert("computer_certificates", row)?;
+    }
+    Ok(())
+}
+
+fn delete_certificates(db: &dyn Sql, tenant: Guid, guid: Guid) -> Result<()> {
+    let sql = "DELETE FROM computer_certificates WHERE tenant = ?1 AND computer = ?2";
+    db.execute(sql, args![tenant, guid]).map(|_| ())
+}
+
+pub(crate) fn delete(db: &dyn Sql, tenant: Guid, guid: Guid) -> Result<()> {
+    delete_certificates(db, tenant, guid)?;
+    let sql = "DELETE FROM computers WHERE tenant = ?1 AND guid = ?2";
+    db.execute(sql, args![tenant, guid]).map(|_| ())
+}
+
+impl Store {
     /// By objectGUID.
-    async fn computer(&self, tenant: Guid, guid: Guid) -> Result<Option<Computer>>;
+    pub async fn computer(&self, tenant: Guid, guid: Guid) -> Result<Option<Computer>> {
+        self.read(move |db| {
+            let sql = "SELECT der FROM computer_certificates WHERE tenant = ?1 AND computer = ?2
+                 ORDER BY place";
+            let certificates: Vec<Vec<u8>> =
+                db.all(sql, args![tenant, guid], |row| row.get("der"))?;
+            let sql = "SELECT * FROM computers WHERE tenant = ?1 AND guid = ?2";
+            db.one(sql, args![tenant, guid], |row| {
+                Ok(Computer {
+                    guid,
+                    domain: row.get("domain")?,
+                    sid: row.get("sid")?,
+                    name: row.get("name")?,
+                    dn: row.get("dn")?,
+                    active: row.get("active")?,
+                    certificates: certificates.clone(),
+                })
+            })
+        })
+        .await
+    }
 }

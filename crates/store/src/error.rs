@@ -35,11 +35,17 @@ pub enum Error {
     },
     /// The database refused: the disk, the file or its rights.
     #[error("the database failed")]
-    Database(#[from] rusqlite::Error),
+    Database(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The store was closed while the request was under way.
     #[error("the store is closed")]
     Closed,
     /// A stored value cannot be read: a defect of this program or of the file.
     #[error("a stored value is not what it should be: {0}")]
     Bug(&'static str),
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Database(Box::new(error))
+    }
 }

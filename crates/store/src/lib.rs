@@ -1,81 +1,84 @@
-//! The server's persistence: one contract, SQLite behind one writer.
+//! The server's persistence: one contract, in SQLite or PostgreSQL.
 //!
-//! [`Store`] is what the server may ask, one trait per noun. An answer to a write is given after its
-//! commit: what a caller was told is there after a crash. Whatever must be true together is one
-//! call, so that no caller ever sees or leaves half of it. Times and random ids are arguments: a
-//! store reads no clock and draws nothing.
+//! [`Store`] is what the server may ask; each noun's file has its types, its calls and its SQL. An
+//! answer to a write is given after its commit: what a caller was told is there after a crash.
+//! Whatever must be true together is one call, so that no caller ever sees or leaves half of it.
+//! Times and random ids are arguments: a store reads no clock and draws nothing. Every row carries
+//! its tenant. What a request does costs the same with a hundred thousand users as with ten: an
+//! index leads to every row that it looks for.
 //!
 //! Secrets come in sealed (factors, keys) or hashed (codes, sessions): the store never holds what
 //! would open a door to whoever reads the file.
 
 #![forbid(unsafe_code)]
 
+mod access_pass;
 mod agent;
+mod app;
+mod approval;
 mod attempt;
 mod audit;
 mod change;
+mod code;
 mod computer;
 mod device;
+mod device_code;
 mod directory;
+mod endorsement;
 mod error;
+mod evaluation;
 mod factor;
 mod group;
+mod host;
 mod key;
+mod prt;
+mod refresh;
+mod role;
+mod security_key;
+mod session;
+mod settings;
+mod sign_in;
+mod signing_key;
+mod sql;
 mod sqlite;
+mod store;
 mod tenant;
+mod totp;
 mod tries;
 mod user;
 
-pub use agent::{Agent, Agents, Domain, EnrollmentCode};
-pub use attempt::{Attempt, Attempts, Code};
-pub use audit::{Audit, AuditRow, Audits};
-pub use change::{Change, ChangeOp, ChangeOutcome, ChangeResult, Changes};
-pub use computer::{Computer, Computers};
-pub use device::{Device, Devices};
-pub use directory::{Directory, DirectoryChange, ObjectKind};
+pub use access_pass::AccessPass;
+pub use agent::{Agent, Domain, EnrollmentCode};
+pub use app::{App, AppKind, Compat};
+pub use approval::{Approval, ApprovalState};
+pub use attempt::{Attempt, AttemptKind, Shown};
+pub use audit::{Audit, AuditRow, Chain};
+pub use change::{Change, ChangeOp, ChangeOutcome, ChangeResult};
+pub use code::Code;
+pub use computer::Computer;
+pub use device::{AttestationTrust, Device, Tombstone, TransportKey};
+pub use device_code::{DeviceCode, DeviceCodeState, Poll, SignedIn};
+pub use directory::{DirectoryChange, ObjectKind};
+pub use endorsement::{Endorsement, TpmRoot};
 pub use error::{Error, Result};
-pub use factor::{Factors, Totp};
-pub use group::{Group, Groups};
-pub use key::{Key, KeyState, Keys, NewKey, Registered};
-pub use sqlite::Sqlite;
-pub use tenant::{Administrator, Sealed, SealedName, Settings, Tenant, Tenants};
-pub use tries::{Limit, Tries, Verdict};
-pub use user::{User, Users};
+pub use evaluation::Evaluation;
+pub use factor::Factors;
+pub use group::{Group, GroupKind};
+pub use key::{AttestationLevel, Attested, Key, KeyState, NewKey, Registered};
+pub use prt::{Prt, Renewal};
+pub use refresh::{Redeemed, RefreshFamily, RefreshToken};
+pub use role::{Role, RoleAssignment, ScopeTag};
+pub use security_key::SecurityKey;
+pub use session::Session;
+pub use settings::{Attestation, Settings};
+pub use sign_in::{SignIn, SignInRow};
+pub use signing_key::SigningKey;
+pub use sql::{Listing, Page};
+pub use store::Store;
+pub use tenant::{Administrator, Sealed, SealedName, Tenant};
+pub use totp::Totp;
+pub use tries::{Limit, Verdict};
+pub use user::{Password, User, UserKind};
 
 /// SHA-256 of something that only its bearer may know: a code, a session, a token id.
 pub type Digest = [u8; 32];
-
-/// Everything that the server may ask of its store.
-pub trait Store:
-    Tenants
-    + Agents
-    + Directory
-    + Users
-    + Groups
-    + Computers
-    + Devices
-    + Factors
-    + Tries
-    + Attempts
-    + Keys
-    + Changes
-    + Audits
-{
-}
-
-impl<T> Store for T where
-    T: Tenants
-        + Agents
-        + Directory
-        + Users
-        + Groups
-        + Computers
-        + Devices
-        + Factors
-        + Tries
-        + Attempts
-        + Keys
-        + Changes
-        + Audits
-{
-}

@@ -1,9 +1,11 @@
-//! The tenant: whom this server serves, its administrators, its settings and its own keys.
+//! The tenant: whom this server serves, its administrators and its own keys.
 
-use async_trait::async_trait;
 use model::{Guid, UnixTime};
 
-use crate::{Audit, Result};
+use crate::{
+    Audit, Error, Result, Settings, SigningKey, Store, settings, signing_key,
+    sql::{args, fields},
+};
 
 /// A tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,8 +30,6 @@ pub struct Administrator {
 /// The name of a secret of the tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SealedName {
-    /// The key that signs tokens.
-    TokenKey,
     /// The key that signs device certificates.
     DeviceCaKey,
     /// The certificate of that key; sealed only to keep it whole.
@@ -40,7 +40,6 @@ impl SealedName {
     /// How it is stored, and the associated data it was sealed with.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::TokenKey => "token-key",
             Self::DeviceCaKey => "device-ca-key",
             Self::DeviceCaCertificate => "device-ca-certificate",
         }
@@ -56,36 +55,61 @@ pub struct Sealed {
     pub value: Vec<u8>,
 }
 
-/// What an administrator decides. `None` is what a new tenant has.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Settings {
-    /// Whose members may register keys; without it nobody may.
-    pub register_keys_group: Option<Guid>,
-    /// Which computers may join; without it all of the domain.
-    pub join_devices_group: Option<Guid>,
-}
-
-/// Tenants.
-#[async_trait]
-pub trait Tenants: Send + Sync {
+impl Store {
     /// Makes the tenant with its first administrator and its keys, all or nothing.
-    async fn create_tenant(
+    pub async fn create_tenant(
         &self,
         tenant: Tenant,
         administrator: Administrator,
         sealed: Vec<Sealed>,
+        signing_key: SigningKey,
         audit: Audit,
-    ) -> Result<()>;
+    ) -> Result<()> {
+        self.audited(tenant.id, audit, move |db| {
+            if db.holds("SELECT EXISTS (SELECT 1 FROM tenants)", &[])? {
+                return Err(Error::Conflict("there is a tenant already"));
+            }
+            let Tenant { id, name, created } = &tenant;
+            db.insert("tenants", fields! { id: id, name: name, created: created })?;
+            db.insert(
+                "administrators",
+                fields! {
+                    tenant: id,
+                    name: administrator.name,
+                    password_hash: administrator.password_hash,
+                },
+            )?;
+            for secret in &sealed {
+                let name = secret.name.as_str();
+                let row = fields! { tenant: id, name: name, value: secret.value };
+                db.insert("sealed", row)?;
+            }
+            signing_key::insert(db, *id, &signing_key)?;
+            settings::put(db, *id, &Settings::default())
+        })
+        .await
+    }
 
     /// The tenant of this store; `None` before `create_tenant`.
-    async fn tenant(&self) -> Result<Option<Tenant>>;
+    pub async fn tenant(&self) -> Result<Option<Tenant>> {
+        self.read(|db| {
+            db.one("SELECT * FROM tenants", &[], |row| {
+                Ok(Tenant {
+                    id: row.get("id")?,
+                    name: row.get("name")?,
+                    created: row.get("created")?,
+                })
+            })
+        })
+        .await
+    }
 
     /// A secret of the tenant.
-    async fn sealed(&self, tenant: Guid, name: SealedName) -> Result<Option<Vec<u8>>>;
-
-    /// The settings.
-    async fn settings(&self, tenant: Guid) -> Result<Settings>;
-
-    /// Replaces the settings.
-    async fn set_settings(&self, tenant: Guid, settings: Settings, audit: Audit) -> Result<()>;
+    pub async fn sealed(&self, tenant: Guid, name: SealedName) -> Result<Option<Vec<u8>>> {
+        self.read(move |db| {
+            let sql = "SELECT value FROM sealed WHERE tenant = ?1 AND name = ?2";
+            db.only(sql, args![tenant, name.as_str()])
+        })
+        .await
+    }
 }

@@ -3,13 +3,17 @@
 //! A try is counted before the factor is looked at and taken back where it was not wrong: counting
 //! afterwards would let any number of guesses run side by side.
 
-use async_trait::async_trait;
 use model::{Guid, UnixTime};
+use serde::{Deserialize, Serialize};
 
-use crate::Result;
+use crate::{
+    Result, Store,
+    sql::{args, fields},
+    store::Touches,
+};
 
 /// How many tries are let through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limit {
     /// So many failed tries …
     pub tries: usize,
@@ -53,30 +57,68 @@ impl Limit {
     }
 }
 
-/// Tries.
-#[async_trait]
-pub trait Tries: Send + Sync {
+impl Store {
     /// Judges a try of `subject` at `factor` and counts it where it may be made.
-    async fn begin_try(
+    pub async fn begin_try(
         &self,
         tenant: Guid,
         factor: &'static str,
         subject: &str,
         now: UnixTime,
         limit: Limit,
-    ) -> Result<Verdict>;
+    ) -> Result<Verdict> {
+        self.sweep(now).await?;
+        let subject = subject.to_owned();
+        self.write(Touches::Rows, move |db| {
+            let sql = "SELECT at FROM tries WHERE tenant = ?1 AND factor = ?2 AND subject = ?3
+                 AND at > ?4 ORDER BY at";
+            let since = now.plus(-limit.window_s);
+            let earlier: Vec<UnixTime> =
+                db.all(sql, args![tenant, factor, subject, since], |row| {
+                    row.get("at")
+                })?;
+            let verdict = limit.judge(&earlier, now);
+            if verdict == Verdict::Go {
+                let row = fields! { tenant: tenant, factor: factor, subject: subject, at: now };
+                db.insert("tries", row)?;
+            }
+            Ok(verdict)
+        })
+        .await
+    }
 
     /// Takes back the try that was counted at `at`: nobody could say whether it was wrong.
-    async fn take_back_try(
+    pub async fn take_back_try(
         &self,
         tenant: Guid,
         factor: &'static str,
         subject: &str,
         at: UnixTime,
-    ) -> Result<()>;
+    ) -> Result<()> {
+        let subject = subject.to_owned();
+        self.write(Touches::Rows, move |db| {
+            let sql = "DELETE FROM tries WHERE id = (SELECT max(id) FROM tries
+                 WHERE tenant = ?1 AND factor = ?2 AND subject = ?3 AND at = ?4)";
+            db.execute(sql, args![tenant, factor, subject, at])
+                .map(|_| ())
+        })
+        .await
+    }
 
     /// Forgets all tries: the subject has shown the right factor.
-    async fn forget_tries(&self, tenant: Guid, factor: &'static str, subject: &str) -> Result<()>;
+    pub async fn forget_tries(
+        &self,
+        tenant: Guid,
+        factor: &'static str,
+        subject: &str,
+    ) -> Result<()> {
+        let subject = subject.to_owned();
+        self.write(Touches::Rows, move |db| {
+            let sql = "DELETE FROM tries WHERE tenant = ?1 AND factor = ?2 AND subject = ?3";
+            db.execute(sql, args![tenant, factor, subject]).map(|_| ())
+        })
+        .await
+    }
 }
 
 #[cfg(test)]

@@ -2,12 +2,29 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, TransactionBehavior};
+use model::sha256;
+use rusqlite::{Connection, TransactionBehavior, functions::FunctionFlags};
 
-use crate::{Error, Result};
+use crate::{Error, Result, audit};
+
+/// What brings a file one version further.
+struct Step {
+    sql: &'static str,
+    /// What SQL cannot do.
+    then: fn(&Connection) -> Result<()>,
+}
 
 /// Step n brings a file of version n to version n + 1.
-const STEPS: [&str; 1] = [include_str!("schema-1.sql")];
+const STEPS: [Step; 2] = [
+    Step {
+        sql: include_str!("schema-1.sql"),
+        then: |_| Ok(()),
+    },
+    Step {
+        sql: include_str!("schema-2.sql"),
+        then: |db| audit::chain_old_rows(db),
+    },
+];
 
 pub(super) fn run(connection: &mut Connection, path: &Path) -> Result<()> {
     let known = STEPS.len() as i64;
@@ -19,11 +36,25 @@ pub(super) fn run(connection: &mut Connection, path: &Path) -> Result<()> {
             known,
         });
     }
+    add_functions(connection)?;
     for (version, step) in (1..).zip(STEPS).skip(usize::try_from(found).unwrap_or(0)) {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        transaction.execute_batch(step)?;
+        transaction.execute_batch(step.sql)?;
+        (step.then)(&transaction)?;
         transaction.pragma_update(None, "user_version", version)?;
         transaction.commit()?;
     }
+    Ok(())
+}
+
+/// What the steps' SQL calls: SQLite's own `lower` knows ASCII only, and it has no SHA-256.
+fn add_functions(connection: &Connection) -> Result<()> {
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+    connection.create_scalar_function("lower_case", 1, flags, |context| {
+        Ok(context.get::<String>(0)?.to_lowercase())
+    })?;
+    connection.create_scalar_function("sha256", 1, flags, |context| {
+        Ok(sha256(&context.get::<Vec<u8>>(0)?).to_vec())
+    })?;
     Ok(())
 }

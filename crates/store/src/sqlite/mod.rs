@@ -4,14 +4,7 @@
 //! readers have connections of their own and see the last commit (WAL). So no request ever waits
 //! for a lock, and a busy server pays one flush for many writes.
 
-mod agent;
-mod attempt;
-mod directory;
-mod factor;
-mod key;
 mod migrate;
-mod tenant;
-mod value;
 mod writer;
 
 use std::{
@@ -21,16 +14,25 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{
+    Connection, OpenFlags, ToSql, params_from_iter,
+    types::{ToSqlOutput, ValueRef},
+};
 use tokio::sync::watch;
 
-use crate::{Error, Result};
-use value::Text;
+use crate::{
+    Error, Result,
+    sql::{Row, Sql, Value},
+    store::Touches,
+};
 use writer::Writer;
+
+/// Statements that a connection keeps compiled.
+const STATEMENTS: usize = 256;
 
 /// The embedded store.
 #[derive(Clone)]
-pub struct Sqlite {
+pub(crate) struct Sqlite {
     writer: Writer,
     readers: Arc<Readers>,
 }
@@ -41,18 +43,9 @@ struct Readers {
     idle: Mutex<Vec<Connection>>,
 }
 
-/// What a write touches, so that whoever waits for it is woken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Topic {
-    /// Nobody waits for it.
-    Quiet,
-    /// Keys or the feed.
-    Keys,
-}
-
 impl Sqlite {
     /// Opens the file, makes it where it is missing, and brings its schema up to date.
-    pub fn open(path: &Path) -> Result<Self> {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
         // SQLite gives the files beside it the same rights.
         let made = fs::OpenOptions::new()
             .append(true)
@@ -70,6 +63,7 @@ impl Sqlite {
         connection.pragma_update(None, "foreign_keys", "ON")?;
         // Deleted codes and sessions are not left in free pages.
         connection.pragma_update(None, "secure_delete", "ON")?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
         migrate::run(&mut connection, path)?;
         let readers = Readers {
             path: path.to_owned(),
@@ -82,19 +76,19 @@ impl Sqlite {
     }
 
     /// Runs `work` in the writer's batch; the answer comes after the commit.
-    async fn write<T, F>(&self, topic: Topic, work: F) -> Result<T>
+    pub(crate) async fn write<T, F>(&self, touches: Touches, work: F) -> Result<T>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> Result<T> + Send + 'static,
+        F: FnOnce(&dyn Sql) -> Result<T> + Send + 'static,
     {
-        self.writer.run(topic, work).await
+        self.writer.run(touches, work).await
     }
 
     /// Runs `work` on a connection that sees the last commit.
-    async fn read<T, F>(&self, work: F) -> Result<T>
+    pub(crate) async fn read<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> Result<T> + Send + 'static,
+        F: FnOnce(&dyn Sql) -> Result<T> + Send + 'static,
     {
         let readers = Arc::clone(&self.readers);
         tokio::task::spawn_blocking(move || {
@@ -107,7 +101,8 @@ impl Sqlite {
         .map_err(|_| Error::Closed)?
     }
 
-    fn commits(&self) -> watch::Receiver<u64> {
+    /// Changes with each commit that touched keys.
+    pub(crate) fn news(&self) -> watch::Receiver<u64> {
         self.writer.commits()
     }
 }
@@ -122,6 +117,52 @@ impl Readers {
             return Ok(connection);
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        Ok(Connection::open_with_flags(&self.path, flags)?)
+        let connection = Connection::open_with_flags(&self.path, flags)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        Ok(connection)
     }
+}
+
+impl Sql for Connection {
+    fn execute(&self, sql: &str, args: &[Value]) -> Result<u64> {
+        let touched = self.prepare_cached(sql)?.execute(params_from_iter(args))?;
+        Ok(touched as u64)
+    }
+
+    fn query(&self, sql: &str, args: &[Value]) -> Result<Vec<Row>> {
+        let mut statement = self.prepare_cached(sql)?;
+        let names: Vec<String> = statement
+            .column_names()
+            .into_iter()
+            .map(str::to_owned)
+            .collect();
+        let (count, names) = (names.len(), Arc::from(names));
+        let rows = statement.query_map(params_from_iter(args), |row| {
+            let values = (0..count).map(|place| value(row.get_ref(place)?));
+            Ok(Row::new(&names, values.collect::<rusqlite::Result<_>>()?))
+        })?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+}
+
+impl ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Null => ValueRef::Null,
+            Self::Int(n) => ValueRef::Integer(*n),
+            Self::Text(text) => ValueRef::Text(text.as_bytes()),
+            Self::Blob(bytes) => ValueRef::Blob(bytes),
+        }))
+    }
+}
+
+fn value(stored: ValueRef<'_>) -> rusqlite::Result<Value> {
+    Ok(match stored {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(n) => Value::Int(n),
+        // No table has such a column.
+        ValueRef::Real(_) => Value::Null,
+        ValueRef::Text(_) => Value::Text(stored.as_str()?.to_owned()),
+        ValueRef::Blob(bytes) => Value::Blob(bytes.to_owned()),
+    })
 }

@@ -4,8 +4,7 @@
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::Topic;
-use crate::{Error, Result};
+use crate::{Error, Result, sql::Sql, store::Touches};
 
 /// The most writes of one commit.
 const MAX_BATCH: usize = 256;
@@ -22,7 +21,7 @@ type Job = Box<dyn FnOnce(&mut Transaction<'_>) -> Reply + Send>;
 /// The way to the writing thread, which ends when the last of these is dropped.
 #[derive(Clone)]
 pub(super) struct Writer {
-    jobs: mpsc::Sender<(Topic, Job)>,
+    jobs: mpsc::Sender<(Touches, Job)>,
     commits: watch::Receiver<u64>,
 }
 
@@ -37,10 +36,10 @@ impl Writer {
         Ok(Self { jobs, commits })
     }
 
-    pub(super) async fn run<T, F>(&self, topic: Topic, work: F) -> Result<T>
+    pub(super) async fn run<T, F>(&self, touches: Touches, work: F) -> Result<T>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> Result<T> + Send + 'static,
+        F: FnOnce(&dyn Sql) -> Result<T> + Send + 'static,
     {
         let (sender, receiver) = oneshot::channel();
         let job: Job = Box::new(move |transaction| {
@@ -56,7 +55,7 @@ impl Writer {
             })
         });
         self.jobs
-            .send((topic, job))
+            .send((touches, job))
             .await
             .map_err(|_| Error::Closed)?;
         receiver.await.map_err(|_| Error::Closed)?
@@ -69,17 +68,17 @@ impl Writer {
 
 fn in_savepoint<T>(
     transaction: &mut Transaction<'_>,
-    work: impl FnOnce(&Connection) -> Result<T>,
+    work: impl FnOnce(&dyn Sql) -> Result<T>,
 ) -> Result<T> {
     let savepoint = transaction.savepoint()?;
-    let answer = work(&savepoint)?;
+    let answer = work(&*savepoint)?;
     savepoint.commit()?;
     Ok(answer)
 }
 
 fn drain(
     mut connection: Connection,
-    mut queue: mpsc::Receiver<(Topic, Job)>,
+    mut queue: mpsc::Receiver<(Touches, Job)>,
     news: &watch::Sender<u64>,
 ) {
     while let Some(first) = queue.blocking_recv() {
@@ -89,7 +88,7 @@ fn drain(
         {
             jobs.push(job);
         }
-        let touches_keys = jobs.iter().any(|(topic, _)| *topic == Topic::Keys);
+        let touches_keys = jobs.iter().any(|(touches, _)| *touches == Touches::Keys);
         let (replies, committed) = commit(&mut connection, jobs);
         if let Err(error) = &committed {
             tracing::error!(code = "store_commit", %error, "a batch of writes was lost");
@@ -103,7 +102,7 @@ fn drain(
     }
 }
 
-fn commit(connection: &mut Connection, jobs: Vec<(Topic, Job)>) -> (Vec<Reply>, Result<()>) {
+fn commit(connection: &mut Connection, jobs: Vec<(Touches, Job)>) -> (Vec<Reply>, Result<()>) {
     let begun = connection.transaction_with_behavior(TransactionBehavior::Immediate);
     let mut transaction = match begun {
         Ok(transaction) => transaction,

@@ -1,9 +1,10 @@
 //! Keys and the feed.
 
-use std::sync::Arc;
-
 use model::Guid;
-use store::{Change, ChangeOp, ChangeOutcome, ChangeResult, KeyState, NewKey, Registered, Store};
+use store::{
+    AttestationLevel, Attested, Change, ChangeOp, ChangeOutcome, ChangeResult, KeyState, NewKey,
+    Registered, Store,
+};
 
 use crate::{NOW, audit, domain, guid, on_every_store, other_domain, sid, tenant};
 
@@ -21,32 +22,36 @@ on_every_store!(
     the_feed_has_pages,
 );
 
-fn new_key(kid: u8, user: u8, device: u8, material: u8, evidence: &str) -> NewKey {
+pub(crate) fn new_key(kid: u8, user: u8, device: u8, material: u8, evidence: &str) -> NewKey {
     NewKey {
         kid: guid(kid),
         user: guid(user),
-        sid: sid(1000 + u32::from(user)),
-        domain: domain(),
+        account: Some((domain(), sid(1000 + u32::from(user)))),
         device: guid(device),
         material: vec![material; 283],
         evidence: Some(evidence.to_owned()),
         attestation: None,
+        attested: Attested {
+            level: AttestationLevel::None,
+            reason: "none was sent".to_owned(),
+            at: NOW,
+        },
         now_ms: NOW.0 * 1000 + i64::from(kid),
     }
 }
 
-async fn register(store: &Arc<dyn Store>, key: NewKey) -> Registered {
+pub(crate) async fn register(store: &Store, key: NewKey) -> Registered {
     store
         .register_key(tenant(), key, audit("register"))
         .await
         .unwrap()
 }
 
-async fn open(store: &Arc<dyn Store>) -> Vec<Change> {
+async fn open(store: &Store) -> Vec<Change> {
     store.changes(tenant(), domain(), 0, 100).await.unwrap()
 }
 
-async fn told(store: &Arc<dyn Store>) -> Vec<(ChangeOp, Guid, Option<String>)> {
+pub(crate) async fn told(store: &Store) -> Vec<(ChangeOp, Guid, Option<String>)> {
     open(store)
         .await
         .into_iter()
@@ -64,7 +69,7 @@ fn result(seq: u64, outcome: ChangeOutcome) -> ChangeResult {
     }
 }
 
-async fn report(store: &Arc<dyn Store>, domain: Guid, seq: u64, outcome: ChangeOutcome) {
+async fn report(store: &Store, domain: Guid, seq: u64, outcome: ChangeOutcome) {
     let results = vec![result(seq, outcome)];
     store
         .store_results(tenant(), domain, results, NOW.0 * 1000 + 500)
@@ -72,14 +77,14 @@ async fn report(store: &Arc<dyn Store>, domain: Guid, seq: u64, outcome: ChangeO
         .unwrap();
 }
 
-async fn state(store: &Arc<dyn Store>, kid: u8) -> KeyState {
+async fn state(store: &Store, kid: u8) -> KeyState {
     store.key(tenant(), guid(kid)).await.unwrap().unwrap().state
 }
 
-async fn a_key_is_registered_once_whoever_repeats_it(store: Arc<dyn Store>) {
+async fn a_key_is_registered_once_whoever_repeats_it(store: Store) {
     let mut tasks = tokio::task::JoinSet::new();
     for kid in 50..60 {
-        let store = Arc::clone(&store);
+        let store = store.clone();
         tasks.spawn(async move { register(&store, new_key(kid, 11, 31, 1, "e")).await });
     }
     let answers = tasks.join_all().await;
@@ -87,26 +92,26 @@ async fn a_key_is_registered_once_whoever_repeats_it(store: Arc<dyn Store>) {
         answers.iter().all(|answer| answer == &answers[0]),
         "{answers:?}"
     );
-    assert_eq!(store.keys(tenant()).await.unwrap().len(), 1);
+    assert_eq!(store.keys(tenant(), None, 100).await.unwrap().rows.len(), 1);
     assert_eq!(open(&store).await.len(), 1);
 }
 
-async fn a_key_of_another_user_or_device_is_refused(store: Arc<dyn Store>) {
+async fn a_key_of_another_user_or_device_is_refused(store: Store) {
     register(&store, new_key(50, 11, 31, 1, "e")).await;
     for key in [new_key(51, 12, 31, 1, "e"), new_key(52, 11, 32, 1, "e")] {
         assert_eq!(register(&store, key).await, Registered::OfAnother);
     }
-    assert_eq!(store.keys(tenant()).await.unwrap().len(), 1);
+    assert_eq!(store.keys(tenant(), None, 100).await.unwrap().rows.len(), 1);
     let other = register(&store, new_key(53, 11, 32, 2, "e")).await;
     assert_eq!(other, Registered::Stored(guid(53)));
-    let keys = store.keys_of(tenant(), &sid(1011)).await.unwrap();
+    let keys = store.keys_of_sid(tenant(), &sid(1011)).await.unwrap();
     assert_eq!(
         keys.iter().map(|key| key.kid).collect::<Vec<_>>(),
         [guid(53), guid(50)]
     );
 }
 
-async fn a_newer_key_takes_the_older_one_out_first(store: Arc<dyn Store>) {
+async fn a_newer_key_takes_the_older_one_out_first(store: Store) {
     register(&store, new_key(50, 11, 31, 1, "one")).await;
     register(&store, new_key(51, 11, 31, 2, "two")).await;
     let expected = [
@@ -118,7 +123,7 @@ async fn a_newer_key_takes_the_older_one_out_first(store: Arc<dyn Store>) {
     assert_eq!(state(&store, 51).await, KeyState::Registered);
 }
 
-async fn a_change_is_open_until_its_outcome_is_known(store: Arc<dyn Store>) {
+async fn a_change_is_open_until_its_outcome_is_known(store: Store) {
     register(&store, new_key(50, 11, 31, 1, "e")).await;
     let change = open(&store).await.remove(0);
     assert_eq!(change.key.material, vec![1; 283]);
@@ -147,7 +152,7 @@ async fn a_change_is_open_until_its_outcome_is_known(store: Arc<dyn Store>) {
     assert_eq!(key.created(), NOW);
 }
 
-async fn an_outcome_that_comes_late_or_from_elsewhere_changes_nothing(store: Arc<dyn Store>) {
+async fn an_outcome_that_comes_late_or_from_elsewhere_changes_nothing(store: Store) {
     register(&store, new_key(50, 11, 31, 1, "one")).await;
     let first = open(&store).await.remove(0);
     report(&store, other_domain(), first.seq, ChangeOutcome::Confirmed).await;
@@ -172,7 +177,7 @@ async fn an_outcome_that_comes_late_or_from_elsewhere_changes_nothing(store: Arc
     assert_eq!(state(&store, 50).await, KeyState::Removed);
 }
 
-async fn every_outcome_gives_its_state(store: Arc<dyn Store>) {
+async fn every_outcome_gives_its_state(store: Store) {
     for (kid, outcome, added, removed) in [
         (
             50,
@@ -221,7 +226,7 @@ async fn every_outcome_gives_its_state(store: Arc<dyn Store>) {
     }
 }
 
-async fn a_removed_key_may_be_registered_again_under_a_new_id(store: Arc<dyn Store>) {
+async fn a_removed_key_may_be_registered_again_under_a_new_id(store: Store) {
     register(&store, new_key(50, 11, 31, 1, "one")).await;
     for _ in 0..2 {
         assert!(
@@ -250,7 +255,7 @@ async fn a_removed_key_may_be_registered_again_under_a_new_id(store: Arc<dyn Sto
 }
 
 /// A store with a key whose removal the agent has refused.
-async fn refuse_a_removal(store: &Arc<dyn Store>) {
+async fn refuse_a_removal(store: &Store) {
     register(store, new_key(50, 11, 31, 1, "one")).await;
     delete(store, 50).await;
     let seq = open(store).await[0].seq;
@@ -258,12 +263,12 @@ async fn refuse_a_removal(store: &Arc<dyn Store>) {
     assert_eq!(open(store).await, []);
 }
 
-async fn delete(store: &Arc<dyn Store>, kid: u8) {
+async fn delete(store: &Store, kid: u8) {
     let deleted = store.delete_key(tenant(), guid(kid), audit("delete")).await;
     assert!(deleted.unwrap());
 }
 
-async fn a_removal_that_was_refused_is_handed_out_again_by_deleting_again(store: Arc<dyn Store>) {
+async fn a_removal_that_was_refused_is_handed_out_again_by_deleting_again(store: Store) {
     refuse_a_removal(&store).await;
     for _ in 0..2 {
         delete(&store, 50).await;
@@ -280,7 +285,7 @@ async fn a_removal_that_was_refused_is_handed_out_again_by_deleting_again(store:
     assert_eq!(state(&store, 50).await, KeyState::Removed);
 }
 
-async fn a_refused_removal_stays_closed_once_the_material_is_in_use_again(store: Arc<dyn Store>) {
+async fn a_refused_removal_stays_closed_once_the_material_is_in_use_again(store: Store) {
     refuse_a_removal(&store).await;
     register(&store, new_key(51, 11, 31, 1, "two")).await;
     delete(&store, 50).await;
@@ -290,7 +295,7 @@ async fn a_refused_removal_stays_closed_once_the_material_is_in_use_again(store:
     );
 }
 
-async fn whoever_watches_keys_is_told_of_their_commits_only(store: Arc<dyn Store>) {
+async fn whoever_watches_keys_is_told_of_their_commits_only(store: Store) {
     let mut watch = store.watch_keys();
     watch.mark_unchanged();
     store.forget_tries(tenant(), "otp", "alice").await.unwrap();
@@ -299,7 +304,7 @@ async fn whoever_watches_keys_is_told_of_their_commits_only(store: Arc<dyn Store
     assert!(watch.has_changed().unwrap());
 }
 
-async fn the_feed_has_pages(store: Arc<dyn Store>) {
+async fn the_feed_has_pages(store: Store) {
     assert_eq!(store.last_change(tenant()).await.unwrap(), 0);
     for kid in 50..55 {
         register(&store, new_key(kid, kid, 31, kid, "e")).await;

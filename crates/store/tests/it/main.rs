@@ -2,15 +2,20 @@
 //! macro runs it on every kind there is.
 #![cfg(test)]
 
+mod factors;
 mod keys;
+mod people;
 mod sign_in;
 mod sqlite;
 mod tenant;
+mod tokens;
 
-use std::{path::PathBuf, sync::Arc};
+use std::path::PathBuf;
 
 use model::{Guid, Sid, UnixTime};
-use store::{Administrator, Agent, Audit, Domain, EnrollmentCode, Settings, Sqlite, Store, Tenant};
+use store::{
+    Administrator, Agent, Audit, Domain, EnrollmentCode, Settings, SigningKey, Store, Tenant,
+};
 
 /// Runs contracts on every kind of store.
 macro_rules! on_every_store {
@@ -74,8 +79,8 @@ impl File {
         Self(folder.join("store.sqlite"))
     }
 
-    pub(crate) fn open(&self) -> Arc<dyn Store> {
-        Arc::new(Sqlite::open(&self.0).unwrap())
+    pub(crate) fn open(&self) -> Store {
+        Store::open_sqlite(&self.0).unwrap()
     }
 }
 
@@ -98,6 +103,16 @@ pub(crate) fn some_tenant() -> (Tenant, Administrator) {
     (tenant, administrator)
 }
 
+pub(crate) fn first_key() -> SigningKey {
+    SigningKey {
+        name: "token-key".to_owned(),
+        alg: "RS256".to_owned(),
+        sealed: vec![1],
+        not_before: NOW,
+        retires: None,
+    }
+}
+
 pub(crate) fn some_domain(guid: Guid) -> Domain {
     Domain {
         guid,
@@ -118,10 +133,16 @@ pub(crate) fn some_agent(id: u8, domain: Guid) -> Agent {
 }
 
 /// A store with the tenant and both domains in it.
-pub(crate) async fn filled(store: Arc<dyn Store>) -> Arc<dyn Store> {
+pub(crate) async fn filled(store: Store) -> Store {
     let (tenant, administrator) = some_tenant();
     store
-        .create_tenant(tenant.clone(), administrator, Vec::new(), audit("init"))
+        .create_tenant(
+            tenant.clone(),
+            administrator,
+            Vec::new(),
+            first_key(),
+            audit("init"),
+        )
         .await
         .unwrap();
     for (byte, domain) in [(4, domain()), (5, other_domain())] {

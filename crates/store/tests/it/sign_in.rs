@@ -1,8 +1,6 @@
 //! Factors, tries, attempts and codes: what must happen once, happens once, whoever races.
 
-use std::sync::Arc;
-
-use store::{Attempt, Code, Error, Limit, Store, Totp, Verdict};
+use store::{Attempt, AttemptKind, Code, Error, Limit, Store, Totp, Verdict};
 
 use crate::{NOW, audit, guid, on_every_store, tenant};
 
@@ -25,43 +23,65 @@ const LIMIT: Limit = Limit {
 fn attempt(byte: u8) -> Attempt {
     Attempt {
         id: [byte; 32],
+        kind: AttemptKind::Native,
         client: "client".to_owned(),
-        device: guid(31),
+        device: Some(guid(31)),
         username: "alice".to_owned(),
         user: Some(guid(11)),
         resource: "resource".to_owned(),
-        code_challenge: "challenge".to_owned(),
+        code_challenge: Some("challenge".to_owned()),
         two_factors: true,
+        request: "{}".to_owned(),
         password_at: None,
+        methods: Vec::new(),
+        mfa_time: None,
+        webauthn: None,
+        approval: None,
         expires: NOW.plus(600),
     }
 }
 
-fn code(byte: u8) -> Code {
+fn totp(byte: u8, last_step: u64) -> Totp {
+    Totp {
+        sealed: vec![byte],
+        last_step,
+        name: "telephone".to_owned(),
+        created: NOW,
+        confirmed: true,
+    }
+}
+
+pub(crate) fn code(byte: u8) -> Code {
     Code {
         id: [byte; 32],
         client: "client".to_owned(),
-        device: guid(31),
+        device: Some(guid(31)),
         user: guid(11),
         resource: "resource".to_owned(),
-        code_challenge: "challenge".to_owned(),
+        scope: "openid".to_owned(),
+        redirect_uri: Some("https://client.example/back".to_owned()),
+        nonce: Some("nonce".to_owned()),
+        code_challenge: Some("challenge".to_owned()),
         methods: vec!["pwd".to_owned(), "mfa".to_owned()],
+        auth_time: NOW,
         mfa_time: Some(NOW),
+        prt: Some([7; 32]),
+        session: None,
         expires: NOW.plus(60),
     }
 }
 
-async fn begin(store: &Arc<dyn Store>, byte: u8) {
+async fn begin(store: &Store, byte: u8) {
     store
         .begin_attempt(tenant(), attempt(byte), NOW)
         .await
         .unwrap();
 }
 
-async fn no_more_tries_go_through_than_the_limit_says(store: Arc<dyn Store>) {
+async fn no_more_tries_go_through_than_the_limit_says(store: Store) {
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..20 {
-        let store = Arc::clone(&store);
+        let store = store.clone();
         tasks.spawn(async move {
             store
                 .begin_try(tenant(), "password", "alice", NOW, LIMIT)
@@ -93,7 +113,7 @@ async fn no_more_tries_go_through_than_the_limit_says(store: Arc<dyn Store>) {
     }
 }
 
-async fn a_try_that_is_taken_back_or_forgotten_does_not_count(store: Arc<dyn Store>) {
+async fn a_try_that_is_taken_back_or_forgotten_does_not_count(store: Store) {
     let begin = async || {
         store
             .begin_try(tenant(), "otp", "alice", NOW, LIMIT)
@@ -115,9 +135,9 @@ async fn a_try_that_is_taken_back_or_forgotten_does_not_count(store: Arc<dyn Sto
     assert_eq!(begin().await, Verdict::Go);
 }
 
-async fn a_generator_that_is_set_anew_starts_over(store: Arc<dyn Store>) {
+async fn a_generator_that_is_set_anew_starts_over(store: Store) {
     store
-        .set_totp(tenant(), guid(11), vec![1], audit("totp"))
+        .set_totp(tenant(), guid(11), totp(1, 0), audit("totp"))
         .await
         .unwrap();
     begin(&store, 1).await;
@@ -127,37 +147,25 @@ async fn a_generator_that_is_set_anew_starts_over(store: Arc<dyn Store>) {
             .await
             .unwrap()
     );
-    let totp = async || store.totp(tenant(), guid(11)).await.unwrap();
-    assert_eq!(
-        totp().await,
-        Some(Totp {
-            sealed: vec![1],
-            last_step: 7
-        })
-    );
+    let found = async || store.totp(tenant(), guid(11)).await.unwrap();
+    assert_eq!(found().await, Some(totp(1, 7)));
     store
-        .set_totp(tenant(), guid(11), vec![2], audit("totp"))
+        .set_totp(tenant(), guid(11), totp(2, 0), audit("totp"))
         .await
         .unwrap();
-    assert_eq!(
-        totp().await,
-        Some(Totp {
-            sealed: vec![2],
-            last_step: 0
-        })
-    );
+    assert_eq!(found().await, Some(totp(2, 0)));
     assert_eq!(store.totp(tenant(), guid(12)).await.unwrap(), None);
 }
 
-async fn a_one_time_password_is_spent_by_one_attempt(store: Arc<dyn Store>) {
+async fn a_one_time_password_is_spent_by_one_attempt(store: Store) {
     store
-        .set_totp(tenant(), guid(11), vec![1], audit("totp"))
+        .set_totp(tenant(), guid(11), totp(1, 0), audit("totp"))
         .await
         .unwrap();
     let mut tasks = tokio::task::JoinSet::new();
     for byte in 0..10 {
         begin(&store, byte).await;
-        let store = Arc::clone(&store);
+        let store = store.clone();
         tasks.spawn(async move {
             store
                 .finish_attempt(tenant(), [byte; 32], Some(7), code(byte))
@@ -196,7 +204,7 @@ async fn a_one_time_password_is_spent_by_one_attempt(store: Arc<dyn Store>) {
     );
 }
 
-async fn an_attempt_ends_with_one_code(store: Arc<dyn Store>) {
+async fn an_attempt_ends_with_one_code(store: Store) {
     begin(&store, 1).await;
     assert!(
         store
@@ -213,7 +221,7 @@ async fn an_attempt_ends_with_one_code(store: Arc<dyn Store>) {
     );
 }
 
-async fn an_attempt_ends_with_its_time(store: Arc<dyn Store>) {
+async fn an_attempt_ends_with_its_time(store: Store) {
     begin(&store, 1).await;
     store
         .password_shown(tenant(), [1; 32], NOW.plus(5))
@@ -222,6 +230,7 @@ async fn an_attempt_ends_with_its_time(store: Arc<dyn Store>) {
     let at = async |time| store.attempt(tenant(), [1; 32], time).await.unwrap();
     let shown = Attempt {
         password_at: Some(NOW.plus(5)),
+        methods: vec!["pwd".to_owned()],
         ..attempt(1)
     };
     assert_eq!(at(NOW.plus(599)).await, Some(shown));
@@ -229,7 +238,7 @@ async fn an_attempt_ends_with_its_time(store: Arc<dyn Store>) {
     assert_eq!(store.attempt(tenant(), [2; 32], NOW).await.unwrap(), None);
 }
 
-async fn a_code_is_taken_by_whoever_comes_first_and_in_time(store: Arc<dyn Store>) {
+async fn a_code_is_taken_by_whoever_comes_first_and_in_time(store: Store) {
     for byte in [1, 2] {
         begin(&store, byte).await;
         assert!(
@@ -241,7 +250,7 @@ async fn a_code_is_taken_by_whoever_comes_first_and_in_time(store: Arc<dyn Store
     }
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..10 {
-        let store = Arc::clone(&store);
+        let store = store.clone();
         tasks.spawn(async move { store.take_code(tenant(), [1; 32], NOW).await.unwrap() });
     }
     let taken: Vec<_> = tasks.join_all().await.into_iter().flatten().collect();

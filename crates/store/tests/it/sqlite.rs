@@ -1,11 +1,11 @@
 //! What holds for SQLite alone: its file, its versions, its one writer.
 
-use std::{os::unix::fs::PermissionsExt, sync::Arc};
+use std::os::unix::fs::PermissionsExt;
 
 use model::UnixTime;
-use store::{Error, Sqlite};
+use store::{Error, Store};
 
-use crate::{File, NOW, audit, filled, some_tenant, tenant};
+use crate::{File, NOW, audit, filled, first_key, some_tenant, tenant};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_answered_is_there_when_the_file_is_opened_again() {
@@ -22,7 +22,7 @@ async fn a_file_of_a_newer_release_is_refused_and_left_alone() {
     connection
         .pragma_update(None, "user_version", 1000)
         .unwrap();
-    let refused = Sqlite::open(&file.0).err().unwrap();
+    let refused = Store::open_sqlite(&file.0).err().unwrap();
     assert!(
         matches!(refused, Error::Newer { found: 1000, .. }),
         "{refused}"
@@ -50,11 +50,17 @@ async fn a_write_that_fails_undoes_itself_and_none_of_its_batch() {
     let store = filled(file.open()).await;
     let mut tasks = tokio::task::JoinSet::new();
     for n in 0..200 {
-        let store = Arc::clone(&store);
+        let store = store.clone();
         tasks.spawn(async move {
             if n % 2 == 0 {
                 let (tenant, administrator) = some_tenant();
-                let second = store.create_tenant(tenant, administrator, Vec::new(), audit("lost"));
+                let second = store.create_tenant(
+                    tenant,
+                    administrator,
+                    Vec::new(),
+                    first_key(),
+                    audit("lost"),
+                );
                 assert!(second.await.is_err());
             } else {
                 let id = [n as u8; 32];

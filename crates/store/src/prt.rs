@@ -1,0 +1,136 @@
+//! Primary refresh tokens (MS-OAPXBC): what a device signs a user in with, without asking.
+//!
+//! A renewal gives a new token and keeps the session key. The old token stays good until its
+//! successor is renewed in turn: a device that died before it had the answer still has one.
+
+use model::{Guid, UnixTime};
+
+use crate::{
+    Digest, Result, Store,
+    sql::{Row, Sql, args, fields},
+    store::Touches,
+};
+
+/// A PRT.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prt {
+    /// SHA-256 of the token.
+    pub digest: Digest,
+    /// Whose.
+    pub user: Guid,
+    /// The device that it is bound to.
+    pub device: Guid,
+    /// The session key, sealed under a key that the store does not have.
+    pub session_key: Vec<u8>,
+    /// How the user signed in.
+    pub methods: Vec<String>,
+    /// When.
+    pub auth_time: UnixTime,
+    /// When the second factor was given.
+    pub mfa_time: Option<UnixTime>,
+    /// When it was issued.
+    pub issued: UnixTime,
+    /// From then on it is worth nothing.
+    pub expires: UnixTime,
+    /// The token that it renewed.
+    pub previous: Option<Digest>,
+}
+
+/// The token that a renewal gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Renewal {
+    /// SHA-256 of the new token.
+    pub digest: Digest,
+    /// When it was issued.
+    pub issued: UnixTime,
+    /// From then on it is worth nothing.
+    pub expires: UnixTime,
+}
+
+fn prt(row: &Row) -> Result<Prt> {
+    Ok(Prt {
+        digest: row.get("digest")?,
+        user: row.get("account")?,
+        device: row.get("device")?,
+        session_key: row.get("session_key")?,
+        methods: row.get("methods")?,
+        auth_time: row.get("auth_time")?,
+        mfa_time: row.get("mfa_time")?,
+        issued: row.get("issued")?,
+        expires: row.get("expires")?,
+        previous: row.get("previous")?,
+    })
+}
+
+fn insert(db: &dyn Sql, tenant: Guid, prt: &Prt) -> Result<()> {
+    db.insert(
+        "prts",
+        fields! {
+            tenant: tenant,
+            digest: prt.digest,
+            account: prt.user,
+            device: prt.device,
+            session_key: prt.session_key,
+            methods: prt.methods,
+            auth_time: prt.auth_time,
+            mfa_time: prt.mfa_time,
+            issued: prt.issued,
+            expires: prt.expires,
+            previous: prt.previous,
+        },
+    )
+}
+
+const GOOD: &str = "SELECT * FROM prts WHERE tenant = ?1 AND digest = ?2 AND expires > ?3";
+
+impl Store {
+    /// Keeps a new PRT.
+    pub async fn issue_prt(&self, tenant: Guid, prt: Prt) -> Result<()> {
+        self.sweep(prt.issued).await?;
+        self.write(Touches::Rows, move |db| insert(db, tenant, &prt))
+            .await
+    }
+
+    /// One that is good at `now`.
+    pub async fn prt(&self, tenant: Guid, digest: Digest, now: UnixTime) -> Result<Option<Prt>> {
+        self.read(move |db| db.one(GOOD, args![tenant, digest, now], prt))
+            .await
+    }
+
+    /// Renews a PRT; false where it is not good when the new one is issued. What was renewed into
+    /// it ends, and what it was renewed to before.
+    pub async fn renew_prt(&self, tenant: Guid, digest: Digest, renewal: Renewal) -> Result<bool> {
+        self.write(Touches::Rows, move |db| {
+            let Some(old) = db.one(GOOD, args![tenant, digest, renewal.issued], prt)? else {
+                return Ok(false);
+            };
+            let sql = "DELETE FROM prts WHERE tenant = ?1 AND previous = ?2";
+            db.execute(sql, args![tenant, digest])?;
+            let sql = "DELETE FROM prts WHERE tenant = ?1 AND digest = ?2";
+            db.execute(sql, args![tenant, old.previous])?;
+            let new = Prt {
+                digest: renewal.digest,
+                issued: renewal.issued,
+                expires: renewal.expires,
+                previous: Some(digest),
+                ..old
+            };
+            insert(db, tenant, &new)?;
+            Ok(true)
+        })
+        .await
+    }
+
+    /// Ends a user's PRTs, on one device or on all; how many there were.
+    pub async fn revoke_prts(&self, tenant: Guid, user: Guid, device: Option<Guid>) -> Result<u64> {
+        self.write(Touches::Rows, move |db| {
+            let Some(device) = device else {
+                let sql = "DELETE FROM prts WHERE tenant = ?1 AND account = ?2";
+                return db.execute(sql, args![tenant, user]);
+            };
+            let sql = "DELETE FROM prts WHERE tenant = ?1 AND account = ?2 AND device = ?3";
+            db.execute(sql, args![tenant, user, device])
+        })
+        .await
+    }
+}

@@ -1,0 +1,124 @@
+//! The door to a database: one statement at a time, with positional parameters (`?1`).
+//!
+//! Every noun's SQL is written once against [`Sql`], which SQLite and PostgreSQL implement, so that
+//! the two cannot come to differ in what they mean. What both understand is the language here:
+//! `ON CONFLICT`, `RETURNING`, row values, recursive queries; numbers, texts and bytes, with truth
+//! as 0 or 1. Where they differ, in types and in what a table is, their schema files do.
+
+mod page;
+mod value;
+
+pub(crate) use page::Listed;
+pub use page::{Listing, Page};
+pub(crate) use value::{Arg, Column, Value, args, fields, words};
+
+use crate::{Error, Result};
+
+/// A connection that a piece of work may use.
+pub(crate) trait Sql {
+    /// Runs a statement; the number of rows that it touched.
+    fn execute(&self, sql: &str, args: &[Value]) -> Result<u64>;
+
+    /// Runs a statement; the rows that it answered.
+    fn query(&self, sql: &str, args: &[Value]) -> Result<Vec<Row>>;
+}
+
+/// One row of an answer.
+pub(crate) struct Row {
+    names: std::sync::Arc<[String]>,
+    values: Vec<Value>,
+}
+
+impl Row {
+    pub(crate) fn new(names: &std::sync::Arc<[String]>, values: Vec<Value>) -> Self {
+        Self {
+            names: std::sync::Arc::clone(names),
+            values,
+        }
+    }
+
+    /// The noun in a column.
+    pub(crate) fn get<T: Column>(&self, column: &'static str) -> Result<T> {
+        let place = self.names.iter().position(|name| name == column);
+        place
+            .and_then(|place| self.values.get(place))
+            .and_then(T::read)
+            .ok_or(Error::Bug(column))
+    }
+}
+
+impl dyn Sql + '_ {
+    /// The first row, if there is one.
+    pub(crate) fn one<T>(
+        &self,
+        sql: &str,
+        args: &[Value],
+        read: impl Fn(&Row) -> Result<T>,
+    ) -> Result<Option<T>> {
+        self.query(sql, args)?.first().map(read).transpose()
+    }
+
+    /// Every row.
+    pub(crate) fn all<T>(
+        &self,
+        sql: &str,
+        args: &[Value],
+        read: impl Fn(&Row) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        self.query(sql, args)?.iter().map(read).collect()
+    }
+
+    /// The first column of the first row, if there is one.
+    pub(crate) fn only<T: Column>(&self, sql: &str, args: &[Value]) -> Result<Option<T>> {
+        let rows = self.query(sql, args)?;
+        let Some(value) = rows.first().and_then(|row| row.values.first()) else {
+            return Ok(None);
+        };
+        T::read(value)
+            .map(Some)
+            .ok_or(Error::Bug("a column of another type"))
+    }
+
+    /// Whether a statement that asks for one truth says yes.
+    pub(crate) fn holds(&self, sql: &str, args: &[Value]) -> Result<bool> {
+        Ok(self.only(sql, args)?.unwrap_or(false))
+    }
+
+    /// Whether a statement touched anything.
+    pub(crate) fn touched(&self, sql: &str, args: &[Value]) -> Result<bool> {
+        Ok(self.execute(sql, args)? > 0)
+    }
+
+    /// Adds a row.
+    pub(crate) fn insert(&self, table: &str, fields: Fields<'_>) -> Result<()> {
+        self.write_row(table, fields, "").map(|_| ())
+    }
+
+    /// Adds a row where there is none with its key; whether it did.
+    pub(crate) fn add(&self, table: &str, fields: Fields<'_>) -> Result<bool> {
+        Ok(self.write_row(table, fields, " ON CONFLICT DO NOTHING")? > 0)
+    }
+
+    /// Adds a row; one that is there with the same `key` takes its values.
+    pub(crate) fn put(&self, table: &str, key: &str, fields: Fields<'_>) -> Result<()> {
+        let taken: Vec<String> = fields
+            .iter()
+            .map(|(name, _)| *name)
+            .filter(|name| !key.split(", ").any(|part| part == *name))
+            .map(|name| format!("{name} = excluded.{name}"))
+            .collect();
+        let tail = format!(" ON CONFLICT ({key}) DO UPDATE SET {}", taken.join(", "));
+        self.write_row(table, fields, &tail).map(|_| ())
+    }
+
+    fn write_row(&self, table: &str, fields: Fields<'_>, tail: &str) -> Result<u64> {
+        let (names, values): (Vec<&str>, Vec<Value>) = fields.iter().cloned().unzip();
+        let places: Vec<String> = (1..=names.len()).map(|n| format!("?{n}")).collect();
+        let (names, places) = (names.join(", "), places.join(", "));
+        let sql = format!("INSERT INTO {table} ({names}) VALUES ({places}){tail}");
+        self.execute(&sql, &values)
+    }
+}
+
+/// Columns with their values.
+pub(crate) type Fields<'a> = &'a [(&'static str, Value)];

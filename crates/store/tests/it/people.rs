@@ -1,0 +1,508 @@
+//! Users, groups, roles and devices.
+
+use model::Guid;
+use store::{
+    AttestationTrust, Device, DirectoryChange, Error, Group, GroupKind, ObjectKind, Page, Password,
+    Role, RoleAssignment, ScopeTag, Store, TransportKey, User, UserKind,
+};
+
+use crate::{
+    NOW, audit, domain, guid,
+    keys::{new_key, register, told},
+    on_every_store, sid, tenant,
+};
+
+on_every_store!(
+    users_are_found_by_name_in_any_case_and_not_by_one_that_two_have,
+    users_are_found_by_their_logon_name,
+    a_user_of_the_servers_own_is_made_changed_and_deleted,
+    an_agent_does_not_change_from_when_on_tokens_count,
+    users_are_listed_by_pages,
+    members_are_found_through_groups_and_circles_of_them,
+    a_group_of_the_servers_own_is_made_changed_and_deleted,
+    roles_are_given_to_users_and_through_groups,
+    a_scope_tag_in_use_stays,
+    a_device_that_joins_again_is_replaced,
+    a_device_that_is_deleted_leaves_a_tombstone_and_no_key,
+    a_device_is_found_by_its_certificate_and_its_owner,
+);
+
+pub(crate) fn synced(byte: u8, domain: Guid, upn: &str) -> User {
+    User {
+        guid: guid(byte),
+        kind: UserKind::Synced {
+            domain,
+            sid: sid(1000 + u32::from(byte)),
+            sam: format!("Sam{byte}"),
+            dn: "CN=Name".to_owned(),
+        },
+        upn: upn.to_owned(),
+        display_name: "Name".to_owned(),
+        mail: Some("name@example".to_owned()),
+        active: true,
+        account_expires: Some(NOW.plus(1000)),
+        locked_until: None,
+        tokens_valid_from: model::UnixTime(0),
+    }
+}
+
+pub(crate) fn user(byte: u8, upn: &str) -> User {
+    synced(byte, domain(), upn)
+}
+
+fn cloud(byte: u8, upn: &str) -> User {
+    User {
+        kind: UserKind::Cloud,
+        ..user(byte, upn)
+    }
+}
+
+fn group(byte: u8, members: &[u8]) -> DirectoryChange {
+    let group = Group {
+        guid: guid(byte),
+        kind: GroupKind::Synced {
+            domain: domain(),
+            sid: sid(1000 + u32::from(byte)),
+            dn: "CN=Group".to_owned(),
+        },
+        name: format!("Group {byte}"),
+    };
+    DirectoryChange::PutGroup(group, members.iter().map(|byte| guid(*byte)).collect())
+}
+
+pub(crate) async fn apply(store: &Store, changes: Vec<DirectoryChange>) {
+    let count = changes.len();
+    let applied = store.apply(tenant(), domain(), changes).await.unwrap();
+    assert_eq!(applied, vec![true; count]);
+}
+
+async fn users_are_found_by_name_in_any_case_and_not_by_one_that_two_have(store: Store) {
+    let (one, other) = (user(11, "Änne@corp.example"), user(12, "bob@corp.example"));
+    let changes = [&one, &other].map(|user| DirectoryChange::PutUser(user.clone()));
+    apply(&store, changes.to_vec()).await;
+    let find = async |upn| store.user_by_upn(tenant(), upn).await.unwrap();
+    assert_eq!(find("äNNE@CORP.example").await, Some(one.clone()));
+    assert_eq!(store.user(tenant(), guid(12)).await.unwrap(), Some(other));
+    apply(&store, vec![DirectoryChange::PutUser(user(12, &one.upn))]).await;
+    assert_eq!(find(&one.upn).await, None);
+    apply(
+        &store,
+        vec![DirectoryChange::Delete(ObjectKind::User, guid(12))],
+    )
+    .await;
+    assert_eq!(find(&one.upn).await, Some(one));
+    assert_eq!(store.count_users(tenant()).await.unwrap(), 1);
+}
+
+async fn users_are_found_by_their_logon_name(store: Store) {
+    let alice = user(11, "alice@corp.example");
+    apply(&store, vec![DirectoryChange::PutUser(alice.clone())]).await;
+    let find = async |domain, sam| store.user_by_sam(tenant(), domain, sam).await.unwrap();
+    // Both domains of this company are called CORP; the user is in one of them.
+    assert_eq!(find(Some("corp"), "sAM11").await, Some(alice.clone()));
+    assert_eq!(find(None, "sam11").await, Some(alice.clone()));
+    assert_eq!(find(Some("other"), "sam11").await, None);
+    let namesake = User {
+        kind: UserKind::Synced {
+            domain: domain(),
+            sid: sid(1012),
+            sam: "SAM11".to_owned(),
+            dn: "CN=Other".to_owned(),
+        },
+        ..user(12, "other@corp.example")
+    };
+    apply(&store, vec![DirectoryChange::PutUser(namesake)]).await;
+    assert_eq!(find(None, "sam11").await, None);
+}
+
+async fn a_user_of_the_servers_own_is_made_changed_and_deleted(store: Store) {
+    let password = |hash: &str| Password {
+        hash: hash.to_owned(),
+        must_change: hash == "one",
+    };
+    let alice = cloud(11, "Alice@cloud.example");
+    let create = async |user: User| {
+        store
+            .create_user(tenant(), user, password("one"), audit("create"))
+            .await
+    };
+    create(alice.clone()).await.unwrap();
+    let again = create(cloud(12, "alice@CLOUD.example")).await;
+    assert!(matches!(again, Err(Error::Conflict(_))), "{again:?}");
+    let synced = create(user(12, "bob@corp.example")).await;
+    assert!(matches!(synced, Err(Error::Conflict(_))), "{synced:?}");
+    let hash = async || store.password(tenant(), guid(11)).await.unwrap();
+    assert!(hash().await == Some(password("one")));
+    assert!(
+        store
+            .set_password(tenant(), guid(11), password("two"), audit("password"))
+            .await
+            .unwrap()
+    );
+    assert!(hash().await == Some(password("two")));
+    let renamed = User {
+        display_name: "Alice".to_owned(),
+        active: false,
+        ..alice
+    };
+    let update = async |user: User| store.update_user(tenant(), user, audit("update")).await;
+    assert!(update(renamed.clone()).await.unwrap());
+    assert!(!update(cloud(13, "nobody@cloud.example")).await.unwrap());
+    assert_eq!(store.user(tenant(), guid(11)).await.unwrap(), Some(renamed));
+    let delete = async || store.delete_user(tenant(), guid(11), audit("delete")).await;
+    assert!(delete().await.unwrap());
+    assert!(!delete().await.unwrap());
+    assert!(hash().await.is_none());
+    assert_eq!(store.user(tenant(), guid(11)).await.unwrap(), None);
+}
+
+async fn an_agent_does_not_change_from_when_on_tokens_count(store: Store) {
+    let alice = user(11, "alice@corp.example");
+    apply(&store, vec![DirectoryChange::PutUser(alice.clone())]).await;
+    assert!(
+        store
+            .revoke_tokens(tenant(), guid(11), NOW, audit("revoke"))
+            .await
+            .unwrap()
+    );
+    apply(&store, vec![DirectoryChange::PutUser(alice.clone())]).await;
+    let found = store.user(tenant(), guid(11)).await.unwrap().unwrap();
+    assert_eq!(found.tokens_valid_from, NOW);
+    // Nor does one take a user of the server's own.
+    let own = cloud(12, "own@cloud.example");
+    let password = Password {
+        hash: "hash".to_owned(),
+        must_change: false,
+    };
+    store
+        .create_user(tenant(), own, password, audit("create"))
+        .await
+        .unwrap();
+    let changes = vec![
+        DirectoryChange::PutUser(user(12, "own@cloud.example")),
+        DirectoryChange::Delete(ObjectKind::User, guid(12)),
+    ];
+    let applied = store.apply(tenant(), domain(), changes).await.unwrap();
+    assert_eq!(applied, [false, false]);
+}
+
+async fn users_are_listed_by_pages(store: Store) {
+    let names = ["anna", "Bert", "berta", "BERTRAM", "carl", "ärmel"];
+    let changes = (11..).zip(names).map(|(byte, name)| {
+        let upn = format!("{name}@corp.example");
+        DirectoryChange::PutUser(user(byte, &upn))
+    });
+    apply(&store, changes.collect()).await;
+    let list = async |prefix: &str, most: u32| {
+        let mut page = Page {
+            prefix: prefix.to_owned(),
+            after: None,
+            most,
+        };
+        let mut seen = Vec::new();
+        loop {
+            let listing = store.users(tenant(), page.clone()).await.unwrap();
+            assert!(listing.rows.len() <= most as usize);
+            seen.extend(listing.rows.into_iter().map(|user| user.guid));
+            let Some(next) = listing.next else {
+                return seen;
+            };
+            page.after = Some(next);
+        }
+    };
+    let all: Vec<Guid> = (11..17).map(guid).collect();
+    for most in [1, 2, 3, 6, 100] {
+        assert_eq!(list("", most).await, all, "{most}");
+    }
+    assert_eq!(list("BERT", 2).await, all[1..4]);
+    assert_eq!(list("Ä", 2).await, all[5..]);
+    assert_eq!(list("nobody", 2).await, []);
+    let broken = Page {
+        after: Some("broken".to_owned()),
+        ..Page::first(2)
+    };
+    let refused = store.users(tenant(), broken).await;
+    assert!(matches!(refused, Err(Error::Conflict(_))), "{refused:?}");
+}
+
+async fn members_are_found_through_groups_and_circles_of_them(store: Store) {
+    let changes = vec![
+        group(21, &[11]),
+        group(22, &[21]),
+        group(23, &[22, 12]),
+        group(21, &[11, 23]),
+    ];
+    apply(&store, changes).await;
+    let is_member = async |member, group| {
+        store
+            .is_member(tenant(), guid(member), guid(group))
+            .await
+            .unwrap()
+    };
+    for group in [21, 22, 23] {
+        assert!(is_member(11, group).await, "{group}");
+        assert!(is_member(12, group).await, "{group}");
+        assert!(!is_member(13, group).await, "{group}");
+    }
+    assert!(!is_member(11, 24).await);
+    assert_eq!(
+        store.groups_of(tenant(), guid(12)).await.unwrap(),
+        [guid(21), guid(22), guid(23)]
+    );
+    apply(&store, vec![group(22, &[])]).await;
+    assert!(!is_member(11, 22).await);
+    assert!(is_member(11, 21).await);
+    assert_eq!(store.groups_of(tenant(), guid(13)).await.unwrap(), []);
+    let members = async |after, most| {
+        store
+            .members(tenant(), guid(21), after, most)
+            .await
+            .unwrap()
+    };
+    assert_eq!(members(None, 1).await, [guid(11)]);
+    assert_eq!(members(Some(guid(11)), 10).await, [guid(23)]);
+}
+
+async fn a_group_of_the_servers_own_is_made_changed_and_deleted(store: Store) {
+    apply(&store, vec![group(21, &[11])]).await;
+    let create = async |byte, name| {
+        store
+            .create_group(tenant(), guid(byte), name, audit("create"))
+            .await
+    };
+    create(22, "Own").await.unwrap();
+    let again = create(23, "OWN").await;
+    assert!(matches!(again, Err(Error::Conflict(_))), "{again:?}");
+    // A group of the directory may have the same name.
+    create(23, "Group 21").await.unwrap();
+    let named = store.groups_named(tenant(), "gROUP 21").await.unwrap();
+    assert_eq!(named.len(), 2);
+    let add = async |group, member| {
+        store
+            .add_member(tenant(), guid(group), guid(member), audit("add"))
+            .await
+            .unwrap()
+    };
+    assert!(add(22, 21).await);
+    assert!(!add(22, 21).await);
+    assert!(!add(21, 12).await, "a directory's group is its agent's");
+    assert!(store.is_member(tenant(), guid(11), guid(22)).await.unwrap());
+    let rename = async |byte, name| {
+        store
+            .rename_group(tenant(), guid(byte), name, audit("rename"))
+            .await
+            .unwrap()
+    };
+    assert!(rename(22, "Mine").await);
+    assert!(!rename(21, "Mine too").await);
+    let remove = async || {
+        store
+            .remove_member(tenant(), guid(22), guid(21), audit("remove"))
+            .await
+            .unwrap()
+    };
+    assert!(remove().await);
+    assert!(!remove().await);
+    let delete = async |byte| {
+        store
+            .delete_group(tenant(), guid(byte), audit("delete"))
+            .await
+            .unwrap()
+    };
+    assert!(delete(22).await);
+    assert!(!delete(21).await);
+    let groups = store.groups(tenant(), Page::first(10)).await.unwrap();
+    assert_eq!(groups.rows.len(), 2);
+}
+
+async fn roles_are_given_to_users_and_through_groups(store: Store) {
+    apply(&store, vec![group(21, &[11]), group(22, &[21])]).await;
+    let assignment = |principal, role, tags: &[u8]| RoleAssignment {
+        principal: guid(principal),
+        role,
+        scope_tags: tags.iter().map(|tag| guid(*tag)).collect(),
+    };
+    let (reader, helpdesk) = (
+        assignment(11, Role::Reader, &[]),
+        assignment(22, Role::Helpdesk, &[61]),
+    );
+    for given in [&assignment(11, Role::Reader, &[61]), &reader, &helpdesk] {
+        store
+            .assign_role(tenant(), given.clone(), audit("assign"))
+            .await
+            .unwrap();
+    }
+    let roles = async |user| store.roles_of(tenant(), guid(user)).await.unwrap();
+    assert_eq!(roles(11).await, [helpdesk, reader]);
+    assert_eq!(roles(12).await, []);
+    assert!(
+        store
+            .withdraw_role(tenant(), guid(22), Role::Helpdesk, audit("withdraw"))
+            .await
+            .unwrap()
+    );
+    assert_eq!(roles(11).await.len(), 1);
+    assert_eq!(store.role_assignments(tenant()).await.unwrap().len(), 1);
+}
+
+async fn a_scope_tag_in_use_stays(store: Store) {
+    let tag = ScopeTag {
+        id: guid(61),
+        name: "Berlin".to_owned(),
+        description: "The office".to_owned(),
+    };
+    store
+        .put_scope_tag(tenant(), tag.clone(), audit("tag"))
+        .await
+        .unwrap();
+    let assignment = RoleAssignment {
+        principal: guid(11),
+        role: Role::Policy,
+        scope_tags: vec![guid(61)],
+    };
+    store
+        .assign_role(tenant(), assignment, audit("assign"))
+        .await
+        .unwrap();
+    let delete = async || {
+        store
+            .delete_scope_tag(tenant(), guid(61), audit("tag"))
+            .await
+    };
+    assert!(matches!(delete().await, Err(Error::Conflict(_))));
+    assert_eq!(store.scope_tags(tenant()).await.unwrap(), [tag]);
+    assert!(
+        store
+            .withdraw_role(tenant(), guid(11), Role::Policy, audit("withdraw"))
+            .await
+            .unwrap()
+    );
+    assert!(delete().await.unwrap());
+    assert!(!delete().await.unwrap());
+}
+
+pub(crate) fn device(byte: u8, certificate: &[u8]) -> Device {
+    Device {
+        id: guid(byte),
+        domain: Some(domain()),
+        owner: Some(guid(11)),
+        join_type: 6,
+        display_name: format!("WS{byte}"),
+        os_version: "1".to_owned(),
+        certificate: certificate.to_vec(),
+        transport_key: Some(TransportKey::Rsa1(vec![1])),
+        attestation_key: Some(vec![2]),
+        attestation_trust: AttestationTrust::None,
+        endorsement_key: None,
+        endorsement_hash: Some([3; 32]),
+        endorsement_certificate: None,
+        enabled: true,
+        joined: NOW,
+        last_seen: None,
+    }
+}
+
+pub(crate) async fn join(store: &Store, device: Device) {
+    store
+        .join_device(tenant(), device, audit("join"))
+        .await
+        .unwrap();
+}
+
+async fn a_device_that_joins_again_is_replaced(store: Store) {
+    join(&store, device(31, b"one")).await;
+    assert!(
+        store
+            .set_device_enabled(tenant(), guid(31), false, audit("off"))
+            .await
+            .unwrap()
+    );
+    let again = Device {
+        transport_key: Some(TransportKey::Jwk("{}".to_owned())),
+        ..device(31, b"two")
+    };
+    join(&store, again.clone()).await;
+    let off = Device {
+        enabled: false,
+        ..again
+    };
+    assert_eq!(store.device(tenant(), guid(31)).await.unwrap(), Some(off));
+    assert_eq!(store.count_devices(tenant()).await.unwrap(), 1);
+}
+
+async fn a_device_that_is_deleted_leaves_a_tombstone_and_no_key(store: Store) {
+    join(&store, device(31, b"one")).await;
+    register(&store, new_key(50, 11, 31, 1, "e")).await;
+    register(&store, new_key(51, 12, 31, 2, "e")).await;
+    register(&store, new_key(52, 11, 32, 3, "e")).await;
+    let mut news = store.watch_keys();
+    news.mark_unchanged();
+    let delete = async || {
+        store
+            .delete_device(tenant(), guid(31), audit("delete"))
+            .await
+            .unwrap()
+    };
+    assert!(delete().await);
+    assert!(news.has_changed().unwrap());
+    assert!(!delete().await);
+    let feed = told(&store).await;
+    let feed: Vec<_> = feed.into_iter().map(|(op, kid, _)| (op, kid)).collect();
+    let expected = [
+        (store::ChangeOp::Add, guid(52)),
+        (store::ChangeOp::Remove, guid(50)),
+        (store::ChangeOp::Remove, guid(51)),
+    ];
+    assert_eq!(feed, expected);
+    let tombstone = async || store.tombstone(tenant(), guid(31)).await.unwrap();
+    let left = tombstone().await.unwrap();
+    assert_eq!((left.deleted, left.by.as_str()), (NOW, "test"));
+    join(&store, device(31, b"two")).await;
+    assert_eq!(tombstone().await, None);
+}
+
+async fn a_device_is_found_by_its_certificate_and_its_owner(store: Store) {
+    join(&store, device(31, b"one")).await;
+    join(&store, device(32, b"two")).await;
+    let find = async |der: &[u8]| {
+        store
+            .device_by_certificate(tenant(), model::sha256(der))
+            .await
+            .unwrap()
+    };
+    assert_eq!(find(b"one").await, Some(device(31, b"one")));
+    join(&store, device(31, b"newer")).await;
+    assert_eq!(find(b"one").await, None);
+    assert_eq!(
+        store.devices_of(tenant(), guid(11)).await.unwrap(),
+        [device(31, b"newer"), device(32, b"two")]
+    );
+    let count = async |owner| store.count_devices_of(tenant(), guid(owner)).await.unwrap();
+    assert_eq!((count(11).await, count(12).await), (2, 0));
+    let page = Page {
+        prefix: "ws32".to_owned(),
+        ..Page::first(10)
+    };
+    let found = store.devices(tenant(), page).await.unwrap();
+    assert_eq!(found.rows, [device(32, b"two")]);
+    store
+        .device_seen(tenant(), guid(32), NOW.plus(9))
+        .await
+        .unwrap();
+    let seen = store.device(tenant(), guid(32)).await.unwrap().unwrap();
+    assert_eq!(seen.last_seen, Some(NOW.plus(9)));
+    let trust = async |key: u8| {
+        store
+            .set_attestation_trust(
+                tenant(),
+                guid(32),
+                vec![key],
+                AttestationTrust::FirstUse,
+                audit("trust"),
+            )
+            .await
+            .unwrap()
+    };
+    assert!(!trust(9).await);
+    assert!(trust(2).await);
+}
