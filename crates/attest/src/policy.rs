@@ -27,17 +27,18 @@
 //! its PIN. The owner of the TPM can delete it and define it anew, but not write it: until it is
 //! written its name differs from the one in the key's policy.
 
+use crate::NvPublic;
+use crate::bytes::Writer;
 use crate::spec::{alg, cc, nv, object};
-use crate::wire::{Malformed, Reader, Writer};
 
 /// Wrong PINs that one user's index takes.
 pub const PIN_LIMIT: u32 = 10;
 
 /// Bytes in a PIN index: the count and the limit.
-const PIN_DATA: u16 = 8;
+pub(crate) const PIN_DATA: u16 = 8;
 
 /// No OWNERWRITE: with it the owner of the TPM could set the count back and guess for ever.
-const INDEX_ATTRIBUTES: u32 =
+pub(crate) const INDEX_ATTRIBUTES: u32 =
     nv::TYPE_PIN_FAIL | nv::POLICY_WRITE | nv::OWNER_READ | nv::AUTH_READ | nv::NO_DA;
 
 /// A policy digest, SHA-256.
@@ -175,7 +176,7 @@ pub fn index_public(handle: u32, recovery_name: &[u8], written: bool) -> Vec<u8>
         .u32(attributes)
         .sized(&IndexBranches::new(recovery_name).policy().0)
         .u16(PIN_DATA)
-        .plain()
+        .done()
 }
 
 /// The public area of K as TPM2_LoadExternal gets it: an ECDSA key on P-256.
@@ -191,7 +192,7 @@ pub fn recovery_public(x: &[u8; 32], y: &[u8; 32]) -> Vec<u8> {
         .u16(alg::NULL)
         .sized(x)
         .sized(y)
-        .plain()
+        .done()
 }
 
 /// The public area of a user key (TPMT_PUBLIC) under `policy`, with an empty or a real modulus.
@@ -212,7 +213,7 @@ pub fn user_key_public(policy: Digest, modulus: &[u8]) -> Vec<u8> {
         .u16(2048)
         .u32(0)
         .sized(modulus)
-        .plain()
+        .done()
 }
 
 /// Whether a public area is that of a user key under `policy`, whatever its modulus.
@@ -227,20 +228,10 @@ pub fn name(public: &[u8]) -> Vec<u8> {
     Writer::new()
         .u16(alg::SHA256)
         .bytes(&model::sha256(public))
-        .plain()
-}
-
-/// The handle in the public area of an index.
-pub(crate) fn index_handle(public: &[u8]) -> Result<u32, Malformed> {
-    Reader::new(public).u32()
+        .done()
 }
 
 /// Whether an index has the attributes of a user's, written yet or not.
-pub(crate) fn is_user_index(public: &[u8]) -> bool {
-    let mut reader = Reader::new(public);
-    let mut attributes = || {
-        reader.take(6)?;
-        reader.u32()
-    };
-    attributes().is_ok_and(|found| found & !nv::WRITTEN == INDEX_ATTRIBUTES)
+pub fn is_user_index(public: &[u8]) -> bool {
+    NvPublic::read(public).is_ok_and(|index| index.attributes & !nv::WRITTEN == INDEX_ATTRIBUTES)
 }

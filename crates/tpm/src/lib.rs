@@ -26,7 +26,6 @@ mod error;
 mod info;
 mod keys;
 mod lockout;
-pub mod policy;
 mod session;
 mod spec;
 mod text;
@@ -36,6 +35,7 @@ mod user_index;
 mod user_key;
 mod wire;
 
+pub use attest::policy;
 pub use attestation::Attestation;
 pub use error::Error;
 pub use info::{DictionaryAttack, Info};

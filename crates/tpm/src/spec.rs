@@ -1,29 +1,25 @@
-//! Numbers of the TPM 2.0 Library Specification, part 2, by the names they have there.
+//! Numbers of the TPM 2.0 Library Specification, part 2, by the names they have there. Those that
+//! a public structure or a policy holds are in `attest`.
+
+pub(crate) use attest::spec::{alg, object};
 
 /// Command codes (TPM_CC).
 pub(crate) mod cc {
+    pub(crate) use attest::spec::cc::*;
+
     pub(crate) const NV_UNDEFINE_SPACE: u32 = 0x0122;
     pub(crate) const HIERARCHY_CHANGE_AUTH: u32 = 0x0129;
     pub(crate) const NV_DEFINE_SPACE: u32 = 0x012A;
     pub(crate) const CREATE_PRIMARY: u32 = 0x0131;
-    pub(crate) const NV_WRITE: u32 = 0x0137;
     pub(crate) const DICTIONARY_ATTACK_PARAMETERS: u32 = 0x013A;
-    pub(crate) const NV_CHANGE_AUTH: u32 = 0x013B;
-    pub(crate) const CERTIFY: u32 = 0x0148;
     pub(crate) const NV_READ: u32 = 0x014E;
-    pub(crate) const OBJECT_CHANGE_AUTH: u32 = 0x0150;
-    pub(crate) const POLICY_SECRET: u32 = 0x0151;
     pub(crate) const CREATE: u32 = 0x0153;
     pub(crate) const LOAD: u32 = 0x0157;
     pub(crate) const RSA_DECRYPT: u32 = 0x0159;
     pub(crate) const SIGN: u32 = 0x015D;
-    pub(crate) const POLICY_SIGNED: u32 = 0x0160;
     pub(crate) const FLUSH_CONTEXT: u32 = 0x0165;
     pub(crate) const LOAD_EXTERNAL: u32 = 0x0167;
     pub(crate) const NV_READ_PUBLIC: u32 = 0x0169;
-    pub(crate) const POLICY_AUTH_VALUE: u32 = 0x016B;
-    pub(crate) const POLICY_COMMAND_CODE: u32 = 0x016C;
-    pub(crate) const POLICY_OR: u32 = 0x0171;
     pub(crate) const START_AUTH_SESSION: u32 = 0x0176;
     pub(crate) const GET_CAPABILITY: u32 = 0x017A;
 }
@@ -48,44 +44,6 @@ pub(crate) mod rc {
     pub(crate) const NV_RATE: u32 = 0x920;
     pub(crate) const LOCKOUT: u32 = 0x921;
     pub(crate) const RETRY: u32 = 0x922;
-}
-
-/// Algorithm identifiers (TPM_ALG_ID) and the curve.
-pub(crate) mod alg {
-    pub(crate) const RSA: u16 = 0x0001;
-    pub(crate) const SHA1: u16 = 0x0004;
-    pub(crate) const AES: u16 = 0x0006;
-    pub(crate) const SHA256: u16 = 0x000B;
-    pub(crate) const NULL: u16 = 0x0010;
-    pub(crate) const RSASSA: u16 = 0x0014;
-    pub(crate) const OAEP: u16 = 0x0017;
-    pub(crate) const ECDSA: u16 = 0x0018;
-    pub(crate) const ECC: u16 = 0x0023;
-    pub(crate) const CFB: u16 = 0x0043;
-    pub(crate) const CURVE_P256: u16 = 0x0003;
-}
-
-/// Object attributes (TPMA_OBJECT).
-pub(crate) mod object {
-    pub(crate) const FIXED_TPM: u32 = 1 << 1;
-    pub(crate) const FIXED_PARENT: u32 = 1 << 4;
-    pub(crate) const SENSITIVE_DATA_ORIGIN: u32 = 1 << 5;
-    pub(crate) const USER_WITH_AUTH: u32 = 1 << 6;
-    pub(crate) const ADMIN_WITH_POLICY: u32 = 1 << 7;
-    pub(crate) const NO_DA: u32 = 1 << 10;
-    pub(crate) const RESTRICTED: u32 = 1 << 16;
-    pub(crate) const DECRYPT: u32 = 1 << 17;
-    pub(crate) const SIGN: u32 = 1 << 18;
-}
-
-/// Attributes of an NV index (TPMA_NV); the type sits in bits 4 to 7.
-pub(crate) mod nv {
-    pub(crate) const POLICY_WRITE: u32 = 1 << 3;
-    pub(crate) const TYPE_PIN_FAIL: u32 = 8 << 4;
-    pub(crate) const OWNER_READ: u32 = 1 << 17;
-    pub(crate) const AUTH_READ: u32 = 1 << 18;
-    pub(crate) const NO_DA: u32 = 1 << 25;
-    pub(crate) const WRITTEN: u32 = 1 << 29;
 }
 
 /// Session attributes (TPMA_SESSION).

@@ -4,7 +4,6 @@ use openssl::bn::BigNum;
 use openssl::ec::{EcGroup, EcKey};
 use openssl::nid::Nid;
 use openssl::pkey::{PKey, Public};
-use zeroize::Zeroizing;
 
 use crate::command::{Answer, Auth, Command, Encrypts, Entity};
 use crate::session::{Session, fresh_nonce, salt_for};
@@ -293,10 +292,9 @@ fn start_session(
     let nonce_tpm = Reader::new(&answer.params)
         .sized()
         .map_err(|Malformed| error::malformed("StartAuthSession"))?;
-    let secret: &Zeroizing<Vec<u8>> = &salt.secret;
     Ok(Session::new(
         answer.handle,
-        secret,
+        &salt.secret,
         nonce_tpm,
         &nonce_caller,
     )?)

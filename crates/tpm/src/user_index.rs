@@ -1,5 +1,6 @@
 //! The NV index of a user: the TPM's own count of wrong PINs.
 
+use attest::{Authorization, NvPublic};
 use model::Secret;
 use openssl::ecdsa::EcdsaSig;
 use openssl::hash::{Hasher, MessageDigest};
@@ -49,8 +50,9 @@ pub(crate) struct Index {
 
 impl Index {
     pub(crate) fn from_public(public: &[u8]) -> Result<Self, Error> {
-        let handle = policy::index_handle(public)
-            .map_err(|Malformed| Error::KeyUnusable("its index is malformed".to_owned()))?;
+        let handle = NvPublic::read(public)
+            .map_err(|_| Error::KeyUnusable("its index is malformed".to_owned()))?
+            .index;
         let entity = Entity {
             handle,
             name: policy::name(public),
@@ -277,9 +279,13 @@ impl Tpm {
         recovery_public: &[u8],
         sign: &mut Signer<'_>,
     ) -> Result<(), Error> {
-        // The expiration, zero, is signed too; command and reference are left open.
-        let digest = model::sha256(&Writer::new().bytes(&session.nonce_tpm).u32(0).done());
-        let signature = EcdsaSig::from_der(&sign(&digest)?)?;
+        let authorization = Authorization {
+            nonce_tpm: &session.nonce_tpm,
+            expiration: 0,
+            command_hash: None,
+            policy_ref: &[],
+        };
+        let signature = EcdsaSig::from_der(&sign(&authorization.digest())?)?;
         let load = Command {
             name: "LoadExternal",
             code: cc::LOAD_EXTERNAL,

@@ -1,8 +1,8 @@
 //! What of a certificate OpenSSL's interface leaves to its callers: a revocation list's address, a
 //! Kerberos name, and the purposes.
 
-pub(crate) use keycred::der::{is_authority, purposes};
 use keycred::der::{INTEGER, SEQUENCE, wrap};
+pub(crate) use keycred::der::{is_authority, purposes};
 
 const GENERAL_STRING: u8 = 0x1b;
 
