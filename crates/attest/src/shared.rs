@@ -21,7 +21,7 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// One-pass ECDH on P-256 (part 1, C.6): the secret is made of the shared point, and the
+    /// One-pass ECDH on P-256 (part 1, annex C): the secret is made of the shared point, and the
     /// ephemeral point is what is sent.
     pub fn by_ecdh(
         label: &str,
