@@ -146,6 +146,14 @@ impl Tpm {
 
     /// The RSA-2048 endorsement key, made from the manufacturer's seed and the usual template.
     pub fn ek_public(&mut self) -> Result<PKey<Public>, Error> {
+        self.with_ek(|_, _, public| rsa_public_key(public))
+    }
+
+    /// Makes the endorsement key for `act`, which gets its public area too, and flushes it.
+    pub(crate) fn with_ek<T>(
+        &mut self,
+        act: impl FnOnce(&mut Self, &Entity, &[u8]) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let template = Writer::new()
             .u16(alg::RSA)
             .u16(alg::SHA256)
@@ -180,10 +188,17 @@ impl Tpm {
             makes_handle: true,
         };
         let answer = self.run(create, &[])?;
-        self.flush_quietly(answer.handle);
-        let public = Reader::new(&answer.params)
+        let result = Reader::new(&answer.params)
             .sized()
-            .map_err(|Malformed| error::malformed("CreatePrimary"))?;
-        rsa_public_key(public)
+            .map_err(|Malformed| error::malformed("CreatePrimary"))
+            .and_then(|public| {
+                let ek = Entity {
+                    handle: answer.handle,
+                    name: policy::name(public),
+                };
+                act(self, &ek, public)
+            });
+        self.flush_quietly(answer.handle);
+        result
     }
 }

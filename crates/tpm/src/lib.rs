@@ -20,6 +20,7 @@
 
 #![forbid(unsafe_code)]
 
+mod activate;
 mod attestation;
 mod command;
 mod error;

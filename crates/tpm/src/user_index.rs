@@ -257,10 +257,20 @@ impl Tpm {
         index: &Index,
         value: &AuthValue,
     ) -> Result<(), Error> {
+        self.policy_secret_of(session, &index.entity, value.bytes())
+    }
+
+    /// TPM2_PolicySecret with any entity that has an authorisation value.
+    pub(crate) fn policy_secret_of(
+        &mut self,
+        session: &Session,
+        entity: &Entity,
+        value: &[u8],
+    ) -> Result<(), Error> {
         let secret = Command {
             name: "PolicySecret",
             code: cc::POLICY_SECRET,
-            handles: &[&index.entity, &Entity::by_handle(session.handle)],
+            handles: &[entity, &Entity::by_handle(session.handle)],
             encrypts: Encrypts::BOTH,
             params: Writer::new()
                 .sized(&session.nonce_tpm)
@@ -269,7 +279,7 @@ impl Tpm {
                 .u32(0),
             makes_handle: false,
         };
-        self.run(secret, value.bytes()).map(drop)
+        self.run(secret, value).map(drop)
     }
 
     /// TPM2_PolicySigned: K's word for this session and no other, since its nonce is signed.

@@ -1,6 +1,10 @@
 //! The TPM's promises, each tested by attacking it on a real swtpm.
 
 #[cfg(test)]
+mod activate;
+#[cfg(test)]
+mod attest;
+#[cfg(test)]
 mod bus;
 #[cfg(test)]
 mod device_keys;
@@ -8,6 +12,8 @@ mod device_keys;
 mod pin;
 #[cfg(test)]
 mod proxy;
+#[cfg(test)]
+mod recovery;
 #[cfg(test)]
 mod root;
 #[cfg(test)]

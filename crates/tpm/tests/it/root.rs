@@ -15,22 +15,22 @@ use tpm::{Error, Recovery, UserKey, policy};
 use crate::pin::{key_for, signs};
 use crate::swtpm::{ALICE, Swtpm, auth_value, pin};
 
-const PIN: &str = "135790";
+pub(crate) const PIN: &str = "135790";
 
 /// The handle that the first user gets.
-const INDEX: &str = "0x01804c00";
+pub(crate) const INDEX: &str = "0x01804c00";
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The PIN as root would give it to the tools, had it found it out.
-fn value(text: &str) -> String {
+pub(crate) fn value(text: &str) -> String {
     format!("hex:{}", hex(&auth_value(ALICE, text)))
 }
 
 /// A TPM with one user whose PIN is [`PIN`].
-fn victim() -> (Swtpm, UserKey) {
+pub(crate) fn victim() -> (Swtpm, UserKey) {
     let swtpm = Swtpm::start();
     let key = key_for(&mut swtpm.open(), ALICE, PIN);
     (swtpm, key)
@@ -40,23 +40,28 @@ fn left(swtpm: &Swtpm, key: &UserKey) -> u32 {
     swtpm.open().tries(key).unwrap().left
 }
 
-/// Loads the user's key with the tools, from the files that root can read.
-fn load(swtpm: &Swtpm, key: &UserKey) {
-    let stored: serde_json::Value = serde_json::to_value(key).unwrap();
-    let private = openssl::base64::decode_block(stored["private"].as_str().unwrap()).unwrap();
-    swtpm.write_sized("key.pub", key.public());
-    swtpm.write_sized("key.priv", &private);
+/// Makes the storage key as this crate does, for the tools: `storage.ctx`.
+pub(crate) fn storage(swtpm: &Swtpm) {
     swtpm.succeeds(
         "tpm2_createprimary -C o -G ecc256:aes128cfb -c storage.ctx \
          -a fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda|restricted|decrypt",
     );
+}
+
+/// Loads the user's key with the tools, from the files that root can read.
+pub(crate) fn load(swtpm: &Swtpm, key: &UserKey) {
+    let stored: serde_json::Value = serde_json::to_value(key).unwrap();
+    let private = openssl::base64::decode_block(stored["private"].as_str().unwrap()).unwrap();
+    swtpm.write_sized("key.pub", key.public());
+    swtpm.write_sized("key.priv", &private);
+    storage(swtpm);
     swtpm.succeeds("tpm2_load -C storage.ctx -u key.pub -r key.priv -c key.ctx");
     swtpm.succeeds("tpm2_flushcontext -t");
     swtpm.write("digest", &[7; 32]);
 }
 
 /// Writes the branches for `tpm2_policyor`, and gives its argument.
-fn branches(swtpm: &Swtpm, name: &str, list: &[policy::Digest]) -> String {
+pub(crate) fn branches(swtpm: &Swtpm, name: &str, list: &[policy::Digest]) -> String {
     let files: Vec<String> = list
         .iter()
         .enumerate()
@@ -69,7 +74,7 @@ fn branches(swtpm: &Swtpm, name: &str, list: &[policy::Digest]) -> String {
     format!("sha256:{}", files.join(","))
 }
 
-fn start_policy(swtpm: &Swtpm) {
+pub(crate) fn start_policy(swtpm: &Swtpm) {
     swtpm.tool("tpm2_flushcontext -l");
     swtpm.tool("tpm2_flushcontext -t");
     swtpm.succeeds("tpm2_startauthsession --policy-session -S session.ctx");
@@ -366,7 +371,7 @@ fn the_tpm_computes_every_policy_as_the_pure_functions_do() {
     );
 }
 
-fn recovery_key() -> (EcKey<openssl::pkey::Private>, PKey<openssl::pkey::Public>) {
+pub(crate) fn recovery_key() -> (EcKey<openssl::pkey::Private>, PKey<openssl::pkey::Public>) {
     let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
     let key = EcKey::generate(&group).unwrap();
     let public = EcKey::from_public_key(&group, key.public_key()).unwrap();

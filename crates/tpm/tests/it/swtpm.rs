@@ -16,10 +16,55 @@ pub(crate) struct Swtpm {
 
 impl Swtpm {
     pub(crate) fn start() -> Self {
+        Self::start_in(Self::folder())
+    }
+
+    /// One that left a factory of the test's: with an endorsement certificate of an authority whose
+    /// certificate is in `ca/issuercert.pem`.
+    pub(crate) fn manufactured() -> Self {
+        let folder = Self::folder();
+        let path = |name: &str| folder.join(name).display().to_string();
+        std::fs::create_dir(folder.join("ca")).unwrap();
+        let authority = format!(
+            "statedir = {0}\nsigningkey = {0}/signkey.pem\nissuercert = {0}/issuercert.pem\n\
+             certserial = {0}/certserial\n",
+            path("ca")
+        );
+        let options =
+            "--platform-manufacturer Nobody\n--platform-version 1\n--platform-model lab\n";
+        let setup = format!(
+            "create_certs_tool = /usr/bin/swtpm_localca\ncreate_certs_tool_config = {}\n\
+             create_certs_tool_options = {}\n",
+            path("localca.conf"),
+            path("localca.options")
+        );
+        std::fs::write(folder.join("localca.conf"), authority).unwrap();
+        std::fs::write(folder.join("localca.options"), options).unwrap();
+        std::fs::write(folder.join("setup.conf"), setup).unwrap();
+        let made = Command::new("swtpm_setup")
+            .args(["--tpm2", "--create-ek-cert", "--runas", "root", "--config"])
+            .arg(folder.join("setup.conf"))
+            .arg("--tpmstate")
+            .arg(&folder)
+            .output()
+            .expect("swtpm-tools are installed");
+        assert!(
+            made.status.success(),
+            "{}",
+            String::from_utf8_lossy(&made.stdout)
+        );
+        Self::start_in(folder)
+    }
+
+    fn folder() -> PathBuf {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("tpm-it-{}-{number}", std::process::id()));
         std::fs::create_dir(&folder).unwrap();
+        folder
+    }
+
+    fn start_in(folder: PathBuf) -> Self {
         let port = launch(&folder);
         Self { port, folder }
     }
