@@ -3,10 +3,9 @@
 //! They are outside the dictionary attack protection: their values are 32 random bytes, and a
 //! user's wrong PINs must not stop the device from proving what it is.
 
+use attest::Key;
 use model::Secret;
-use openssl::bn::BigNum;
 use openssl::pkey::{PKey, Public};
-use openssl::rsa::Rsa;
 use serde::{Deserialize, Serialize};
 
 use crate::command::{Command, Encrypts, Entity};
@@ -124,32 +123,10 @@ pub(crate) fn signature(params: &[u8]) -> Result<Vec<u8>, Error> {
 
 /// The RSA key in a TPMT_PUBLIC.
 pub(crate) fn rsa_public_key(public: &[u8]) -> Result<PKey<Public>, Error> {
-    let mut reader = Reader::new(public);
-    let read = (|| {
-        if reader.u16()? != alg::RSA {
-            return Err(Malformed);
-        }
-        reader.take(6)?;
-        reader.sized()?;
-        if reader.u16()? != alg::NULL {
-            // A storage key names a cipher here: algorithm, key size, mode.
-            reader.take(4)?;
-        }
-        if reader.u16()? != alg::NULL {
-            reader.u16()?;
-        }
-        reader.u16()?;
-        let exponent = match reader.u32()? {
-            0 => 65537,
-            exponent => exponent,
-        };
-        Ok((exponent, reader.sized()?))
-    })();
-    let (exponent, modulus) =
-        read.map_err(|Malformed| Error::KeyUnusable("it is not an RSA key".to_owned()))?;
-    let key =
-        Rsa::from_public_components(BigNum::from_slice(modulus)?, BigNum::from_u32(exponent)?)?;
-    Ok(PKey::from_rsa(key)?)
+    match attest::Public::read(public).map(|public| public.key) {
+        Ok(key @ Key::Rsa { .. }) => Ok(key.to_openssl()?),
+        _ => Err(Error::KeyUnusable("it is not an RSA key".to_owned())),
+    }
 }
 
 /// The TPM drops zeros at the end of an authorisation value; so do both ends of an HMAC key.

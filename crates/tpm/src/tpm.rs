@@ -1,8 +1,5 @@
 //! The open TPM: its storage key, its session, and what comes and goes in its slots.
 
-use openssl::bn::BigNum;
-use openssl::ec::{EcGroup, EcKey};
-use openssl::nid::Nid;
 use openssl::pkey::{PKey, Public};
 
 use crate::command::{Answer, Auth, Command, Encrypts, Entity};
@@ -238,30 +235,12 @@ fn make_storage_key(transport: &mut Transport) -> Result<(Entity, PKey<Public>),
     let public = Reader::new(&answer.params)
         .sized()
         .map_err(|Malformed| error::malformed("CreatePrimary"))?;
-    let key = point_of(public).map_err(|Malformed| error::malformed("CreatePrimary"))?;
-    Ok((
-        Entity {
-            handle: answer.handle,
-            name: policy::name(public),
-        },
-        point(&key)?,
-    ))
-}
-
-/// Reads both coordinates at the end of a P-256 public area without a policy.
-fn point_of(public: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
-    let mut reader = Reader::new(public);
-    reader.take(8)?;
-    reader.sized()?;
-    reader.take(12)?;
-    Ok((reader.sized()?, reader.sized()?))
-}
-
-fn point(coordinates: &(&[u8], &[u8])) -> Result<PKey<Public>, openssl::error::ErrorStack> {
-    let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1)?;
-    let x = BigNum::from_slice(coordinates.0)?;
-    let y = BigNum::from_slice(coordinates.1)?;
-    PKey::from_ec_key(EcKey::from_public_key_affine_coordinates(&group, &x, &y)?)
+    let storage = attest::Public::read(public).map_err(|_| error::malformed("CreatePrimary"))?;
+    let entity = Entity {
+        handle: answer.handle,
+        name: storage.name(),
+    };
+    Ok((entity, storage.key.to_openssl()?))
 }
 
 fn start_session(
