@@ -370,7 +370,7 @@ async fn a_device_code_is_answered_once_and_polled_slowly(store: Store) {
 async fn a_sign_in_is_logged_in_order(store: Store) {
     let sign_in = |n: u32| SignIn {
         at_ms: i64::from(n),
-        user: (n % 2 == 0).then(|| guid(11)),
+        user: n.is_multiple_of(2).then(|| guid(11)),
         name: "alice".to_owned(),
         client: "client".to_owned(),
         resource: "resource".to_owned(),
