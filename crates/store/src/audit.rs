@@ -8,7 +8,7 @@ use model::{Guid, UnixTime, sha256};
 
 use crate::{
     Digest, Result, Store,
-    sql::{Row, Sql, args, fields},
+    sql::{Row, Sql, args, fields, plain},
 };
 
 /// A row to write.
@@ -91,15 +91,16 @@ fn set_end(db: &dyn Sql, tenant: Guid, hash: Digest, count: u64) -> Result<()> {
 /// Writes one row, within the write that it tells about.
 pub(crate) fn append(db: &dyn Sql, tenant: Guid, row: &Audit) -> Result<()> {
     let (previous, count) = end(db, tenant)?;
-    let hash = link(&previous, row.at, [&row.actor, row.action, &row.subject]);
+    let (actor, subject) = (plain(&row.actor), plain(&row.subject));
+    let hash = link(&previous, row.at, [&actor, row.action, &subject]);
     db.insert(
         "audit",
         fields! {
             tenant: tenant,
             at: row.at,
-            actor: row.actor,
+            actor: *actor,
             action: row.action,
-            subject: row.subject,
+            subject: *subject,
             hash: hash,
         },
     )?;

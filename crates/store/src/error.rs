@@ -11,14 +11,13 @@ pub enum Error {
     /// The request contradicts what is stored; the caller decides what to tell whom.
     #[error("it contradicts what is stored: {0}")]
     Conflict(&'static str),
-    /// The file was written by a newer release.
+    /// The store was written by a newer release.
     #[error(
-        "the store at {} has version {found}, this release knows {known}: run the newer release",
-        path.display()
+        "the store in {place} has version {found}, this release knows {known}: run the newer release"
     )]
     Newer {
-        /// The file.
-        path: PathBuf,
+        /// Which store.
+        place: String,
         /// Its version.
         found: i64,
         /// The newest that this release knows.
@@ -33,7 +32,10 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
-    /// The database refused: the disk, the file or its rights.
+    /// The database's address cannot be used.
+    #[error("the database's address: {0}")]
+    Address(&'static str),
+    /// The database refused: the disk, the file, its rights, or the way to it.
     #[error("the database failed")]
     Database(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The store was closed while the request was under way.
@@ -44,8 +46,21 @@ pub enum Error {
     Bug(&'static str),
 }
 
+impl Error {
+    /// What contradicts what is stored where a row is added a second time.
+    pub(crate) const TAKEN: &'static str = "there is one of that key already";
+
+    /// What the database or the way to it says.
+    pub(crate) fn database(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::Database(Box::new(error))
+    }
+}
+
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
-        Self::Database(Box::new(error))
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::ConstraintViolation) => Self::Conflict(Self::TAKEN),
+            _ => Self::database(error),
+        }
     }
 }

@@ -11,7 +11,7 @@ use std::{
 use model::{Guid, UnixTime};
 use tokio::sync::watch;
 
-use crate::{Audit, Result, audit, sql::Sql, sqlite::Sqlite};
+use crate::{Audit, PostgresAddress, Result, audit, postgres::Postgres, sql::Sql, sqlite::Sqlite};
 
 /// Everything that the server may ask of what it remembers. Clones share one database.
 #[derive(Clone)]
@@ -23,6 +23,7 @@ pub struct Store {
 #[derive(Clone)]
 enum Door {
     Sqlite(Sqlite),
+    Postgres(Postgres),
 }
 
 /// What a write touches.
@@ -59,6 +60,12 @@ impl Store {
         Ok(Self::behind(Door::Sqlite(Sqlite::open(path)?)))
     }
 
+    /// Opens a PostgreSQL database, which several servers may share, and brings its schema up to
+    /// date.
+    pub async fn open_postgres(address: &PostgresAddress) -> Result<Self> {
+        Ok(Self::behind(Door::Postgres(Postgres::open(address).await?)))
+    }
+
     fn behind(door: Door) -> Self {
         Self {
             door,
@@ -74,6 +81,7 @@ impl Store {
     {
         match &self.door {
             Door::Sqlite(sqlite) => sqlite.read(work).await,
+            Door::Postgres(postgres) => postgres.read(work).await,
         }
     }
 
@@ -86,6 +94,7 @@ impl Store {
     {
         match &self.door {
             Door::Sqlite(sqlite) => sqlite.write(touches, work).await,
+            Door::Postgres(postgres) => postgres.write(touches, work).await,
         }
     }
 
@@ -150,6 +159,7 @@ impl Store {
     pub fn watch_keys(&self) -> watch::Receiver<u64> {
         match &self.door {
             Door::Sqlite(sqlite) => sqlite.news(),
+            Door::Postgres(postgres) => postgres.news(),
         }
     }
 }

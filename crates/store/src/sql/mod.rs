@@ -10,7 +10,7 @@ mod value;
 
 pub(crate) use page::Listed;
 pub use page::{Listing, Page};
-pub(crate) use value::{Arg, Column, Value, args, fields, words};
+pub(crate) use value::{Arg, Column, Value, args, fields, plain, words};
 
 use crate::{Error, Result};
 

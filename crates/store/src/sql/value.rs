@@ -1,5 +1,7 @@
 //! Nouns as values of a database, and back.
 
+use std::borrow::Cow;
+
 use model::{Guid, Sid, UnixTime};
 
 /// What a database holds in one place.
@@ -110,7 +112,17 @@ impl Arg for Value {
 
 impl Arg for str {
     fn value(&self) -> Value {
-        Value::Text(self.to_owned())
+        Value::Text(plain(self).into_owned())
+    }
+}
+
+/// The text without what PostgreSQL cannot hold: a NUL that somebody sent becomes the mark of what
+/// is none, in both databases.
+pub(crate) fn plain(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') {
+        Cow::Owned(text.replace('\0', "\u{FFFD}"))
+    } else {
+        Cow::Borrowed(text)
     }
 }
 

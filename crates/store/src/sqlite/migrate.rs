@@ -31,7 +31,7 @@ pub(super) fn run(connection: &mut Connection, path: &Path) -> Result<()> {
     let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if found > known {
         return Err(Error::Newer {
-            path: path.to_owned(),
+            place: path.display().to_string(),
             found,
             known,
         });

@@ -2,9 +2,11 @@
 //! macro runs it on every kind there is.
 #![cfg(test)]
 
+mod cluster;
 mod factors;
 mod keys;
 mod people;
+mod postgres;
 mod sign_in;
 mod sqlite;
 mod tenant;
@@ -26,6 +28,16 @@ macro_rules! on_every_store {
                 async fn $name() {
                     let file = crate::File::new();
                     super::$name(crate::filled(file.open()).await).await;
+                }
+            )*
+        }
+
+        mod on_postgres {
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $name() {
+                    let database = crate::cluster::Database::new().await;
+                    super::$name(crate::filled(database.open().await).await).await;
                 }
             )*
         }

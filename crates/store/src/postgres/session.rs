@@ -1,0 +1,216 @@
+//! One connection, used by one piece of work at a time, on a thread that may wait.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    sync::Arc,
+};
+
+use tokio::runtime::Handle;
+use tokio_postgres::{
+    Client, Statement,
+    error::SqlState,
+    types::{ToSql, Type},
+};
+
+use super::server::Server;
+use crate::{
+    Error, Result,
+    sql::{Row, Sql, Value},
+};
+
+/// How a transaction holds the one lock there is, whose number is "Latch" in ASCII.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// With others that do.
+    Shared,
+    /// While nobody else does.
+    Alone,
+}
+
+impl Hold {
+    fn lock(self) -> &'static str {
+        match self {
+            Self::Shared => "SELECT pg_advisory_lock_shared(328052532072)",
+            Self::Alone => "SELECT pg_advisory_lock(328052532072)",
+        }
+    }
+
+    fn unlock(self) -> &'static str {
+        match self {
+            Self::Shared => "SELECT pg_advisory_unlock_shared(328052532072)",
+            Self::Alone => "SELECT pg_advisory_unlock(328052532072)",
+        }
+    }
+}
+
+/// A connection with the statements that it has prepared.
+pub(super) struct Session {
+    client: Client,
+    runtime: Handle,
+    statements: RefCell<HashMap<String, Statement>>,
+    /// A commit was asked for: nobody knows what became of it where no answer came.
+    committing: Cell<bool>,
+    /// What it holds is not known.
+    broken: Cell<bool>,
+}
+
+impl Session {
+    pub(super) fn open(server: &Server, runtime: &Handle) -> Result<Self> {
+        let (client, connection) = runtime.block_on(server.connect())?;
+        runtime.spawn(async move {
+            // Whoever uses the connection is told the same.
+            let _ = connection.await;
+        });
+        Ok(Self {
+            client,
+            runtime: runtime.clone(),
+            statements: RefCell::default(),
+            committing: Cell::new(false),
+            broken: Cell::new(false),
+        })
+    }
+
+    pub(super) fn is_usable(&self) -> bool {
+        !self.client.is_closed() && !self.broken.get()
+    }
+
+    /// Whether what ended so changed nothing, and may end otherwise next time: another write came
+    /// first, or the connection broke before a commit was asked for.
+    pub(super) fn may_begin_again(&self, error: &Error) -> bool {
+        let is_race = matches!(
+            state(error),
+            Some(
+                &SqlState::T_R_SERIALIZATION_FAILURE
+            | &SqlState::T_R_DEADLOCK_DETECTED
+            // Two added the same row, and neither saw the other's.
+            | &SqlState::UNIQUE_VIOLATION
+            )
+        );
+        is_race || (self.client.is_closed() && !self.committing.get())
+    }
+
+    /// Runs `work` in a transaction. Lock and beginning are one way to the database and back, commit
+    /// and unlocking another.
+    pub(super) fn transact<T>(&self, hold: Hold, work: impl Fn(&Self) -> Result<T>) -> Result<T> {
+        self.committing.set(false);
+        let begun = self.both(hold.lock(), "BEGIN ISOLATION LEVEL SERIALIZABLE");
+        let answer = begun.and_then(|()| work(self));
+        self.committing.set(answer.is_ok());
+        let end = if answer.is_ok() { "COMMIT" } else { "ROLLBACK" };
+        let ended = self.both(end, hold.unlock());
+        // A commit that lost a race is over, and the lock is free.
+        let is_over = ended.as_ref().is_err_and(|error| state(error).is_some());
+        self.broken.set(ended.is_err() && !is_over);
+        self.committing.set(self.committing.get() && !is_over);
+        answer.and_then(|answer| ended.map(|()| answer))
+    }
+
+    /// Sends two commands at once; the second is run even where the first one fails.
+    fn both(&self, first: &str, second: &str) -> Result<()> {
+        let (first, second) = self.runtime.block_on(async {
+            tokio::join!(
+                self.client.batch_execute(first),
+                self.client.batch_execute(second)
+            )
+        });
+        first.and(second).map_err(Error::database)
+    }
+
+    /// Runs commands that take no parameters and answer nothing.
+    pub(super) fn batch(&self, commands: &str) -> Result<()> {
+        let done = self.runtime.block_on(self.client.batch_execute(commands));
+        done.map_err(Error::database)
+    }
+
+    fn statement(&self, sql: &str) -> Result<Statement> {
+        if let Some(known) = self.statements.borrow().get(sql) {
+            return Ok(known.clone());
+        }
+        let text = numbered(sql);
+        let prepared = self.runtime.block_on(self.client.prepare(&text));
+        let prepared = prepared.map_err(Error::database)?;
+        let mut statements = self.statements.borrow_mut();
+        statements.insert(sql.to_owned(), prepared.clone());
+        Ok(prepared)
+    }
+}
+
+/// PostgreSQL's name of why a statement failed, where it came from there.
+fn state(error: &Error) -> Option<&SqlState> {
+    let Error::Database(cause) = error else {
+        return None;
+    };
+    cause.downcast_ref::<tokio_postgres::Error>()?.code()
+}
+
+/// The error as it is told: a key that is there already is the caller's matter.
+pub(super) fn named(error: Error) -> Error {
+    match state(&error) {
+        Some(&SqlState::UNIQUE_VIOLATION) => Error::Conflict(Error::TAKEN),
+        _ => error,
+    }
+}
+
+/// PostgreSQL writes `$1` for `?1`; no statement has a question mark that is anything else.
+fn numbered(sql: &str) -> String {
+    sql.replace('?', "$")
+}
+
+impl Sql for Session {
+    fn execute(&self, sql: &str, args: &[Value]) -> Result<u64> {
+        let statement = self.statement(sql)?;
+        let args = parameters(&statement, args);
+        let done = self
+            .runtime
+            .block_on(self.client.execute(&statement, &args));
+        done.map_err(Error::database)
+    }
+
+    fn query(&self, sql: &str, args: &[Value]) -> Result<Vec<Row>> {
+        let statement = self.statement(sql)?;
+        let args = parameters(&statement, args);
+        let rows = self.runtime.block_on(self.client.query(&statement, &args));
+        let rows = rows.map_err(Error::database)?;
+        let columns = statement.columns();
+        let names: Arc<[String]> = columns.iter().map(|c| c.name().to_owned()).collect();
+        let row = |row: &tokio_postgres::Row| {
+            let values = (0..columns.len()).map(|place| value(row, place));
+            Ok(Row::new(&names, values.collect::<Result<_>>()?))
+        };
+        rows.iter().map(row).collect()
+    }
+}
+
+/// The parameters of a statement. That there is nothing is of the type that the statement wants.
+fn parameters<'a>(statement: &Statement, args: &'a [Value]) -> Vec<&'a (dyn ToSql + Sync)> {
+    let parameter = |(kind, arg): (&Type, &'a Value)| -> &'a (dyn ToSql + Sync) {
+        match (arg, kind) {
+            (Value::Int(n), _) => n,
+            (Value::Text(text), _) => text,
+            (Value::Blob(bytes), _) => bytes,
+            (Value::Null, &Type::INT8) => &None::<i64>,
+            (Value::Null, &Type::BYTEA) => &None::<Vec<u8>>,
+            (Value::Null, _) => &None::<String>,
+        }
+    };
+    statement.params().iter().zip(args).map(parameter).collect()
+}
+
+fn value(row: &tokio_postgres::Row, place: usize) -> Result<Value> {
+    let kind = row.columns().get(place).map(|column| column.type_());
+    let value = match kind {
+        Some(&Type::INT8) => row.try_get(place).map(|n: Option<i64>| n.map(Value::Int)),
+        Some(&Type::BOOL) => row
+            .try_get(place)
+            .map(|b: Option<bool>| b.map(|b| Value::Int(i64::from(b)))),
+        Some(&Type::TEXT) => row
+            .try_get(place)
+            .map(|t: Option<String>| t.map(Value::Text)),
+        Some(&Type::BYTEA) => row
+            .try_get(place)
+            .map(|b: Option<Vec<u8>>| b.map(Value::Blob)),
+        _ => return Err(Error::Bug("a column of a type that no table has")),
+    };
+    Ok(value.map_err(Error::database)?.unwrap_or(Value::Null))
+}

@@ -1,0 +1,185 @@
+//! A PostgreSQL of the tests' own: Debian's programs, a folder of its own, a socket in it and no
+//! port. It ends with the tests, however they end: a shell waits for the end of its input, which
+//! this process holds open.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    os::unix::{
+        fs::{PermissionsExt as _, chown},
+        process::CommandExt as _,
+    },
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use model::Secret;
+use store::{PostgresAddress, Store};
+use tokio_postgres::NoTls;
+
+/// The cluster of all tests that ask for no other.
+static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| Cluster::start(&[]));
+
+pub(crate) struct Cluster {
+    pub(crate) folder: PathBuf,
+    _shell: Child,
+}
+
+/// Ends the cluster when its input ends, and takes the folder away.
+const SHELL: &str = r#"
+    folder=$1; shift
+    "$@" >"$folder/log" 2>&1 &
+    echo begun
+    trap '' INT TERM HUP
+    cat >/dev/null
+    kill -QUIT $!; wait $!; rm -rf "$folder"
+"#;
+
+impl Cluster {
+    /// Starts one, with further settings of PostgreSQL.
+    pub(crate) fn start(settings: &[&str]) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let folder = format!("latchkey-store-pg-{}-{count}", std::process::id());
+        let folder = std::env::temp_dir().join(folder);
+        fs::create_dir(&folder).unwrap();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
+        let owner = owner();
+        if let Some((uid, gid)) = owner {
+            chown(&folder, Some(uid), Some(gid)).unwrap();
+        }
+        let programs = programs();
+        let mut initdb = as_owner(&programs.join("initdb"), owner);
+        initdb
+            .arg("--pgdata")
+            .arg(folder.join("data"))
+            .args(["--auth=trust", "--username=postgres", "--no-sync"])
+            // Not how the store wants texts to compare, as most databases that it meets.
+            .args(["--encoding=UTF8", "--locale=C.UTF-8"])
+            .args(["--locale-provider=icu", "--icu-locale=en-US"]);
+        let made = initdb.output().unwrap();
+        assert!(
+            made.status.success(),
+            "{}",
+            String::from_utf8_lossy(&made.stderr)
+        );
+        let mut shell = as_owner(Path::new("sh"), owner);
+        shell.args(["-c", SHELL, "sh"]).arg(&folder);
+        shell.arg(programs.join("postgres"));
+        shell.arg("-D").arg(folder.join("data"));
+        shell.arg("-k").arg(&folder);
+        for setting in ["listen_addresses=", "fsync=off", "max_connections=400"] {
+            shell.args(["-c", setting]);
+        }
+        for setting in settings {
+            shell.args(["-c", setting]);
+        }
+        let mut shell = shell
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = String::new();
+        let mut output = BufReader::new(shell.stdout.take().unwrap());
+        output.read_line(&mut said).unwrap();
+        assert_eq!(said, "begun\n");
+        Self {
+            folder,
+            _shell: shell,
+        }
+    }
+
+    /// A connection to its first database, once it answers.
+    pub(crate) async fn connect(&self) -> tokio_postgres::Client {
+        let url = format!("host={} user=postgres", self.folder.display());
+        let begun = std::time::Instant::now();
+        loop {
+            match tokio_postgres::connect(&url, NoTls).await {
+                Ok((client, connection)) => {
+                    tokio::spawn(connection);
+                    return client;
+                }
+                Err(error) if begun.elapsed().as_secs() > 60 => panic!("{error}"),
+                Err(_) => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
+            }
+        }
+    }
+}
+
+/// Newest first.
+fn programs() -> PathBuf {
+    let folders = fs::read_dir("/usr/lib/postgresql").expect("the Debian package postgresql");
+    let mut found: Vec<(u32, PathBuf)> = folders
+        .filter_map(|folder| {
+            let folder = folder.unwrap();
+            let version = folder.file_name().to_str()?.parse().ok()?;
+            Some((version, folder.path().join("bin")))
+        })
+        .filter(|(_, bin)| bin.join("postgres").exists())
+        .collect();
+    found.sort();
+    found.pop().expect("the Debian package postgresql").1
+}
+
+/// PostgreSQL refuses to run as root: then it is the user that its package made.
+fn owner() -> Option<(u32, u32)> {
+    use std::os::unix::fs::MetadataExt as _;
+    if fs::metadata("/proc/self").unwrap().uid() != 0 {
+        return None;
+    }
+    let users = fs::read_to_string("/etc/passwd").unwrap();
+    let line = users.lines().find(|line| line.starts_with("postgres:"));
+    let fields: Vec<&str> = line.unwrap().split(':').collect();
+    Some((fields[2].parse().unwrap(), fields[3].parse().unwrap()))
+}
+
+fn as_owner(program: &Path, owner: Option<(u32, u32)>) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir("/");
+    if let Some((uid, gid)) = owner {
+        command.uid(uid).gid(gid);
+    }
+    command
+}
+
+/// A database of a test's own.
+pub(crate) struct Database {
+    pub(crate) name: String,
+}
+
+impl Database {
+    pub(crate) async fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let client = CLUSTER.connect().await;
+        let sql = format!("CREATE DATABASE {name}");
+        client.batch_execute(&sql).await.unwrap();
+        Self { name }
+    }
+
+    pub(crate) fn address(&self) -> PostgresAddress {
+        let folder = CLUSTER.folder.display();
+        PostgresAddress {
+            url: Secret::new(format!("host={folder} user=postgres dbname={}", self.name)),
+            authorities: None,
+            connections: 4,
+        }
+    }
+
+    pub(crate) async fn open(&self) -> Store {
+        Store::open_postgres(&self.address()).await.unwrap()
+    }
+
+    /// A connection beside the store.
+    pub(crate) async fn connect(&self) -> tokio_postgres::Client {
+        let address = self.address();
+        let connected = tokio_postgres::connect(address.url.expose(), NoTls).await;
+        let (client, connection) = connected.unwrap();
+        tokio::spawn(connection);
+        client
+    }
+}
