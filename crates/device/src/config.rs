@@ -7,7 +7,7 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::Error;
+use crate::{Error, key_storage::Choice};
 
 /// Where the file is when the command line names no other.
 pub const DEFAULT_PATH: &str = "/etc/latchkey/device.toml";
@@ -16,8 +16,12 @@ pub const DEFAULT_PATH: &str = "/etc/latchkey/device.toml";
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// What keeps keys: `auto` is hardware where `tcti` is there, else software.
+    pub tpm: Choice,
     /// The TPM, as for tpm2-tss.
     pub tcti: String,
+    /// The program that keeps keys in software.
+    pub swtpm: PathBuf,
     /// The Kerberos realm; none: that of the machine account in the keytab.
     pub realm: Option<String>,
     /// The domain controller to ask; none: the DNS tells.
@@ -43,7 +47,9 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            tpm: Choice::Auto,
             tcti: "device:/dev/tpmrm0".to_owned(),
+            swtpm: "/usr/bin/swtpm".into(),
             realm: None,
             dc: None,
             kdcs: Vec::new(),
@@ -91,5 +97,18 @@ mod tests {
     #[test]
     fn an_unknown_key_is_an_error_that_names_it() {
         assert!(Config::parse("tcit = \"x\"").unwrap_err().contains("tcit"));
+    }
+
+    #[test]
+    fn what_keeps_keys_is_one_of_three_words() {
+        for (text, choice) in [
+            ("", Choice::Auto),
+            ("tpm = \"auto\"", Choice::Auto),
+            ("tpm = \"hardware\"", Choice::Hardware),
+            ("tpm = \"software\"", Choice::Software),
+        ] {
+            assert_eq!(Config::parse(text).unwrap().tpm, choice);
+        }
+        assert!(Config::parse("tpm = \"none\"").is_err());
     }
 }

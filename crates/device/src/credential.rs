@@ -7,11 +7,11 @@ use std::{
 
 use api::device::{KeyState, KeyStatus};
 use keycred::RsaPublicKey;
-use model::{Sid, UnixTime};
+use model::{Secret, Sid, UnixTime};
 use serde::{Deserialize, Serialize};
 use tpm::UserKey;
 
-use crate::{Error, files, text::base64_bytes};
+use crate::{Error, files, stretch::Stretch, text::base64_bytes};
 
 /// What `credentials/<uid>.json` holds; nothing in it is secret.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,6 +27,9 @@ pub struct Credential {
     pub principal: String,
     /// The key, wrapped by the TPM.
     pub key: UserKey,
+    /// How the TPM's value is made of the PIN where the TPM is a program; else it is the PIN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stretch: Option<Stretch>,
     /// When it was made.
     pub created: UnixTime,
     /// Where it is on its way.
@@ -112,6 +115,14 @@ pub(crate) fn word(state: KeyState) -> &'static str {
 }
 
 impl Credential {
+    /// What proves this PIN to the TPM. Blocks for a while where a program keeps the key.
+    pub(crate) fn value(&self, pin: &Secret<String>) -> Result<Secret<String>, Error> {
+        match &self.stretch {
+            Some(stretch) => stretch.apply(pin),
+            None => Ok(pin.clone()),
+        }
+    }
+
     /// The public half of the key.
     pub fn public_key(&self) -> Result<RsaPublicKey, Error> {
         let spki = self.key.public_key()?.public_key_to_der()?;

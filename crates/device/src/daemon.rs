@@ -66,9 +66,11 @@ impl Daemon {
         files::folder(credentials.path(), 0o700)?;
         files::sweep(&config.state)?;
         files::sweep(credentials.path())?;
+        let identity = Identity::read(&config.state)?;
+        let kept = identity.device().map(|device| device.key_storage);
         Ok(Arc::new(Self {
-            chip: Chip::new(&config.tcti),
-            identity: Identity::read(&config.state)?,
+            chip: Chip::new(&config, kept)?,
+            identity,
             accounts,
             credentials,
             enrollments: Enrollments::default(),

@@ -144,6 +144,18 @@ pub(crate) fn groups(account: &Account) -> io::Result<Vec<libc::gid_t>> {
     Ok(groups)
 }
 
+/// Has `command` run with `channel` as descriptor 3, which its end closes.
+pub(crate) fn give_channel(command: &mut Command, channel: OwnedFd) {
+    let give = move || {
+        // SAFETY: the descriptor is open in the child; 3 becomes its copy without close-on-exec.
+        check(unsafe { libc::dup2(channel.as_raw_fd(), CHANNEL) })?;
+        Ok(())
+    };
+    // SAFETY: the closure runs between fork and exec and makes one system call: no allocation, no
+    // lock. `io::Error::last_os_error` allocates nothing either.
+    unsafe { command.pre_exec(give) };
+}
+
 /// Has `command` run with the account's uid, gid and groups and with `channel` as descriptor 3.
 pub(crate) fn become_account(
     command: &mut Command,
@@ -151,10 +163,9 @@ pub(crate) fn become_account(
     groups: Vec<libc::gid_t>,
     channel: OwnedFd,
 ) {
+    give_channel(command, channel);
     let (uid, gid) = (account.uid, account.gid);
     let change = move || {
-        // SAFETY: the descriptor is open in the child; 3 becomes its copy without close-on-exec.
-        check(unsafe { libc::dup2(channel.as_raw_fd(), HELPER_CHANNEL) })?;
         // The daemon may be any user in a test; only root can, and then must, change.
         // SAFETY: geteuid has no arguments and cannot fail.
         if unsafe { libc::geteuid() } != 0 {
@@ -173,7 +184,7 @@ pub(crate) fn become_account(
     unsafe { command.pre_exec(change) };
 }
 
-/// Moves a descriptor out of the low numbers, so that giving [`HELPER_CHANNEL`] to a child never
+/// Moves a descriptor out of the low numbers, so that giving [`CHANNEL`] to a child never
 /// hits one that the standard library uses between fork and exec.
 pub(crate) fn move_up(descriptor: &OwnedFd) -> io::Result<OwnedFd> {
     // SAFETY: the descriptor is open; the new one is the lowest free from 10 up.
@@ -243,8 +254,8 @@ fn sssd_sid(lookup: impl Fn(*mut *mut c_char, *mut c_int) -> c_int) -> io::Resul
     Ok((kind == SSS_ID_TYPE_UID || kind == SSS_ID_TYPE_BOTH).then_some(sid))
 }
 
-/// The descriptor on which a login helper finds its channel to the daemon.
-const HELPER_CHANNEL: RawFd = 3;
+/// The descriptor on which a child finds its channel to the daemon.
+pub(crate) const CHANNEL: RawFd = 3;
 
 /// `SO_PEERPIDFD` (Linux 6.5).
 const SO_PEERPIDFD: c_int = 77;

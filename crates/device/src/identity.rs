@@ -10,7 +10,10 @@ use model::{Guid, Secret, Sid};
 use serde::{Deserialize, Serialize};
 use tpm::KeyBlob;
 
-use crate::{Error, certificate::Signer, chip::Chip, error::refused, files, text::base64_bytes};
+use crate::{
+    Error, certificate::Signer, chip::Chip, error::refused, files, key_storage::KeyStorage,
+    text::base64_bytes,
+};
 
 /// What `device.json` holds. The keys are wrapped by the TPM; their authorisation value lies
 /// beside the file.
@@ -25,6 +28,9 @@ pub struct Device {
     pub realm: String,
     /// The domain's DNS name.
     pub domain: String,
+    /// What keeps the keys, and with them everybody's on this device.
+    #[serde(default)]
+    pub key_storage: KeyStorage,
     /// The keys.
     pub keys: Keys,
     /// DER of the device root's certificate.

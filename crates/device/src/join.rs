@@ -20,11 +20,12 @@ use tpm::{KeyBlob, Role, Tpm};
 
 use crate::{
     Error, certificate,
-    chip::Chip,
+    chip::{Chip, is_tpm_missing},
     daemon::{Daemon, now},
     error::refused,
     files,
     identity::{self, Device, Joined, Keys, public_key},
+    key_storage::KeyStorage,
     peer::Peer,
     policies::Subject,
     text,
@@ -121,6 +122,7 @@ pub(crate) async fn leave(daemon: &Arc<Daemon>, peer: &Peer, _: Leave) -> Result
     }
     daemon.identity.forget()?;
     daemon.policies.forget()?;
+    daemon.chip.forget().await?;
     daemon.bearer.forget().await;
     Ok(Done {})
 }
@@ -166,6 +168,7 @@ async fn has_its_keys(daemon: &Daemon, device: &Device) -> Result<bool, Error> {
     match identity::sign(&daemon.chip, &device.keys.device, &auth, digest).await {
         Ok(_) => Ok(true),
         Err(Error::Tpm(tpm::Error::KeyUnusable(_))) => Ok(false),
+        Err(error) if is_tpm_missing(&error) => Ok(false),
         Err(error) => Err(error),
     }
 }
@@ -186,6 +189,7 @@ async fn device(
     }
     let used = kept.map_or(0, |device| device.sequence);
     let auth = daemon.identity.auth()?;
+    let key_storage = daemon.chip.settle();
     let keys = make_keys(daemon, &auth).await?;
     let (id, at) = (computer.guid, now());
     let root_certificate = identity::with_signer(&daemon.chip, &keys.root, &auth, move |signer| {
@@ -198,6 +202,7 @@ async fn device(
         sid: computer.sid.clone(),
         realm: daemon.config.realm.clone().unwrap_or(realm),
         domain: directory.domain().dns_name.clone(),
+        key_storage,
         keys,
         root_certificate,
         // A device that lost its state must not count from one again: the agent remembers.
@@ -271,13 +276,10 @@ async fn put(
     auth: &Secret<[u8; 32]>,
 ) -> Result<api::device::JoinAnswer, Error> {
     let deadline = Instant::now() + SYNC_PATIENCE;
-    let endorsement = |tpm: &mut Tpm| Ok((tpm.ek_public()?, tpm.ek_certificate()?));
-    let (ek_public, ek_certificate) = daemon.chip.run(endorsement).await?;
-    let attestation = JoinAttestation {
-        // The certificate carries the endorsement key; without one it proves nothing.
-        ek_public: Some(text::base64(&ek_public.public_key_to_der()?)),
-        ek_certificate: ek_certificate.map(|der| text::base64(&der)),
-        ak_public: text::base64(&device.keys.attestation.public),
+    let attestation = match device.key_storage {
+        KeyStorage::Hardware => Some(attestation(daemon, device).await?),
+        // A program vouches for nothing.
+        KeyStorage::Software => None,
     };
     loop {
         let request = request(daemon, device, auth, attestation.clone()).await?;
@@ -292,11 +294,22 @@ async fn put(
     }
 }
 
+async fn attestation(daemon: &Daemon, device: &Device) -> Result<JoinAttestation, Error> {
+    let endorsement = |tpm: &mut Tpm| Ok((tpm.ek_public()?, tpm.ek_certificate()?));
+    let (ek_public, ek_certificate) = daemon.chip.run(endorsement).await?;
+    Ok(JoinAttestation {
+        // The certificate carries the endorsement key; without one it proves nothing.
+        ek_public: Some(text::base64(&ek_public.public_key_to_der()?)),
+        ek_certificate: ek_certificate.map(|der| text::base64(&der)),
+        ak_public: text::base64(&device.keys.attestation.public),
+    })
+}
+
 async fn request(
     daemon: &Daemon,
     device: &Device,
     auth: &Secret<[u8; 32]>,
-    attestation: JoinAttestation,
+    attestation: Option<JoinAttestation>,
 ) -> Result<JoinRequest, Error> {
     let csr = identity::with_signer(
         &daemon.chip,
@@ -327,7 +340,7 @@ async fn request(
                 signed_blob: text::base64(&signed),
             },
         },
-        latchkey: Some(attestation),
+        latchkey: attestation,
     })
 }
 

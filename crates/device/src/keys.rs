@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 
 use crate::{
     Error,
+    chip::is_tpm_missing,
     credential::{Credential, word},
     daemon::{Daemon, no_credential},
     error::refused,
@@ -115,6 +116,7 @@ pub(crate) async fn change_pin(
             let stored = keeper.credentials.update(uid, key.public(), change)?;
             stored.map(drop).ok_or_else(no_credential)
         };
+        let (old, new) = (credential.value(&old)?, credential.value(&new)?);
         // Stored before anybody else has the TPM, lest a later change be overwritten.
         store(&tpm.change_pin(&credential.key, &old, &new, store)?)
     };
@@ -136,9 +138,12 @@ impl Daemon {
     /// Removes a credential: the TPM's part first, without which the rest is worthless.
     pub async fn discard(&self, credential: &Credential) -> Result<(), Error> {
         let key = credential.key.clone();
-        self.chip
-            .run(move |tpm| Ok(tpm.delete_user_key(&key)?))
-            .await?;
+        let delete = move |tpm: &mut tpm::Tpm| Ok(tpm.delete_user_key(&key)?);
+        match self.chip.run(delete).await {
+            // What is left of it went with the TPM.
+            Err(error) if is_tpm_missing(&error) => {}
+            outcome => outcome?,
+        }
         self.credentials
             .remove(credential.uid, credential.key.public())
     }

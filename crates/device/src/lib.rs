@@ -6,7 +6,7 @@
 //!                           │    ──▶ enroll   factors → key → proof → registered → in AD
 //!                           │    ──▶ join     AD → server
 //!                           │    ──▶ policies AD → what is allowed, offered, demanded
-//!                           └──▶ chip (TPM) · domain (AD) · server (HTTPS) · files
+//!                           └──▶ chip (TPM, or a program in its place) · domain (AD) · server (HTTPS) · files
 //! ```
 //!
 //! *Invariant:* who a caller is, the kernel says; what it says of itself decides nothing.
@@ -33,6 +33,7 @@ pub mod helper;
 mod identity;
 mod join;
 mod kdcs;
+pub mod key_storage;
 mod keys;
 mod keytab;
 mod peer;
@@ -42,7 +43,9 @@ mod server;
 mod session;
 mod signin;
 pub mod socket;
+mod software_tpm;
 mod status;
+mod stretch;
 mod text;
 mod tickets;
 mod turns;

@@ -31,6 +31,7 @@ use crate::{
     daemon::{Daemon, now},
     error::refused,
     files,
+    key_storage::KeyStorage,
     peer::Peer,
     signin::account,
 };
@@ -240,6 +241,15 @@ impl Daemon {
             ));
         };
         match effective.provision() {
+            Provision::Offer { .. } | Provision::ByHand { .. }
+                if effective.requires_hardware() && self.chip.storage() == KeyStorage::Software =>
+            {
+                Err(refused(
+                    "hardware_required",
+                    "Your organization wants keys in a TPM, and this machine keeps them in \
+                     software; nobody can enroll here.",
+                ))
+            }
             Provision::Offer { .. } | Provision::ByHand { .. } => Ok(effective),
             Provision::Refuse { why } => Err(refused("policy_disabled", why)),
             Provision::Certificate { why } => Err(refused("certificate_trust", why)),
@@ -259,11 +269,21 @@ impl Daemon {
         {
             return Err(remote_refused());
         }
-        if effective.is_some_and(|effective| !effective.pin_sign_in_allowed()) {
+        let Some(effective) = effective else {
+            return Ok(());
+        };
+        if !effective.pin_sign_in_allowed() {
             return Err(refused(
                 "policy_disabled",
                 "Your organization has turned the PIN off for you on this machine; sign in with \
                  your password.",
+            ));
+        }
+        if effective.requires_hardware() && self.chip.storage() == KeyStorage::Software {
+            return Err(refused(
+                "key_not_in_hardware",
+                "Your organization takes keys in a TPM only, and yours is in software. Sign in \
+                 with your password, and ask your administrator for a machine with a TPM.",
             ));
         }
         Ok(())

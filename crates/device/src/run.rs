@@ -47,7 +47,7 @@ async fn serve(config: Config) -> Result<(), Error> {
         _ = interrupt.recv() => {}
     }
     tracing::info!("ending");
-    Ok(())
+    daemon.chip.close().await
 }
 
 /// Sees to what nobody asks for: rights that lapse are wiped, and PIN counters that a crash left

@@ -17,6 +17,7 @@ use crate::{
     daemon::Daemon,
     error::refused,
     events::Event,
+    key_storage::KeyStorage,
     peer::Peer,
     policies::{SESSION_PATIENCE, Subject},
 };
@@ -74,7 +75,8 @@ impl Daemon {
         let facts = Facts {
             joined: self.identity.joined().is_ok(),
             known: person.is_some(),
-            eligible: matches!(usable, Ok(Ok(_))),
+            usable: matches!(usable, Ok(Ok(_))),
+            hardware: self.chip.storage() == KeyStorage::Hardware,
             remote,
             has_credential: match person {
                 Some((uid, _)) => self.credential(uid).await?.is_some(),
@@ -102,7 +104,8 @@ impl Daemon {
 struct Facts {
     joined: bool,
     known: bool,
-    eligible: bool,
+    usable: bool,
+    hardware: bool,
     remote: bool,
     has_credential: bool,
 }
@@ -113,18 +116,18 @@ fn judge(facts: Facts, effective: Option<Effective>, unknown: Option<String>) ->
     let offered = effective
         .as_ref()
         .is_some_and(Effective::post_logon_enabled);
+    let fits = facts.hardware || !effective.as_ref().is_some_and(Effective::requires_hardware);
     let wanted = provision.as_ref().is_some_and(Provision::is_offered);
     let obstacle = match (&provision, facts) {
         (_, Facts { known: false, .. }) => Some("this account is none of the domain"),
         (_, Facts { joined: false, .. }) => Some("this machine has not joined a server"),
         (None, _) => Some(unknown.as_deref().unwrap_or("no policy was read yet")),
         (Some(provision), _) if !wanted => Some(provision.why()),
-        (
-            _,
-            Facts {
-                eligible: false, ..
-            },
-        ) => Some("the TPM of this machine cannot be used"),
+        (_, Facts { usable: false, .. }) => Some("the TPM of this machine cannot be used"),
+        _ if !fits => Some(
+            "hardware requirements met: No; a policy wants keys in a TPM, and this \
+             machine keeps them in software",
+        ),
         (_, Facts { remote: true, .. }) => Some("the session comes over the network"),
         (
             _,
@@ -158,7 +161,7 @@ fn judge(facts: Facts, effective: Option<Effective>, unknown: Option<String>) ->
             is_user_known: facts.known.into(),
             policy_enabled: Answered::from(enabled),
             post_logon_enabled: offered.into(),
-            device_eligible: facts.eligible.into(),
+            device_eligible: (facts.usable && fits).into(),
             session_is_not_remote: (!facts.remote).into(),
             cert_enrollment: CertEnrollment::None,
             pre_req_result: result,

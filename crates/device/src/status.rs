@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use ipc::{CredentialInfo, Hello, HelloAnswer, Status, StatusAnswer};
 
-use crate::{Error, credential::Credential, daemon::Daemon, peer::Peer, text};
+use crate::{
+    Error, credential::Credential, daemon::Daemon, key_storage::KeyStorage, peer::Peer, text,
+};
 
 /// Who is there?
 pub(crate) async fn hello(_: &Arc<Daemon>, _: &Peer, _: Hello) -> Result<HelloAnswer, Error> {
@@ -46,7 +48,11 @@ pub(crate) async fn status(
             } else {
                 "counts wrong PINs for all users together"
             };
-            format!("{} {major:x}.{minor:x}, {counts}", info.manufacturer)
+            let kind = match daemon.chip.storage() {
+                KeyStorage::Hardware => "",
+                KeyStorage::Software => "a program in its place, ",
+            };
+            format!("{kind}{} {major:x}.{minor:x}, {counts}", info.manufacturer)
         }
         Err(error) => error.failure().sentence,
     };
@@ -55,7 +61,7 @@ pub(crate) async fn status(
         device_id: device.as_ref().map(|device| device.id.to_string()),
         realm: device.as_ref().map(|device| device.realm.clone()),
         server: server.map(|server| server.url.clone()),
-        key_storage: "hardware".to_owned(),
+        key_storage: daemon.chip.storage().word().to_owned(),
         tpm,
         credentials,
         prerequisites: judged.prerequisites,

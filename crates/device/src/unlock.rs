@@ -162,10 +162,10 @@ impl Daemon {
         credential: &Credential,
         pin: &ipc::Secret,
     ) -> Result<Unlocked, Error> {
-        let (key, pin) = (credential.key.clone(), secret(pin));
+        let (proven, pin) = (credential.clone(), secret(pin));
         let right = self
             .chip
-            .run(move |tpm| Ok(tpm.unlock(&key, &pin)?))
+            .run(move |tpm| Ok(tpm.unlock(&proven.key, &proven.value(&pin)?)?))
             .await?;
         if *right.key() != credential.key {
             // A change of PIN was cut short; the TPM has now said which blob counts. One that was

@@ -240,9 +240,17 @@ impl Company {
     /// # Errors
     /// When a step fails.
     pub fn join_workstation(&self, profile: Profile) -> Result<Value> {
+        self.join_configured(profile, DEVICE_TOML)
+    }
+
+    /// The same with a device.toml of one's own.
+    ///
+    /// # Errors
+    /// When a step fails.
+    pub fn join_configured(&self, profile: Profile, device_toml: &str) -> Result<Value> {
         let workstation = self.workstation()?;
         self.lab.install(&workstation, profile)?;
-        workstation.write_file("/etc/latchkey/device.toml", DEVICE_TOML, 0o600)?;
+        workstation.write_file("/etc/latchkey/device.toml", device_toml, 0o600)?;
         self.run_daemon()?;
         json(
             &workstation

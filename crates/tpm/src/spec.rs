@@ -12,6 +12,7 @@ pub(crate) mod cc {
     pub(crate) const NV_DEFINE_SPACE: u32 = 0x012A;
     pub(crate) const CREATE_PRIMARY: u32 = 0x0131;
     pub(crate) const DICTIONARY_ATTACK_PARAMETERS: u32 = 0x013A;
+    pub(crate) const SHUTDOWN: u32 = 0x0145;
     pub(crate) const ACTIVATE_CREDENTIAL: u32 = 0x0147;
     pub(crate) const NV_READ: u32 = 0x014E;
     pub(crate) const CREATE: u32 = 0x0153;

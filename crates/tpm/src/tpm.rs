@@ -1,5 +1,7 @@
 //! The open TPM: its storage key, its session, and what comes and goes in its slots.
 
+use std::os::unix::net::UnixStream;
+
 use openssl::pkey::{PKey, Public};
 
 use crate::command::{Answer, Auth, Command, Encrypts, Entity};
@@ -17,6 +19,8 @@ pub struct Tpm {
     storage_key: PKey<Public>,
     /// The session that authorises whatever needs no policy.
     pub(crate) session: Session,
+    /// Has it been given back?
+    ended: bool,
 }
 
 impl Tpm {
@@ -25,8 +29,16 @@ impl Tpm {
     /// swtpm has no resource manager, so what a killed client left in its three slots is flushed
     /// first; that is why no two programs may share one swtpm.
     pub fn open(tcti: &str) -> Result<Self, Error> {
-        let mut transport = Transport::open(tcti)?;
-        if transport.is_swtpm() {
+        Self::begin(Transport::open(tcti)?)
+    }
+
+    /// Opens the swtpm at the other end of this channel, which nobody else has.
+    pub fn over(channel: UnixStream) -> Result<Self, Error> {
+        Self::begin(Transport::over(channel)?)
+    }
+
+    fn begin(mut transport: Transport) -> Result<Self, Error> {
+        if transport.is_bare() {
             for first in [
                 handle::FIRST_TRANSIENT,
                 handle::FIRST_LOADED_SESSION,
@@ -44,7 +56,31 @@ impl Tpm {
             storage,
             storage_key,
             session,
+            ended: false,
         })
+    }
+
+    /// Shuts the TPM down before its power goes: else it counts the next start against the limit of
+    /// failures. For a TPM that lives as long as this program.
+    pub fn shut_down(mut self) -> Result<(), Error> {
+        self.release();
+        let shutdown = Command {
+            name: "Shutdown",
+            code: cc::SHUTDOWN,
+            handles: &[],
+            encrypts: Encrypts::NOTHING,
+            params: Writer::new().u16(STATE_CLEAR),
+            makes_handle: false,
+        };
+        shutdown.plain(&mut self.transport).map(drop)
+    }
+
+    /// Gives back what this holds of the TPM, once.
+    fn release(&mut self) {
+        if !std::mem::replace(&mut self.ended, true) {
+            self.flush_quietly(self.session.handle);
+            self.flush_quietly(self.storage.handle);
+        }
     }
 
     /// Runs a command whose one authorisation is the session, with this value.
@@ -147,10 +183,12 @@ impl Tpm {
 
 impl Drop for Tpm {
     fn drop(&mut self) {
-        self.flush_quietly(self.session.handle);
-        self.flush_quietly(self.storage.handle);
+        self.release();
     }
 }
+
+/// TPM_SU_CLEAR: what is started next starts anew.
+const STATE_CLEAR: u16 = 0;
 
 /// The handles of one kind that the TPM holds from `first` on, at most as many as fit in an
 /// answer.

@@ -1,11 +1,12 @@
-//! One byte channel to one TPM: the resource-managed device, or swtpm over TCP.
+//! One byte channel to one TPM: the resource-managed device, or swtpm over TCP or a socket pair.
 //!
-//! Both carry bare TPM commands and answers, so a channel is a file or a socket and nothing more.
+//! All carry bare TPM commands and answers, so a channel is a file or a socket and nothing more.
 //! `/dev/tpm0` is refused: without the kernel's resource manager a crash leaks the TPM's slots.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use crate::Error;
@@ -22,6 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) enum Transport {
     Device(File),
     Swtpm(TcpStream),
+    /// The same program, as a child of whoever holds the other end.
+    Child(UnixStream),
 }
 
 impl Transport {
@@ -54,8 +57,20 @@ impl Transport {
         Ok(Self::Swtpm(stream))
     }
 
-    pub(crate) fn is_swtpm(&self) -> bool {
-        matches!(self, Self::Swtpm(_))
+    /// Speaks over a channel that is open already.
+    pub(crate) fn over(channel: UnixStream) -> Result<Self, Error> {
+        channel
+            .set_read_timeout(Some(PATIENCE))
+            .map_err(|error| Error::Unavailable(error.to_string()))?;
+        Ok(Self::Child(channel))
+    }
+
+    /// Has it no resource manager?
+    pub(crate) fn is_bare(&self) -> bool {
+        match self {
+            Self::Device(_) => false,
+            Self::Swtpm(_) | Self::Child(_) => true,
+        }
     }
 
     /// Sends one command and reads its whole answer.
@@ -68,25 +83,29 @@ impl Transport {
                 answer.truncate(length);
                 Ok(answer)
             }
-            Self::Swtpm(stream) => {
-                stream.write_all(command)?;
-                let mut answer = vec![0; HEADER];
-                stream.read_exact(&mut answer)?;
-                let length = answer
-                    .get(2..6)
-                    .and_then(|field| field.try_into().ok())
-                    .map_or(0, u32::from_be_bytes);
-                let length = usize::try_from(length).unwrap_or(usize::MAX);
-                if !(HEADER..=LARGEST).contains(&length) {
-                    return Err(io::ErrorKind::InvalidData.into());
-                }
-                answer.resize(length, 0);
-                let (_, body) = answer.split_at_mut(HEADER);
-                stream.read_exact(body)?;
-                Ok(answer)
-            }
+            Self::Swtpm(stream) => exchange(stream, command),
+            Self::Child(stream) => exchange(stream, command),
         }
     }
+}
+
+/// Over a stream, where an answer may come in pieces.
+fn exchange(stream: &mut (impl Read + Write), command: &[u8]) -> io::Result<Vec<u8>> {
+    stream.write_all(command)?;
+    let mut answer = vec![0; HEADER];
+    stream.read_exact(&mut answer)?;
+    let length = answer
+        .get(2..6)
+        .and_then(|field| field.try_into().ok())
+        .map_or(0, u32::from_be_bytes);
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    if !(HEADER..=LARGEST).contains(&length) {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    answer.resize(length, 0);
+    let (_, body) = answer.split_at_mut(HEADER);
+    stream.read_exact(body)?;
+    Ok(answer)
 }
 
 fn swtpm_address(tcti: &str) -> Option<(&str, u16)> {

@@ -27,6 +27,8 @@ use crate::{
     daemon::{Daemon, joint, now},
     error::refused,
     factors::Attempt,
+    key_storage::KeyStorage,
+    stretch::Stretch,
     text,
 };
 
@@ -169,14 +171,25 @@ impl Work {
         let device = self.daemon.identity.device().ok_or(NO_DEVICE)?;
         let auth = self.daemon.identity.auth()?;
         let (scope, attestation_key) = (sid.to_string(), device.keys.attestation);
-        let (key, attestation): (UserKey, Attestation) = self
+        let stretch = match device.key_storage {
+            KeyStorage::Hardware => None,
+            KeyStorage::Software => Some(Stretch::new()?),
+        };
+        let stretching = stretch.clone();
+        let (key, attestation): (UserKey, Option<Attestation>) = self
             .daemon
             .chip
             .run(move |tpm| {
-                let key = tpm.create_user_key(&scope, &pin, Recovery::Destroyed)?;
-                let nonce = model::sha256(key.public());
-                let attestation = tpm.certify(&key, &pin, &attestation_key, &auth, &nonce)?;
-                Ok((key, attestation))
+                let Some(stretch) = &stretching else {
+                    let key = tpm.create_user_key(&scope, &pin, Recovery::Destroyed)?;
+                    let nonce = model::sha256(key.public());
+                    let attestation = tpm.certify(&key, &pin, &attestation_key, &auth, &nonce)?;
+                    return Ok((key, Some(attestation)));
+                };
+                // What a program certifies proves nothing, so it certifies nothing.
+                let value = stretch.apply(&pin)?;
+                let key = tpm.create_user_key(&scope, &value, Recovery::Destroyed)?;
+                Ok((key, None))
             })
             .await?;
         let credential = Credential {
@@ -185,13 +198,14 @@ impl Work {
             upn: self.upn.clone(),
             principal: self.principal.clone(),
             key,
+            stretch,
             created: now(),
             state: State::Made,
             leaf: None,
         };
         self.daemon.credentials.keep(&credential)?;
         self.made = Some(credential);
-        self.attestation = Some(attestation);
+        self.attestation = attestation;
         joint(Joint::KeyMade).await;
         Ok(())
     }

@@ -12,7 +12,8 @@ type Case<'a> = (Facts, &'a [(&'a str, u32)], u16);
 const FIT: Facts = Facts {
     joined: true,
     known: true,
-    eligible: true,
+    usable: true,
+    hardware: true,
     remote: false,
     has_credential: false,
 };
@@ -60,7 +61,7 @@ fn an_enrollment_is_offered_where_every_prerequisite_is_met_and_nowhere_else() {
         ),
         (
             Facts {
-                eligible: false,
+                usable: false,
                 ..FIT
             },
             on,

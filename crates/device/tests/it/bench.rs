@@ -13,12 +13,14 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use argon2::{Algorithm, Argon2, Params, Version};
 use ipc::{CallError, Connection, Failure, Request, Secret};
 use latchkey_device::{
     Error,
     accounts::{Account, Accounts},
     config::Config,
     daemon::Daemon,
+    key_storage::Choice,
     socket,
 };
 use model::Sid;
@@ -90,7 +92,8 @@ pub(crate) struct Bench {
     pub(crate) folder: PathBuf,
     pub(crate) accounts: Arc<Table>,
     pub(crate) config: Config,
-    port: u16,
+    /// Of the TPM; none where the daemon starts it.
+    port: Option<u16>,
     runtime: Option<Runtime>,
 }
 
@@ -104,23 +107,43 @@ impl Bench {
 
     /// The TPM and the state on disk, without a daemon.
     pub(crate) fn prepare() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("latchkey-device-{}-{number}", std::process::id());
-        let folder = std::env::temp_dir().join(name);
-        std::fs::create_dir(&folder).unwrap();
-        std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o755)).unwrap();
-        let port = launch(&folder);
+        let folder = scratch();
+        let port = launch(&folder, &[]);
+        let bench = Self::over(folder, Config::default(), port);
+        make_state(&bench.config.tcti, &bench.config.state, None);
+        bench
+    }
+
+    /// The same with keys in software: what a daemon of before has left of its TPM.
+    pub(crate) fn prepare_in_software() -> Self {
+        let folder = scratch();
+        let state = folder.join("state");
+        let (place, key) = (state.join("software-tpm"), state.join("software-tpm.key"));
+        std::fs::create_dir_all(&place).unwrap();
+        std::fs::write(&key, [7; 32]).unwrap();
+        let encrypted = format!("file={},format=binary,mode=aes-256-cbc", key.display());
+        let port = launch(&place, &["--key", &encrypted]);
+        let config = Config {
+            tpm: Choice::Software,
+            ..Config::default()
+        };
+        let mut bench = Self::over(folder, config, port);
+        make_state(&bench.config.tcti, &bench.config.state, Some(SALT));
+        stop(bench.port.take());
+        bench.config.tcti = Config::default().tcti;
+        bench
+    }
+
+    fn over(folder: PathBuf, config: Config, port: u16) -> Self {
         let config = Config {
             tcti: format!("swtpm:host=127.0.0.1,port={port}"),
             socket: folder.join("run/latchkeyd.sock"),
             state: folder.join("state"),
             public: folder.join("pki"),
             keytab: folder.join("no.keytab"),
-            ..Config::default()
+            ..config
         };
         std::fs::create_dir_all(folder.join("state/credentials")).unwrap();
-        make_state(&config.tcti, &folder.join("state"));
         let accounts = Arc::new(Table::default());
         accounts.set(ALICE, Some(sid(ALICE)));
         accounts.set(BOB, Some(sid(BOB)));
@@ -128,8 +151,15 @@ impl Bench {
             folder,
             accounts,
             config,
-            port,
+            port: Some(port),
             runtime: None,
+        }
+    }
+
+    /// Ends the daemon, as its service manager does.
+    pub(crate) fn end(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_timeout(Duration::from_secs(5));
         }
     }
 
@@ -155,12 +185,17 @@ impl Bench {
 
     /// Leaves a policy on disk that turns Alice's PIN off, as a reading just now does.
     pub(crate) fn turn_pin_off(&self) {
+        self.leave_policy("Enabled", 0);
+    }
+
+    /// Leaves a policy for Alice on disk, as a reading just now does.
+    pub(crate) fn leave_policy(&self, name: &str, number: u32) {
         let value = (
             "SOFTWARE\\Policies\\Microsoft\\PassportForWork",
-            "Enabled",
-            Data::Dword(0),
+            name,
+            Data::Dword(number),
         );
-        let registry = Registry::from_values("PIN off", [value]);
+        let registry = Registry::from_values("a policy", [value]);
         let evaluation = Evaluation {
             computer: HalfResult {
                 registry,
@@ -224,21 +259,50 @@ pub(crate) fn call<R: Request>(socket: &Path, request: &R) -> Result<R::Answer, 
 
 impl Drop for Bench {
     fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_timeout(Duration::from_secs(5));
-        }
-        let stopped = Command::new("swtpm_ioctl")
-            .args(["--tcp", &format!("127.0.0.1:{}", self.port + 1), "-s"])
-            .status();
+        self.end();
+        stop(self.port);
         if !std::thread::panicking() {
-            assert!(stopped.unwrap().success(), "swtpm did not stop");
             std::fs::remove_dir_all(&self.folder).unwrap();
         }
     }
 }
 
-/// A device with its keys, and Alice's credential, as a join and an enrollment leave them.
-fn make_state(tcti: &str, state: &Path) {
+fn scratch() -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("latchkey-device-{}-{number}", std::process::id());
+    let folder = std::env::temp_dir().join(name);
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o755)).unwrap();
+    folder
+}
+
+fn stop(port: Option<u16>) {
+    let Some(port) = port else { return };
+    let stopped = Command::new("swtpm_ioctl")
+        .args(["--tcp", &format!("127.0.0.1:{}", port + 1), "-s"])
+        .status();
+    if !std::thread::panicking() {
+        assert!(stopped.unwrap().success(), "swtpm did not stop");
+    }
+}
+
+/// Sixteen bytes, base64: Alice's, where a program keeps her key.
+const SALT: &str = "CQkJCQkJCQkJCQkJCQkJCQ==";
+
+/// The value of the PIN with that salt, made with little effort.
+fn stretched() -> String {
+    let params = Params::new(1024, 1, 1, Some(32)).unwrap();
+    let mut value = [0; 32];
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+        .hash_password_into(PIN.as_bytes(), &[9; 16], &mut value)
+        .unwrap();
+    value.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A device with its keys, and Alice's credential, as a join and an enrollment leave them; with a
+/// salt, in software.
+fn make_state(tcti: &str, state: &Path, salt: Option<&str>) {
     let mut tpm = Tpm::open(tcti).unwrap();
     let auth = [9; 32];
     std::fs::write(state.join("device-keys.auth"), auth).unwrap();
@@ -251,18 +315,19 @@ fn make_state(tcti: &str, state: &Path) {
         "sid": "S-1-5-21-1-2-3-1000",
         "realm": "CORP.TEST",
         "domain": "corp.test",
+        "key_storage": salt.map_or("hardware", |_| "software"),
         "keys": keys,
         "root_certificate": "MAA=",
         "sequence": 1,
         "server": null,
     });
     write(&state.join("device.json"), &device);
-    let pin = model::Secret::new(PIN.to_owned());
+    let pin = model::Secret::new(salt.map_or_else(|| PIN.to_owned(), |_| stretched()));
     let scope = sid(ALICE).to_string();
     let key = tpm
         .create_user_key(&scope, &pin, Recovery::Destroyed)
         .unwrap();
-    let credential = json!({
+    let mut credential = json!({
         "uid": ALICE,
         "sid": scope,
         "upn": "alice@corp.test",
@@ -272,6 +337,9 @@ fn make_state(tcti: &str, state: &Path) {
         "state": {"kind": "made"},
         "leaf": null,
     });
+    if let Some(salt) = salt {
+        credential["stretch"] = json!({"salt": salt, "memory_kib": 1024, "passes": 1});
+    }
     write(
         &state.join(format!("credentials/{ALICE}.json")),
         &credential,
@@ -284,7 +352,7 @@ pub(crate) fn write(path: &Path, data: &Value) {
 }
 
 /// Starts swtpm on two free neighbouring ports; another program may take one first.
-fn launch(folder: &Path) -> u16 {
+fn launch(folder: &Path, more: &[&str]) -> u16 {
     for _ in 0..50 {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -295,6 +363,7 @@ fn launch(folder: &Path) -> u16 {
         // With --daemon the command returns when the sockets listen.
         let started = Command::new("swtpm")
             .args(["socket", "--tpm2", "--daemon"])
+            .args(more)
             .args(["--flags", "not-need-init,startup-clear"])
             .arg("--tpmstate")
             .arg(format!("dir={}", folder.display()))

@@ -6,4 +6,5 @@ mod bench;
 mod ffi;
 mod peers;
 mod signing;
+mod software;
 mod state;

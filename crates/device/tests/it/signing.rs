@@ -14,14 +14,14 @@ use crate::bench::{ALICE, Bench, PIN, secret};
 
 const MESSAGE: &[u8] = b"a request to a KDC";
 
-fn from_hex(text: &str) -> Vec<u8> {
+pub(crate) fn from_hex(text: &str) -> Vec<u8> {
     (0..text.len())
         .step_by(2)
         .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
         .collect()
 }
 
-fn digest_info(message: &[u8]) -> String {
+pub(crate) fn digest_info(message: &[u8]) -> String {
     let head = "3031300d060960864801650304020105000420";
     let digest = model::sha256(message);
     digest
@@ -29,21 +29,21 @@ fn digest_info(message: &[u8]) -> String {
         .fold(head.to_owned(), |text, byte| text + &format!("{byte:02x}"))
 }
 
-fn unlock(bench: &Bench, pin: &str) -> Result<Ticket, ipc::Failure> {
+pub(crate) fn unlock(bench: &Bench, pin: &str) -> Result<Ticket, ipc::Failure> {
     bench.call(&Unlock {
         uid: ALICE,
         pin: Some(secret(pin)),
     })
 }
 
-fn sign(ticket: &Ticket, digest_info: String) -> Sign {
+pub(crate) fn sign(ticket: &Ticket, digest_info: String) -> Sign {
     Sign {
         ticket: ticket.ticket.clone(),
         digest_info,
     }
 }
 
-fn public_key(bench: &Bench) -> PKey<Public> {
+pub(crate) fn public_key(bench: &Bench) -> PKey<Public> {
     let cert = bench.call(&Cert { uid: ALICE }).unwrap();
     let number = |text: &str| BigNum::from_slice(&from_hex(text)).unwrap();
     let rsa = Rsa::from_public_components(number(&cert.modulus), number(&cert.exponent));

@@ -19,6 +19,7 @@ mod pki;
 mod policy;
 mod rogue;
 mod secrets;
+mod software;
 mod sync;
 mod workstation;
 

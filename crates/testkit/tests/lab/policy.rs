@@ -130,7 +130,7 @@ fn user(name: &str, data: u32) -> Value {
     value("USER", HELLO, name, data)
 }
 
-fn machine(name: &str, data: u32) -> Value {
+pub(super) fn machine(name: &str, data: u32) -> Value {
     value("MACHINE", HELLO, name, data)
 }
 
@@ -149,7 +149,7 @@ fn seen(company: &Company, person: &str) -> Result<Value> {
 }
 
 /// Is an enrollment offered at a sign-in? The status and the event must be of one mind.
-fn is_offered(company: &Company, person: &str) -> Result<bool> {
+pub(super) fn is_offered(company: &Company, person: &str) -> Result<bool> {
     let status = seen(company, person)?;
     let event = last_event(company, person)?;
     let result = text(&status, "PreReqResult")?;
@@ -161,7 +161,7 @@ fn is_offered(company: &Company, person: &str) -> Result<bool> {
     }
 }
 
-fn last_event(company: &Company, person: &str) -> Result<Value> {
+pub(super) fn last_event(company: &Company, person: &str) -> Result<Value> {
     let events = company
         .workstation()?
         .read_text("/var/lib/latchkey/events.jsonl")?;
@@ -175,7 +175,7 @@ fn last_event(company: &Company, person: &str) -> Result<Value> {
 }
 
 /// An enrollment that must not happen; the code of the refusal.
-fn refusal(company: &Company, person: &str) -> Result<String> {
+pub(super) fn refusal(company: &Company, person: &str) -> Result<String> {
     let answer = refused(&company.enrollment(person, PIN)?.run()?)?;
     Ok(text(&answer, "code")?.to_owned())
 }

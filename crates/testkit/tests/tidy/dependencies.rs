@@ -71,7 +71,7 @@ const OTHER_PROVIDERS: [(&str, &str); 10] = [
     ),
     (
         "argon2",
-        "passwords of administrators: OpenSSL 3.0 has no Argon2",
+        "passwords of administrators, PINs without a TPM: OpenSSL 3.0 has no Argon2",
     ),
     ("blake2", "what argon2 hashes with"),
     (

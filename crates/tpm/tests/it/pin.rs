@@ -71,6 +71,24 @@ fn the_count_is_the_tpms_and_survives_its_restart() {
 }
 
 #[test]
+fn only_a_tpm_that_was_shut_down_in_order_counts_no_failure_at_its_next_start() {
+    for (in_order, failures) in [(true, 0), (false, 1)] {
+        let mut swtpm = Swtpm::start();
+        let mut tpm = swtpm.open();
+        let key = key_for(&mut tpm, ALICE, "135790");
+        assert!(signs(&mut tpm, &key, "135790").unwrap());
+        if in_order {
+            tpm.shut_down().unwrap();
+        } else {
+            drop(tpm);
+        }
+        swtpm.restart();
+        let info = swtpm.open().info().unwrap();
+        assert_eq!(info.dictionary_attack.failures, failures, "{in_order}");
+    }
+}
+
+#[test]
 fn ten_wrong_pins_lock_that_user_and_nobody_else() {
     let swtpm = Swtpm::start();
     let mut tpm = swtpm.open();
