@@ -15,10 +15,12 @@ use std::{
         LazyLock,
         atomic::{AtomicU32, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use model::Secret;
 use store::{PostgresAddress, Store};
+use tokio::sync::OnceCell;
 use tokio_postgres::NoTls;
 
 /// The cluster of all tests that ask for no other.
@@ -94,18 +96,31 @@ impl Cluster {
     }
 
     /// A connection to its first database, once it answers.
-    pub(crate) async fn connect(&self) -> tokio_postgres::Client {
-        let url = format!("host={} user=postgres", self.folder.display());
-        let begun = std::time::Instant::now();
-        loop {
-            match tokio_postgres::connect(&url, NoTls).await {
-                Ok((client, connection)) => {
-                    tokio::spawn(connection);
-                    return client;
-                }
-                Err(error) if begun.elapsed().as_secs() > 60 => panic!("{error}"),
-                Err(_) => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
-            }
+    async fn connect(&self) -> tokio_postgres::Client {
+        self.connect_at(5432).await
+    }
+
+    /// The same, where its settings name a port, which is also part of the socket's name.
+    pub(crate) async fn connect_at(&self, port: u16) -> tokio_postgres::Client {
+        let folder = self.folder.display();
+        let url = format!("host={folder} port={port} user=postgres");
+        let connect = async || tokio_postgres::connect(&url, NoTls).await;
+        let (client, connection) = eventually(connect).await;
+        tokio::spawn(connection);
+        client
+    }
+}
+
+/// What comes of trying until it works, for a minute at most.
+pub(crate) async fn eventually<T, E: std::fmt::Display>(
+    attempt: impl AsyncFn() -> Result<T, E>,
+) -> T {
+    let begun = Instant::now();
+    loop {
+        match attempt().await {
+            Ok(done) => return done,
+            Err(error) if begun.elapsed() > Duration::from_secs(60) => panic!("{error}"),
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
         }
     }
 }
@@ -152,12 +167,31 @@ pub(crate) struct Database {
 }
 
 impl Database {
+    /// A copy of one in which a store has made its tables: making them takes longer.
     pub(crate) async fn new() -> Self {
+        static TEMPLATE: OnceCell<Database> = OnceCell::const_new();
+        let make = async || {
+            let database = Self::made_of("template1").await;
+            drop(database.open().await);
+            database
+        };
+        let template = TEMPLATE.get_or_init(make).await;
+        Self::made_of(&template.name).await
+    }
+
+    /// One in which no store has been.
+    pub(crate) async fn empty() -> Self {
+        Self::made_of("template1").await
+    }
+
+    async fn made_of(template: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
         let client = CLUSTER.connect().await;
-        let sql = format!("CREATE DATABASE {name}");
-        client.batch_execute(&sql).await.unwrap();
+        let sql = format!("CREATE DATABASE {name} TEMPLATE {template}");
+        // Somebody who has just left the template may still be counted.
+        let made = async || client.batch_execute(&sql).await.map_err(|e| e.to_string());
+        eventually(made).await;
         Self { name }
     }
 
