@@ -272,8 +272,9 @@ impl Store {
                 db.execute(&sql, args![tenant, id])?;
             }
             // Groups of a directory are its agent's.
-            let sql = "DELETE FROM members WHERE tenant = ?1 AND member = ?2 AND parent IN
-                 (SELECT guid FROM groups WHERE tenant = ?1 AND domain IS NULL)";
+            let sql = "DELETE FROM members WHERE tenant = ?1 AND member = ?2 AND EXISTS
+                 (SELECT 1 FROM groups g
+                  WHERE g.tenant = ?1 AND g.guid = members.parent AND g.domain IS NULL)";
             db.execute(sql, args![tenant, id])?;
             key::remove_all(db, tenant, "device", id)?;
             db.put(

@@ -32,6 +32,12 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// A file that is to be put back is no store, or not a whole one.
+    #[error("{0} is no whole copy of a store: take another one")]
+    Damaged(String),
+    /// The database has means of its own.
+    #[error("PostgreSQL makes copies itself: use pg_dump and pg_restore")]
+    PostgresCopies,
     /// The database's address cannot be used.
     #[error("the database's address: {0}")]
     Address(&'static str),

@@ -11,7 +11,12 @@ use std::{
 use model::{Guid, UnixTime};
 use tokio::sync::watch;
 
-use crate::{Audit, PostgresAddress, Result, audit, postgres::Postgres, sql::Sql, sqlite::Sqlite};
+use crate::{
+    Audit, Error, PostgresAddress, Result, audit,
+    postgres::Postgres,
+    sql::Sql,
+    sqlite::{Sqlite, backup},
+};
 
 /// Everything that the server may ask of what it remembers. Clones share one database.
 #[derive(Clone)]
@@ -153,6 +158,20 @@ impl Store {
             Ok(())
         };
         self.write(Touches::Rows, work).await
+    }
+
+    /// Writes what was committed last to a file that is not there yet.
+    pub async fn back_up(&self, to: &Path) -> Result<()> {
+        match &self.door {
+            Door::Sqlite(sqlite) => sqlite.back_up(to.to_owned()).await,
+            Door::Postgres(_) => Err(Error::PostgresCopies),
+        }
+    }
+
+    /// Puts such a copy in the place of a SQLite file that is not there any more, while no server
+    /// runs.
+    pub fn restore_sqlite(from: &Path, to: &Path) -> Result<()> {
+        backup::restore(from, to)
     }
 
     /// Changes with each commit that touched a key or the feed.

@@ -5,6 +5,7 @@ use std::path::Path;
 use model::sha256;
 use rusqlite::{Connection, TransactionBehavior, functions::FunctionFlags};
 
+use super::statistics;
 use crate::{Error, Result, audit};
 
 /// What brings a file one version further.
@@ -22,11 +23,15 @@ const STEPS: [Step; 2] = [
     },
     Step {
         sql: include_str!("schema-2.sql"),
-        then: |db| audit::chain_old_rows(db),
+        then: |db| {
+            audit::chain_old_rows(db)?;
+            statistics::write(db)
+        },
     },
 ];
 
-pub(super) fn run(connection: &mut Connection, path: &Path) -> Result<()> {
+/// The version of a file, if this release can read it; 0 where nothing was ever in it.
+fn version(connection: &Connection, path: &Path) -> Result<i64> {
     let known = STEPS.len() as i64;
     let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if found > known {
@@ -36,6 +41,19 @@ pub(super) fn run(connection: &mut Connection, path: &Path) -> Result<()> {
             known,
         });
     }
+    Ok(found)
+}
+
+/// Whether a file is a store that this release can read, or bring up to date.
+pub(super) fn check(connection: &Connection, path: &Path) -> Result<()> {
+    if version(connection, path)? < 1 {
+        return Err(Error::Damaged(path.display().to_string()));
+    }
+    Ok(())
+}
+
+pub(super) fn run(connection: &mut Connection, path: &Path) -> Result<()> {
+    let found = version(connection, path)?;
     add_functions(connection)?;
     for (version, step) in (1..).zip(STEPS).skip(usize::try_from(found).unwrap_or(0)) {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;

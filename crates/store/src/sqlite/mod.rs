@@ -4,7 +4,9 @@
 //! readers have connections of their own and see the last commit (WAL). So no request ever waits
 //! for a lock, and a busy server pays one flush for many writes.
 
+pub(crate) mod backup;
 mod migrate;
+mod statistics;
 mod writer;
 
 use std::{
@@ -125,11 +127,13 @@ impl Readers {
 
 impl Sql for Connection {
     fn execute(&self, sql: &str, args: &[Value]) -> Result<u64> {
+        tracing::trace!(target: "store::sql", sql);
         let touched = self.prepare_cached(sql)?.execute(params_from_iter(args))?;
         Ok(touched as u64)
     }
 
     fn query(&self, sql: &str, args: &[Value]) -> Result<Vec<Row>> {
+        tracing::trace!(target: "store::sql", sql);
         let mut statement = self.prepare_cached(sql)?;
         let names: Vec<String> = statement
             .column_names()

@@ -440,7 +440,8 @@ CREATE INDEX sign_ins_by_place ON sign_ins (tenant, id);
 CREATE INDEX sign_ins_by_account ON sign_ins (tenant, account, id);
 
 -- The hashes of rows that are there are filled in by the step that runs this.
-ALTER TABLE audit ADD COLUMN hash BLOB NOT NULL DEFAULT x'';
+ALTER TABLE audit ADD COLUMN hash BLOB NOT NULL DEFAULT
+    x'0000000000000000000000000000000000000000000000000000000000000000';
 CREATE INDEX audit_by_place ON audit (tenant, id);
 CREATE TABLE audit_ends (
     tenant TEXT PRIMARY KEY,

@@ -5,7 +5,9 @@
 mod cluster;
 mod factors;
 mod keys;
+mod migration;
 mod people;
+mod plans;
 mod postgres;
 mod sign_in;
 mod sqlite;
@@ -22,6 +24,11 @@ use store::{
 /// Runs contracts on every kind of store.
 macro_rules! on_every_store {
     ($($name:ident),* $(,)?) => {
+        /// Every contract, each on a store of its own.
+        pub(crate) async fn every_contract(open: impl AsyncFn() -> Store) {
+            $(self::$name(open().await).await;)*
+        }
+
         mod on_sqlite {
             $(
                 #[tokio::test(flavor = "multi_thread")]
@@ -89,6 +96,11 @@ impl File {
         let folder = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&folder).unwrap();
         Self(folder.join("store.sqlite"))
+    }
+
+    /// Another file in the same folder.
+    pub(crate) fn beside(&self, name: &str) -> PathBuf {
+        self.0.with_file_name(name)
     }
 
     pub(crate) fn open(&self) -> Store {
