@@ -143,7 +143,7 @@ impl Chip {
             KeyStorage::Hardware if is_missing(&self.tcti) => Err(refused(
                 TPM_MISSING,
                 format!(
-                    "The keys of this machine belong into its TPM, and {} is not there. If it is \
+                    "The keys of this machine belong in its TPM, and {} is not there. If it is \
                      gone for good: run `latchkey leave`, say tpm = \"auto\" in device.toml, and \
                      join again.",
                     self.tcti

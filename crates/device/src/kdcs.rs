@@ -35,9 +35,10 @@ struct Seen {
     seen: UnixTime,
 }
 
-type BySeen = BTreeMap<String, Seen>;
+/// By the controller's name.
+type ByHost = BTreeMap<String, Seen>;
 
-/// What `kdcs.json` holds, by the controller's name.
+/// What `kdcs.json` holds.
 pub(crate) struct Kdcs {
     path: PathBuf,
     writing: Mutex<()>,
@@ -52,7 +53,7 @@ impl Kdcs {
         }
     }
 
-    fn read(&self) -> Result<BySeen, Error> {
+    fn read(&self) -> Result<ByHost, Error> {
         Ok(files::read(&self.path)?.unwrap_or_default())
     }
 

@@ -5,6 +5,9 @@
 //! daemon, a person who comes over the network and whose PIN no policy takes from there) it leaves
 //! to them without a word, and an empty answer to "PIN:" is the person's own wish for the password.
 //!
+//! Where a policy takes PINs from the network, sshd has to ask (KbdInteractiveAuthentication): with
+//! PasswordAuthentication it answers every question, "PIN:" too, with the password.
+//!
 //! Arguments: `try_first_pass` takes what an earlier module asked for as the PIN where there is
 //! something, `use_first_pass` only that; `socket=PATH` names another socket of the daemon.
 //!

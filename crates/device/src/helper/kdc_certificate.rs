@@ -72,11 +72,10 @@ fn signed_data(value: &[u8]) -> Option<&[u8]> {
 
 /// The one certificate of a SignedData that its first signer names (RFC 5652 5.3).
 fn signer(mut signed: &[u8]) -> Option<Vec<u8>> {
-    // Version, algorithms and content come first; none of them has the tags of what is wanted.
-    let (_, _, rest) = any(signed)?;
-    let (_, _, rest) = any(rest)?;
-    let (_, _, rest) = any(rest)?;
-    signed = rest;
+    // Version, algorithms and content; the algorithms have the tag of the signers.
+    for _ in 0..3 {
+        (_, _, signed) = any(signed)?;
+    }
     let mut certificates = field(&mut signed, EXPLICIT_0)?;
     let (mut info, _) = take(SEQUENCE, field(&mut signed, SET)?)?;
     field(&mut info, INTEGER)?;

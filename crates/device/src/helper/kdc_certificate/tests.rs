@@ -60,14 +60,14 @@ fn answer(options: CMSOptions) -> (Vec<u8>, X509) {
 /// An AS-REP with this ContentInfo.
 fn reply(content: &[u8]) -> Vec<u8> {
     let info = wrap(BARE_0, content);
-    let value = wrap(context(0), &wrap(SEQUENCE, &info));
+    let value = wrap(EXPLICIT_0, &wrap(SEQUENCE, &info));
     let data = |kind: u8, value: &[u8]| {
         let kind = wrap(context(1), &wrap(INTEGER, &[kind]));
         let value = wrap(context(2), &wrap(OCTET_STRING, value));
         wrap(SEQUENCE, &[kind, value].concat())
     };
     let data = [data(19, b"salt"), data(17, &value)].concat();
-    let version = wrap(context(0), &wrap(INTEGER, &[5]));
+    let version = wrap(EXPLICIT_0, &wrap(INTEGER, &[5]));
     let kind = wrap(context(1), &wrap(INTEGER, &[11]));
     let data = wrap(context(2), &wrap(SEQUENCE, &data));
     let realm = wrap(context(3), b"\x1b\x04CORP");
