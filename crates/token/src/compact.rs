@@ -27,3 +27,17 @@ pub(crate) fn decode(part: &str) -> Result<Vec<u8>, Error> {
 pub(crate) fn encode(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
+
+/// Joins parts.
+pub(crate) fn join(parts: &[&[u8]]) -> String {
+    let parts: Vec<String> = parts.iter().map(|part| encode(part)).collect();
+    parts.join(".")
+}
+
+/// The message, where a reader would take it.
+pub(crate) fn within(message: String) -> Result<String, Error> {
+    if message.len() > MAX_MESSAGE {
+        return Err(Error::Unsendable("longer than 16 KiB"));
+    }
+    Ok(message)
+}

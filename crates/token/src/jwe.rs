@@ -1,8 +1,8 @@
 //! Compact JWE for a secret on its way to one key: RSA-OAEP with SHA-256 wraps a fresh key,
 //! AES-256-GCM seals the content (RFC 7518 4.3 and 5.3).
 //!
-//! This is the one place of the crate that draws randomness: a nonce that a caller could repeat
-//! would give the content away.
+//! Sealing draws its own randomness, here and in the files about session keys: a nonce that a
+//! caller could repeat would give the content away.
 
 use model::Secret;
 use openssl::{
@@ -16,7 +16,7 @@ use openssl::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, MAX_MESSAGE, compact, json};
+use crate::{Error, compact, json};
 
 const ALG: &str = "RSA-OAEP-256";
 const ENC: &str = "A256GCM";
@@ -45,7 +45,7 @@ pub fn seal<K: HasPublic>(to: &PKeyRef<K>, content: &[u8]) -> Result<String, Err
         crit: None,
     };
     let header = serde_json::to_vec(&header).map_err(|_| Error::Unsendable("no header"))?;
-    let header = compact::encode(&header);
+    let authenticated = compact::encode(&header);
     let content_key = random_key()?;
     let mut iv = [0; IV];
     rand_bytes(&mut iv).map_err(failed)?;
@@ -54,20 +54,13 @@ pub fn seal<K: HasPublic>(to: &PKeyRef<K>, content: &[u8]) -> Result<String, Err
         Cipher::aes_256_gcm(),
         content_key.expose(),
         Some(&iv),
-        header.as_bytes(),
+        authenticated.as_bytes(),
         content,
         &mut tag,
     )
     .map_err(failed)?;
     let wrapped = wrap(to, content_key.expose()).map_err(failed)?;
-    let parts: [&[u8]; 4] = [&wrapped, &iv, &sealed, &tag];
-    let message = parts.iter().fold(header, |message, part| {
-        message + "." + &compact::encode(part)
-    });
-    if message.len() > MAX_MESSAGE {
-        return Err(Error::Unsendable("longer than 16 KiB"));
-    }
-    Ok(message)
+    compact::within(compact::join(&[&header, &wrapped, &iv, &sealed, &tag]))
 }
 
 /// Opens a message that was sealed to this key.
@@ -111,7 +104,7 @@ pub fn open<K: HasPrivate>(key: &PKeyRef<K>, message: &str) -> Result<Secret<Vec
     .map_err(|_| Error::Sealed)
 }
 
-fn expect_rsa<K>(key: &PKeyRef<K>) -> Result<(), Error>
+pub(crate) fn expect_rsa<K>(key: &PKeyRef<K>) -> Result<(), Error>
 where
     K: HasPublic,
 {

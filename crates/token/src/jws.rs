@@ -10,7 +10,7 @@ use openssl::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{Error, LEEWAY_S, MAX_MESSAGE, compact, json};
+use crate::{Error, LEEWAY_S, compact, json};
 
 const RS256: &str = "RS256";
 
@@ -53,6 +53,7 @@ pub struct Draft {
 #[derive(Debug)]
 pub struct Unverified<'a> {
     header: Header,
+    usage: Option<String>,
     signing_input: &'a str,
     payload: Vec<u8>,
     signature: Vec<u8>,
@@ -78,6 +79,7 @@ impl Draft {
             kid: header.kid.clone(),
             x5c: (!header.x5c.is_empty())
                 .then(|| RawChain::Array(header.x5c.iter().map(|c| STANDARD.encode(c)).collect())),
+            usage: None,
             crit: None,
         };
         let unsendable = |_| Error::Unsendable("the claims are not JSON");
@@ -95,11 +97,8 @@ impl Draft {
 
     /// Puts the signature to it.
     pub fn finish(self, signature: &[u8]) -> Result<String, Error> {
-        let message = format!("{}.{}", self.signing_input, compact::encode(signature));
-        if message.len() > MAX_MESSAGE {
-            return Err(Error::Unsendable("longer than 16 KiB"));
-        }
-        Ok(message)
+        let signature = compact::encode(signature);
+        compact::within(format!("{}.{signature}", self.signing_input))
     }
 }
 
@@ -128,6 +127,7 @@ impl<'a> Unverified<'a> {
                 kid: raw.kid,
                 x5c: chain,
             },
+            usage: raw.usage,
             signing_input: message.get(..signature_at).unwrap_or_default(),
             payload: compact::decode(payload)?,
             signature: compact::decode(signature)?,
@@ -139,6 +139,11 @@ impl<'a> Unverified<'a> {
         &self.header
     }
 
+    /// `use`, which headers of assertions by users' keys have.
+    pub(crate) fn usage(&self) -> Option<&str> {
+        self.usage.as_deref()
+    }
+
     /// Checks the signature, then the times, and hands out the claims.
     ///
     /// `exp` must be there; `nbf` and `iat` count where they are there. Who may say what to whom
@@ -148,10 +153,28 @@ impl<'a> Unverified<'a> {
         key: &VerifyingKey,
         now: UnixTime,
     ) -> Result<C, Error> {
+        if self.checked(key, now)?.exp.is_none() {
+            return Err(Error::Malformed("exp is missing"));
+        }
+        json::read(&self.payload)
+    }
+
+    /// The same for a statement whose nonce shows that it is fresh: clients of MS-OAPXBC send some
+    /// without `exp`. It counts where it is there; the nonce is the caller's to check.
+    pub fn verify_nonced<C: DeserializeOwned>(
+        self,
+        key: &VerifyingKey,
+        now: UnixTime,
+    ) -> Result<C, Error> {
+        self.checked(key, now)?;
+        json::read(&self.payload)
+    }
+
+    fn checked(&self, key: &VerifyingKey, now: UnixTime) -> Result<Times, Error> {
         key.check(self.signing_input.as_bytes(), &self.signature)?;
         let times: Times = json::read(&self.payload)?;
         times.check(now)?;
-        json::read(&self.payload)
+        Ok(times)
     }
 }
 
@@ -195,6 +218,8 @@ struct RawHeader {
     kid: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     x5c: Option<RawChain>,
+    #[serde(rename = "use", skip_serializing)]
+    usage: Option<String>,
     #[serde(skip_serializing)]
     crit: Option<json::Present>,
 }
@@ -229,26 +254,59 @@ impl RawChain {
     }
 }
 
+/// The times of a statement. Some clients write numbers as strings.
 #[derive(Deserialize)]
-struct Times {
-    exp: i64,
-    nbf: Option<i64>,
-    iat: Option<i64>,
+pub(crate) struct Times {
+    exp: Option<Seconds>,
+    nbf: Option<Seconds>,
+    iat: Option<Seconds>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(untagged)]
+enum Seconds {
+    Number(i64),
+    #[serde(deserialize_with = "number_in_a_string")]
+    Text(i64),
+}
+
+fn number_in_a_string<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(serde::de::Error::custom)
+}
+
+impl Seconds {
+    fn time(self) -> UnixTime {
+        match self {
+            Self::Number(seconds) | Self::Text(seconds) => UnixTime(seconds),
+        }
+    }
 }
 
 impl Times {
-    fn check(&self, now: UnixTime) -> Result<(), Error> {
-        if now.plus(-LEEWAY_S) >= UnixTime(self.exp) {
+    /// Each that is there must fit `now`.
+    pub(crate) fn check(&self, now: UnixTime) -> Result<(), Error> {
+        if self
+            .exp
+            .is_some_and(|exp| now.plus(-LEEWAY_S) >= exp.time())
+        {
             return Err(Error::Expired);
         }
         let latest = now.plus(LEEWAY_S);
         if [self.nbf, self.iat]
             .into_iter()
             .flatten()
-            .any(|start| UnixTime(start) > latest)
+            .any(|start| start.time() > latest)
         {
             return Err(Error::NotYetValid);
         }
         Ok(())
     }
+}
+
+/// The half of a SHA-256 by which an ID token names an access token or a code (`at_hash`, `c_hash`;
+/// OpenID Connect Core 3.1.3.6).
+pub fn half_hash(text: &str) -> String {
+    let digest = sha256(text.as_bytes());
+    compact::encode(digest.split_at(16).0)
 }

@@ -1,5 +1,6 @@
 //! Signed and sealed statements with pinned algorithms: compact JWS (RFC 7515) by RS256, compact
-//! JWE (RFC 7516) by RSA-OAEP-256 and A256GCM, and RSA keys as JWK (RFC 7517).
+//! JWE (RFC 7516) by RSA-OAEP-256 and A256GCM, RSA keys as JWK (RFC 7517), and the session keys
+//! of MS-OAPXBC with what is signed and sealed under them.
 //!
 //! What must always hold:
 //! - The algorithm belongs to the key, not to the message. A header is compared with what the key
@@ -10,20 +11,30 @@
 //!   refused, and so is every message of more than [`MAX_MESSAGE`] bytes, before it is parsed.
 //! - Time is an argument.
 //!
-//! JOSE libraries offer every algorithm and leave the choice to options; this crate has the two
-//! that the product speaks, so that there is nothing to misconfigure.
+//! JOSE libraries offer every algorithm and leave the choice to options; this crate has a type of
+//! key for each algorithm that the product speaks, so that there is nothing to misconfigure.
 
 #![forbid(unsafe_code)]
 
 mod compact;
+mod hello;
 mod json;
 mod jwe;
 mod jwk;
+mod jwks;
 mod jws;
+mod session_jwe;
+mod session_jws;
+mod session_key;
 
+pub use hello::HelloAssertion;
 pub use jwe::{open, seal};
 pub use jwk::RsaJwk;
-pub use jws::{Draft, Header, Unverified, VerifyingKey, X5cForm, sign};
+pub use jwks::{Jwks, SigningJwk};
+pub use jws::{Draft, Header, Unverified, VerifyingKey, X5cForm, half_hash, sign};
+pub use session_jwe::{AnswerForm, open_answer, seal_answer};
+pub use session_jws::{SessionRequest, sign_with_session_key};
+pub use session_key::{KdfVersion, SessionKey};
 
 /// The longest message, signed or sealed, in bytes.
 pub const MAX_MESSAGE: usize = 16 * 1024;

@@ -2,7 +2,10 @@
 
 #![cfg(test)]
 
+mod hello;
 mod jwe;
 mod jwk;
+mod jwks;
 mod jws;
 mod keys;
+mod session;
