@@ -21,6 +21,12 @@ pub const DEVICE_AUDIENCE: &str = "urn:latchkey:device";
 /// The audience of tokens for the agent interface.
 pub const AGENT_AUDIENCE: &str = "urn:latchkey:agent";
 
+/// The audience of tokens for the directory's interface, as clients of Microsoft Graph name it.
+pub const GRAPH_AUDIENCE: &str = "https://graph.microsoft.com";
+
+/// The audience of tokens of clients that want nothing but to know who signed in.
+pub const USERINFO_AUDIENCE: &str = "urn:latchkey:userinfo";
+
 /// The client id under which our own workstations sign in.
 pub const WORKSTATION_CLIENT: &str = "latchkey-workstation";
 

@@ -10,6 +10,11 @@ pub fn token_path(tenant: Guid) -> String {
     format!("/{tenant}/oauth2/token")
 }
 
+/// `POST`: every grant of the newer generation, with `scope` instead of `resource`.
+pub fn token_path_v2(tenant: Guid) -> String {
+    format!("/{tenant}/oauth2/v2.0/token")
+}
+
 /// `POST`: native sign-in by the authorization challenge endpoint (OAuth 2.0 for First-Party
 /// Applications, IETF draft).
 pub fn challenge_path(tenant: Guid) -> String {
@@ -101,23 +106,151 @@ pub struct ChallengeAnswer {
 }
 
 /// Success of the token endpoint.
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 pub struct TokenAnswer {
     /// `Bearer`.
     pub token_type: String,
     /// Seconds.
     pub expires_in: i64,
+    /// The same; clients of Entra ID refuse an answer without it.
+    #[serde(default)]
+    pub ext_expires_in: i64,
+    /// Unix seconds.
+    #[serde(default)]
+    pub expires_on: i64,
     /// A JWT, RS256, claims [`AccessClaims`].
     pub access_token: String,
+    /// What was granted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    /// The audience, in answers of the older generation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource: Option<String>,
+    /// Opaque; good once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh_token: Option<String>,
+    /// A JWT, RS256, claims [`IdClaims`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id_token: Option<String>,
+    /// Base64url of [`ClientInfo`], where the client asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_info: Option<String>,
+}
+
+/// Answer to a request for a primary refresh token (MS-OAPXBC 3.2.5.1.2.2). Clients insist on which
+/// of the times are strings.
+#[derive(Serialize, Deserialize)]
+pub struct PrimaryAnswer {
+    /// `Bearer`.
+    pub token_type: String,
+    /// Seconds.
+    pub expires_in: String,
+    /// `0`.
+    pub ext_expires_in: String,
+    /// Unix seconds.
+    pub expires_on: String,
+    /// The primary refresh token.
+    pub refresh_token: String,
+    /// Seconds.
+    pub refresh_token_expires_in: i64,
+    /// The session key, wrapped to the transport key; absent where it stays the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_key_jwe: Option<String>,
+    /// A JWT, RS256, claims [`IdClaims`].
+    pub id_token: String,
+    /// Base64url of [`ClientInfo`].
+    pub client_info: String,
+    /// The tenant of the device.
+    pub device_tenant_id: Guid,
+}
+
+/// Who signed in, for a client's cache.
+#[derive(Serialize, Deserialize)]
+pub struct ClientInfo {
+    /// The user's objectGUID.
+    pub uid: Guid,
+    /// The tenant.
+    pub utid: Guid,
+}
+
+/// Answer to the beginning of a sign-in on another device (RFC 8628 3.2).
+#[derive(Serialize, Deserialize)]
+pub struct DeviceCodeAnswer {
+    /// What the client polls with.
+    pub device_code: String,
+    /// What the person types.
+    pub user_code: String,
+    /// Where.
+    pub verification_uri: String,
+    /// The same; the older generation's name for it.
+    pub verification_url: String,
+    /// Seconds.
+    pub expires_in: i64,
+    /// Seconds between polls.
+    pub interval: i64,
+    /// All of that in a sentence.
+    pub message: String,
+}
+
+/// Claims of an ID token (OpenID Connect Core 2).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct IdClaims {
+    /// `https://…/{tenant}/` or `https://…/{tenant}/v2.0`, by the generation of the endpoint.
+    pub iss: String,
+    /// The client.
+    pub aud: String,
+    /// The user's objectGUID, for every client the same.
+    pub sub: String,
+    /// Unix seconds.
+    pub iat: i64,
+    /// Unix seconds.
+    pub nbf: i64,
+    /// Unix seconds.
+    pub exp: i64,
+    /// `1.0` or `2.0`.
+    pub ver: String,
+    /// The tenant.
+    pub tid: Guid,
+    /// The user's objectGUID.
+    pub oid: Guid,
+    /// For people.
+    pub name: String,
+    /// The user's principal name.
+    pub preferred_username: String,
+    /// The user's principal name.
+    pub upn: String,
+    /// The mail address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// How the user signed in (RFC 8176).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub amr: Vec<String>,
+    /// When, unix seconds.
+    pub auth_time: i64,
+    /// The client's, as it sent it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nonce: Option<String>,
+    /// The half of a hash by which it belongs to its access token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_hash: Option<String>,
+    /// The device that asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deviceid: Option<Guid>,
 }
 
 /// Claims of every access token.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct AccessClaims {
-    /// `https://…/{tenant}/`.
+    /// `https://…/{tenant}/` or `https://…/{tenant}/v2.0`, by the generation of the endpoint.
     pub iss: String,
-    /// One of the audiences of this crate.
+    /// One of the audiences of this crate, or a resource of others.
     pub aud: String,
+    /// `1.0` or `2.0`.
+    #[serde(default)]
+    pub ver: String,
+    /// Whom the token is about: the user's objectGUID, or the client where it asks for itself.
+    #[serde(default)]
+    pub sub: String,
     /// The tenant.
     pub tid: Guid,
     /// Unix seconds.
@@ -139,6 +272,18 @@ pub struct AccessClaims {
     /// The user's principal name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upn: Option<String>,
+    /// For people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What the client may do there for the user, in one text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scp: Option<String>,
+    /// `app` where no user is behind it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idtyp: Option<String>,
+    /// When the user signed in, unix seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_time: Option<i64>,
     /// How the user signed in: `pwd`, `mfa`, `ngcmfa`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub amr: Vec<String>,

@@ -1,25 +1,14 @@
-//! Access tokens: made here, and read here again when a request bears one.
+//! Who asks, by the access token that a request bears.
+//!
+//! A token is good for its time and no longer than what it stands on: a user whose tokens were
+//! revoked, and a device that was switched off, are refused within the same request.
 
 use api::{AGENT_AUDIENCE, DEVICE_AUDIENCE, REGISTRATION_AUDIENCE, oauth::AccessClaims};
 use axum::http::{HeaderMap, StatusCode, header::AUTHORIZATION};
-use model::{Guid, UnixTime};
-use openssl::{
-    pkey::{PKey, Private, Public},
-    rsa::Padding,
-};
-use store::{Agent, Device};
-use token::{Header, RsaJwk, Unverified, VerifyingKey, X5cForm};
+use model::Guid;
+use store::{Agent, Device, User};
 
-use crate::{app::App, error::Refusal, random};
-
-/// Makes and reads access tokens.
-pub(crate) struct Tokens {
-    key: PKey<Private>,
-    verifying: VerifyingKey,
-    kid: String,
-    issuer: String,
-    tenant: Guid,
-}
+use crate::{app::App, error::Refusal, oauth::may_be_used};
 
 /// Why a request may not pass.
 enum NotBorne {
@@ -27,77 +16,26 @@ enum NotBorne {
     Missing,
     /// It bears one that is not for this, not ours, or over.
     Refused,
+    /// Nobody can say: the server failed.
+    Failed(anyhow::Error),
 }
 
-impl Tokens {
-    pub(crate) fn new(key: PKey<Private>, url: &str, tenant: Guid) -> anyhow::Result<Self> {
-        let public: PKey<Public> = PKey::public_key_from_der(&key.public_key_to_der()?)?;
-        Ok(Self {
-            kid: RsaJwk::from_key(&public)?.thumbprint(),
-            verifying: VerifyingKey::rs256(public)?,
-            key,
-            issuer: format!("{url}/{tenant}/"),
-            tenant,
-        })
-    }
-
-    /// Claims for `audience`, good for `life_s`, that say nothing yet of who asked.
-    pub(crate) fn claims(
-        &self,
-        audience: &str,
-        client: &str,
-        now: UnixTime,
-        life_s: i64,
-    ) -> anyhow::Result<AccessClaims> {
-        Ok(AccessClaims {
-            iss: self.issuer.clone(),
-            aud: audience.to_owned(),
-            tid: self.tenant,
-            iat: now.0,
-            nbf: now.0,
-            exp: now.plus(life_s).0,
-            jti: random::guid()?.to_string(),
-            appid: client.to_owned(),
-            deviceid: None,
-            oid: None,
-            upn: None,
-            amr: Vec::new(),
-            mfa_time: None,
-            agent: None,
-        })
-    }
-
-    /// Signs a token.
-    pub(crate) fn sign(&self, claims: &AccessClaims) -> anyhow::Result<String> {
-        let header = Header {
-            typ: Some("JWT".to_owned()),
-            kid: Some(self.kid.clone()),
-            x5c: Vec::new(),
+impl NotBorne {
+    fn told(self) -> Refusal {
+        let (code, sentence) = match self {
+            Self::Missing => ("token_required", "this request needs an access token"),
+            Self::Refused => ("token_refused", "the access token is over, or not for this"),
+            Self::Failed(cause) => return Refusal::Internal(cause),
         };
-        token::sign(&header, claims, |digest| sign_digest(&self.key, digest))
-    }
-
-    /// Reads a token for `audience`.
-    fn read(&self, token: &str, audience: &str, now: UnixTime) -> Option<AccessClaims> {
-        let unverified = Unverified::read(token, X5cForm::Array).ok()?;
-        let claims: AccessClaims = unverified.verify(&self.verifying, now).ok()?;
-        let is_ours = claims.iss == self.issuer && claims.tid == self.tenant;
-        (is_ours && claims.aud == audience).then_some(claims)
+        Refusal::own(StatusCode::UNAUTHORIZED, code, sentence)
     }
 }
 
-/// RSASSA-PKCS1-v1_5 over a SHA-256 digest that is made already.
-fn sign_digest(key: &PKey<Private>, digest: &[u8; 32]) -> anyhow::Result<Vec<u8>> {
-    let mut context = openssl::pkey_ctx::PkeyCtx::new(key)?;
-    context.sign_init()?;
-    context.set_rsa_padding(Padding::PKCS1)?;
-    context.set_signature_md(openssl::md::Md::sha256())?;
-    let mut signature = Vec::new();
-    context.sign_to_vec(digest, &mut signature)?;
-    Ok(signature)
-}
-
-fn bearer(app: &App, headers: &HeaderMap, audience: &str) -> Result<AccessClaims, NotBorne> {
+async fn bearer(
+    app: &App,
+    headers: &HeaderMap,
+    audiences: &[&str],
+) -> Result<AccessClaims, NotBorne> {
     let value = headers.get(AUTHORIZATION).ok_or(NotBorne::Missing)?;
     let (scheme, token) = value
         .to_str()
@@ -108,36 +46,29 @@ fn bearer(app: &App, headers: &HeaderMap, audience: &str) -> Result<AccessClaims
         return Err(NotBorne::Refused);
     }
     let now = app.clock.now();
-    app.keyring
-        .tokens
-        .read(token.trim(), audience, now)
+    let tokens = app.tokens().await.map_err(NotBorne::Failed)?;
+    audiences
+        .iter()
+        .find_map(|audience| tokens.read(token.trim(), audience, now))
         .ok_or(NotBorne::Refused)
-}
-
-fn unauthorized(why: &NotBorne) -> Refusal {
-    let (code, sentence) = match why {
-        NotBorne::Missing => ("token_required", "this request needs an access token"),
-        NotBorne::Refused => ("token_refused", "the access token is over, or not for this"),
-    };
-    Refusal::own(StatusCode::UNAUTHORIZED, code, sentence)
 }
 
 /// The agent that asks.
 pub(crate) async fn agent(app: &App, headers: &HeaderMap) -> Result<Agent, Refusal> {
-    let claims = bearer(app, headers, AGENT_AUDIENCE).map_err(|why| unauthorized(&why))?;
-    let id = claims
-        .agent
-        .ok_or_else(|| unauthorized(&NotBorne::Refused))?;
+    let claims = bearer(app, headers, &[AGENT_AUDIENCE])
+        .await
+        .map_err(NotBorne::told)?;
+    let id = claims.agent.ok_or(NotBorne::Refused.told())?;
     let agent = app.store.agent(app.tenant.id, id).await?;
-    agent.ok_or_else(|| unauthorized(&NotBorne::Refused))
+    agent.ok_or(NotBorne::Refused.told())
 }
 
 /// The device that asks.
 pub(crate) async fn device(app: &App, headers: &HeaderMap) -> Result<Device, Refusal> {
-    let claims = bearer(app, headers, DEVICE_AUDIENCE).map_err(|why| unauthorized(&why))?;
-    let id = claims
-        .deviceid
-        .ok_or_else(|| unauthorized(&NotBorne::Refused))?;
+    let claims = bearer(app, headers, &[DEVICE_AUDIENCE])
+        .await
+        .map_err(NotBorne::told)?;
+    let id = claims.deviceid.ok_or(NotBorne::Refused.told())?;
     usable_device(app, id).await?.ok_or_else(|| {
         Refusal::own(
             StatusCode::FORBIDDEN,
@@ -147,22 +78,70 @@ pub(crate) async fn device(app: &App, headers: &HeaderMap) -> Result<Device, Ref
     })
 }
 
-/// What the token of a user who registers a key says.
-pub(crate) fn registration(app: &App, headers: &HeaderMap) -> Result<AccessClaims, Refusal> {
-    bearer(app, headers, REGISTRATION_AUDIENCE).map_err(|why| {
-        let (code, sentence) = match why {
-            NotBorne::Missing => ("token_required", "registering a key needs an access token"),
-            NotBorne::Refused => ("token_refused", "the access token is over, or not for this"),
-        };
-        Refusal::registration(StatusCode::UNAUTHORIZED, code, sentence)
-    })
+/// The user whose token, for one of the audiences, is borne.
+pub(crate) async fn user(
+    app: &App,
+    headers: &HeaderMap,
+    audiences: &[&str],
+) -> Result<User, Refusal> {
+    let claims = bearer(app, headers, audiences)
+        .await
+        .map_err(NotBorne::told)?;
+    if let Some(device) = claims.deviceid
+        && usable_device(app, device).await?.is_none()
+    {
+        return Err(NotBorne::Refused.told());
+    }
+    let user = standing(app, &claims).await?;
+    user.ok_or(NotBorne::Refused.told())
 }
 
-/// A device, where it is joined and switched on, here and in AD.
+/// What the token of a user who registers a key says.
+pub(crate) async fn registration(app: &App, headers: &HeaderMap) -> Result<AccessClaims, Refusal> {
+    let refused = |why: NotBorne| match why.told() {
+        Refusal::Own(status, body) => Refusal::registration(status, &body.code, &body.sentence),
+        other => other,
+    };
+    let claims = bearer(app, headers, &[REGISTRATION_AUDIENCE])
+        .await
+        .map_err(refused)?;
+    if is_revoked(app, &claims).await? {
+        return Err(refused(NotBorne::Refused));
+    }
+    Ok(claims)
+}
+
+/// The user of a token, where the account may be used and the token was not revoked.
+async fn standing(app: &App, claims: &AccessClaims) -> Result<Option<User>, store::Error> {
+    let Some(oid) = claims.oid else {
+        return Ok(None);
+    };
+    let now = app.clock.now();
+    let user = app.store.user(app.tenant.id, oid).await?;
+    Ok(user.filter(|user| may_be_used(user, now) && !is_before(claims, user)))
+}
+
+async fn is_revoked(app: &App, claims: &AccessClaims) -> Result<bool, store::Error> {
+    let Some(oid) = claims.oid else {
+        return Ok(false);
+    };
+    let user = app.store.user(app.tenant.id, oid).await?;
+    Ok(user.is_some_and(|user| is_before(claims, &user)))
+}
+
+fn is_before(claims: &AccessClaims, user: &User) -> bool {
+    let signed_in = claims.auth_time.unwrap_or(claims.iat);
+    signed_in < user.tokens_valid_from.0
+}
+
+/// A device, where it is joined and switched on, here and in AD if it is a computer of AD's.
 pub(crate) async fn usable_device(app: &App, id: Guid) -> Result<Option<Device>, store::Error> {
     let Some(device) = app.store.device(app.tenant.id, id).await? else {
         return Ok(None);
     };
+    if device.domain.is_none() {
+        return Ok(device.enabled.then_some(device));
+    }
     let computer = app.store.computer(app.tenant.id, id).await?;
     let is_active = computer.is_some_and(|computer| computer.active);
     Ok((device.enabled && is_active).then_some(device))

@@ -19,10 +19,13 @@ use zeroize::Zeroizing;
 
 use crate::{
     app::App,
-    challenge::{AGENT_WAIT, ONE_TIME_PASSWORD, totp_name},
+    applications,
+    challenge::{ONE_TIME_PASSWORD, totp_name},
     clock::rfc3339,
     error::{Refusal, read_json},
-    keys, random, totp,
+    keys,
+    password::AGENT_WAIT,
+    random, signing_keys, totp,
 };
 
 /// How long an agent's one-time code is good.
@@ -60,10 +63,12 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .route("/settings", get(settings))
         .route("/settings/{name}", axum::routing::put(set_setting))
         .route("/audit", get(audit_log))
+        .merge(applications::routes())
+        .merge(signing_keys::routes())
         .with_state(app)
 }
 
-fn audit(app: &App, action: &'static str, subject: &str) -> Audit {
+pub(crate) fn audit(app: &App, action: &'static str, subject: &str) -> Audit {
     Audit {
         at: app.clock.now(),
         actor: "admin".to_owned(),

@@ -12,14 +12,13 @@ use openssl::{pkey::PKey, x509::X509};
 use store::{SealedName, Store, Tenant};
 
 use crate::{
-    access::Tokens, agent, authority::Authority, challenge, clock::Clock, device, discover, feed,
-    key, keys, master::MasterKey, nonce::Nonces, scim, token_endpoint, work,
+    agent, authority::Authority, challenge, clock::Clock, device, discover, feed, key, keys,
+    master::MasterKey, nonce::Nonces, oauth, scim, tokens::KnownKeys, work,
 };
 
 /// The tenant's keys, opened.
 pub struct Keyring {
     pub(crate) master: MasterKey,
-    pub(crate) tokens: Tokens,
     pub(crate) authority: Authority,
     pub(crate) nonces: Nonces,
 }
@@ -30,6 +29,7 @@ pub struct App {
     pub(crate) tenant: Tenant,
     pub(crate) url: String,
     pub(crate) keyring: Keyring,
+    pub(crate) known_keys: KnownKeys,
     pub(crate) work: work::Desk,
     pub(crate) clock: Clock,
 }
@@ -56,19 +56,11 @@ impl App {
             let sealed = sealed.ok_or_else(|| anyhow!("the store lacks {}", name.as_str()))?;
             master.open(&sealed_name(&tenant, name.as_str()), &sealed)
         };
-        let keys = store.signing_keys(tenant.id).await?;
-        let key = keys
-            .iter()
-            .find(|key| key.retires.is_none())
-            .context("the store has no key that signs tokens")?;
-        let token_key = master.open(&sealed_name(&tenant, &key.name), &key.sealed)?;
-        let token_key = PKey::private_key_from_der(token_key.expose())?;
         let ca_key = open(SealedName::DeviceCaKey).await?;
         let ca_key = PKey::private_key_from_der(ca_key.expose())?;
         let ca_certificate = open(SealedName::DeviceCaCertificate).await?;
         let ca_certificate = X509::from_der(ca_certificate.expose())?;
         let keyring = Keyring {
-            tokens: Tokens::new(token_key, &url, tenant.id)?,
             authority: Authority::new(ca_key, ca_certificate)?,
             nonces: Nonces::new(master.derive("nonce")),
             master,
@@ -78,6 +70,7 @@ impl App {
             tenant,
             url,
             keyring,
+            known_keys: KnownKeys::default(),
             work: work::Desk::default(),
             clock,
         })
@@ -106,7 +99,6 @@ impl App {
 pub(crate) fn routes(app: Arc<App>) -> Router {
     Router::new()
         .route("/{tenant}/Discover", get(discover::discover))
-        .route("/{tenant}/oauth2/token", post(token_endpoint::token))
         .route(
             "/{tenant}/oauth2/v2.0/challenge",
             post(challenge::challenge),
@@ -130,5 +122,6 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
             post(work::answer),
         )
         .route(api::scim::BULK_PATH, post(scim::bulk))
+        .merge(oauth::routes())
         .with_state(app)
 }

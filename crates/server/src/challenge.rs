@@ -5,11 +5,10 @@
 //! account has, and says "wrong". What an answer tells about an account is told only after its
 //! password was right.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use api::{
-    REGISTRATION_AUDIENCE,
-    agent::PasswordOutcome,
+    REGISTRATION_AUDIENCE, WORKSTATION_CLIENT,
     oauth::{ChallengeAnswer, ChallengeForm, DEVICE_CREDENTIAL_HEADER, DeviceCredentialClaims},
 };
 use axum::{
@@ -19,42 +18,22 @@ use axum::{
     http::{HeaderMap, StatusCode},
 };
 use joints::Joint;
-use model::{Guid, Secret, Sid, sha256};
-use store::{Attempt, AttemptKind, Code, Domain, Limit, User, Verdict};
-use tokio::time::{Instant, sleep_until};
+use model::{Guid, Secret, sha256};
+use store::{Attempt, AttemptKind, Code, Limit, Verdict};
 
 use crate::{
     app::App,
     device_proof,
     error::Refusal,
-    random,
-    token_endpoint::{expect_client, expect_tenant},
-    totp,
+    oauth::{clients, expect_tenant, may_be_used},
+    password, random, totp,
 };
 
-/// Names the tries at passwords and at one-time passwords.
-const PASSWORD: &str = "password";
+/// Names the tries at one-time passwords.
 pub(crate) const ONE_TIME_PASSWORD: &str = "otp";
 
 const ATTEMPT_S: i64 = 10 * 60;
 const CODE_S: i64 = 60;
-
-/// The longest password, in bytes: what is longer is none of AD's.
-const MAX_PASSWORD: usize = 1024;
-
-/// A wrong password is answered no earlier than this: AD takes another time over an account than
-/// over a name that nobody has, and the time of an answer must not tell which it was.
-const WRONG_AFTER: Duration = Duration::from_secs(1);
-
-/// How long an agent may take over a piece of work.
-pub(crate) const AGENT_WAIT: Duration = Duration::from_secs(10);
-
-/// Slows guessing down long before AD's own lockout would shut the user out everywhere.
-const PASSWORDS: Limit = Limit {
-    tries: 5,
-    window_s: 600,
-    pause_s: 60,
-};
 
 /// A six-digit number must not be guessed: five tries in ten minutes.
 const ONE_TIME_PASSWORDS: Limit = Limit {
@@ -63,9 +42,6 @@ const ONE_TIME_PASSWORDS: Limit = Limit {
     pause_s: 600,
 };
 
-/// A relative identifier that no account has: AD hands out 30 bits of them (MS-ADTS 3.1.1.1.9).
-const NOBODYS_RID: u32 = u32::MAX;
-
 /// `POST /{tenant}/oauth2/v2.0/challenge`.
 pub(crate) async fn challenge(
     State(app): State<Arc<App>>,
@@ -73,14 +49,24 @@ pub(crate) async fn challenge(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<ChallengeAnswer>, Refusal> {
-    expect_tenant(&app, &tenant)?;
+    expect_tenant(&app, &tenant).await?;
     let form: ChallengeForm = serde_urlencoded::from_bytes(&body)
         .map_err(|_| Refusal::malformed("the request is not a form"))?;
-    expect_client(&form.client_id)?;
+    expect_native(&app, &form.client_id).await?;
     match form.auth_session.clone() {
         None => Err(begin(&app, &headers, form).await?),
         Some(session) => go_on(&app, &session, form).await,
     }
+}
+
+/// Whether a client may sign people in natively: our own workstations' alone.
+async fn expect_native(app: &App, client: &str) -> Result<(), Refusal> {
+    let client = clients::expect(app, Some(client)).await?;
+    if client.client_id == WORKSTATION_CLIENT {
+        return Ok(());
+    }
+    let sentence = "this client signs nobody in without a browser";
+    Err(Refusal::bad("unauthorized_client", 700_016, sentence))
 }
 
 /// Begins an attempt; the answer always asks for the password.
@@ -130,7 +116,7 @@ async fn begin(app: &App, headers: &HeaderMap, form: ChallengeForm) -> Result<Re
         Some("ngcmfa") => true,
         Some(_) => return Err(Refusal::malformed("amr_values is not one that is offered")),
     };
-    let user = app.store.user_by_upn(app.tenant.id, &username).await?;
+    let user = password::find(app, &username).await?;
     let (session, id) = random::bearer_text()?;
     let attempt = Attempt {
         id,
@@ -138,7 +124,7 @@ async fn begin(app: &App, headers: &HeaderMap, form: ChallengeForm) -> Result<Re
         client: form.client_id,
         device: Some(device.id),
         username,
-        user: user.filter(|user| user.active).map(|user| user.guid),
+        user: user.map(|user| user.guid),
         resource: REGISTRATION_AUDIENCE.to_owned(),
         code_challenge: Some(code_challenge),
         two_factors,
@@ -173,10 +159,6 @@ async fn go_on(
             .password
             .map(Secret::new)
             .ok_or_else(|| Refusal::malformed("password is missing"))?;
-        if password.expose().len() > MAX_PASSWORD {
-            let refusal = Refusal::malformed("the password is longer than 1,024 bytes");
-            return Err(refusal.going_on(session, "password"));
-        }
         let user = check_password(app, &attempt, password)
             .await
             .map_err(|refusal| refusal.going_on(session, "password"))?;
@@ -196,79 +178,59 @@ async fn go_on(
         .map_err(|refusal| refusal.going_on(session, "otp"))
 }
 
-/// Has the agent check the password; the user whose it is, where it is right.
+/// The user whose the password is.
 async fn check_password(
     app: &App,
     attempt: &Attempt,
     password: Secret<String>,
 ) -> Result<Guid, Refusal> {
-    let begun = Instant::now();
-    let (tenant, name, now) = (app.tenant.id, &attempt.username, app.clock.now());
-    if let Verdict::Wait(seconds) = app
-        .store
-        .begin_try(tenant, PASSWORD, name, now, PASSWORDS)
-        .await?
-    {
-        let sentence = "too many wrong passwords: wait a little before the next one";
-        return Err(invalid(50053, sentence).retry_after(seconds));
-    }
+    let (tenant, now) = (app.tenant.id, app.clock.now());
     let user = match attempt.user {
-        Some(user) => app
-            .store
-            .user(tenant, user)
-            .await?
-            .filter(|user| user.active),
+        Some(user) => app.store.user(tenant, user).await?,
         None => None,
     };
-    let Some((domain, sid)) = asked_about(user.as_ref(), name, app.store.domains(tenant).await?)
-    else {
-        app.store.take_back_try(tenant, PASSWORD, name, now).await?;
-        return Err(unreachable());
-    };
-    let outcome = app
-        .work
-        .check_password(domain, sid, password, AGENT_WAIT)
-        .await;
-    match (outcome, user) {
-        (Some(PasswordOutcome::Right), Some(user)) => {
-            app.store.forget_tries(tenant, PASSWORD, name).await?;
-            app.store
-                .password_shown(tenant, attempt.id, app.clock.now())
-                .await?;
-            Ok(user.guid)
-        }
-        (Some(PasswordOutcome::Expired), Some(_)) => {
-            app.store.forget_tries(tenant, PASSWORD, name).await?;
-            let sentence = "the password has expired: change it first";
-            Err(invalid(50055, sentence))
-        }
-        (None | Some(PasswordOutcome::Unreachable), _) => {
-            app.store.take_back_try(tenant, PASSWORD, name, now).await?;
-            Err(unreachable())
-        }
-        // A KDC says that an account is disabled before it has seen the password: passing that on
-        // would tell whoever asks which accounts there are.
-        (Some(_), _) => {
-            sleep_until(begun + WRONG_AFTER).await;
-            let sentence =
-                "the user name or the password is wrong, or the account may not sign in now";
-            Err(invalid(50126, sentence))
-        }
-    }
+    let user = user.filter(|user| may_be_used(user, now));
+    let user = password::check_of(app, &attempt.username, user, password).await?;
+    app.store
+        .password_shown(tenant, attempt.id, app.clock.now())
+        .await?;
+    Ok(user.guid)
 }
 
-/// Whom the agent is asked about, and in which domain.
-fn asked_about(user: Option<&User>, name: &str, domains: Vec<Domain>) -> Option<(Guid, Sid)> {
-    if let Some(account) = user.and_then(|user| user.domain().zip(user.sid().cloned())) {
-        return Some(account);
+/// The time step of a one-time password that is right; it is not spent yet, and the try is counted.
+pub(crate) async fn one_time_password(
+    app: &App,
+    user: Guid,
+    otp: &Secret<String>,
+) -> Result<u64, Refusal> {
+    let (tenant, now, subject) = (app.tenant.id, app.clock.now(), user.to_string());
+    let factor = app.store.totp(tenant, user).await?;
+    let factor = factor.ok_or_else(no_second_factor)?;
+    let verdict = app
+        .store
+        .begin_try(tenant, ONE_TIME_PASSWORD, &subject, now, ONE_TIME_PASSWORDS)
+        .await?;
+    if let Verdict::Wait(seconds) = verdict {
+        let sentence = "too many wrong one-time passwords: wait before the next one";
+        return Err(Refusal::grant(50053, sentence).retry_after(seconds));
     }
-    let suffix = name.rsplit_once('@').map_or("", |(_, suffix)| suffix);
-    let named = domains
-        .iter()
-        .find(|domain| domain.dns_name.eq_ignore_ascii_case(suffix));
-    let domain = named.or(domains.first())?;
-    let sid = format!("{}-{NOBODYS_RID}", domain.sid).parse().ok()?;
-    Some((domain.guid, sid))
+    let secret = app.keyring.master.open(&totp_name(user), &factor.sealed)?;
+    let step = totp::step_of(secret.expose(), otp.expose(), now, factor.last_step)?;
+    step.ok_or_else(|| {
+        let sentence = "the one-time password is wrong, or was used already: wait for the next one";
+        Refusal::grant(500_121, sentence)
+    })
+}
+
+/// Nobody has set a second factor for the account.
+pub(crate) fn no_second_factor() -> Refusal {
+    let sentence = "no second factor is set for this account: an administrator sets one";
+    Refusal::bad("interaction_required", 50072, sentence)
+}
+
+/// Somebody was faster with the same one-time password.
+pub(crate) fn used_already() -> Refusal {
+    Refusal::grant(500_121, "this one-time password was used already")
 }
 
 async fn check_one_time_password(
@@ -277,37 +239,13 @@ async fn check_one_time_password(
     user: Guid,
     otp: &Secret<String>,
 ) -> Result<Json<ChallengeAnswer>, Refusal> {
-    let (tenant, now, subject) = (app.tenant.id, app.clock.now(), user.to_string());
-    let Some(factor) = app.store.totp(tenant, user).await? else {
-        let sentence = "no second factor is set for this account: an administrator sets one";
-        return Err(Refusal::oauth(
-            StatusCode::BAD_REQUEST,
-            "interaction_required",
-            50072,
-            sentence,
-        ));
-    };
-    let verdict = app
-        .store
-        .begin_try(tenant, ONE_TIME_PASSWORD, &subject, now, ONE_TIME_PASSWORDS)
-        .await?;
-    if let Verdict::Wait(seconds) = verdict {
-        let sentence = "too many wrong one-time passwords: wait before the next one";
-        return Err(invalid(50053, sentence).retry_after(seconds));
-    }
-    let secret = app.keyring.master.open(&totp_name(user), &factor.sealed)?;
-    let wrong = || {
-        let sentence = "the one-time password is wrong, or was used already: wait for the next one";
-        invalid(500_121, sentence)
-    };
-    let step = totp::step_of(secret.expose(), otp.expose(), now, factor.last_step)?;
-    let step = step.ok_or_else(wrong)?;
+    let step = one_time_password(app, user, otp).await?;
     // Before anything is written: killed here, the same password may be shown again.
     tokio::task::spawn_blocking(|| joints::reach("server", Joint::FactorApproved)).await?;
-    let methods = ["pwd", "mfa", "ngcmfa"].map(str::to_owned).to_vec();
+    let methods = ["pwd", "mfa"].map(str::to_owned).to_vec();
     let answer = finish(app, attempt, user, Some(step), methods).await?;
     app.store
-        .forget_tries(tenant, ONE_TIME_PASSWORD, &subject)
+        .forget_tries(app.tenant.id, ONE_TIME_PASSWORD, &user.to_string())
         .await?;
     Ok(answer)
 }
@@ -344,7 +282,7 @@ async fn finish(
         .await
     {
         Ok(true) => Ok(Json(ChallengeAnswer { authorization_code })),
-        Ok(false) => Err(invalid(500_121, "this one-time password was used already")),
+        Ok(false) => Err(used_already()),
         Err(store::Error::Conflict(_)) => Err(over()),
         Err(error) => Err(error.into()),
     }
@@ -356,29 +294,9 @@ pub(crate) fn totp_name(user: Guid) -> String {
 }
 
 fn ask(number: u32, sentence: &str) -> Refusal {
-    Refusal::oauth(
-        StatusCode::BAD_REQUEST,
-        "insufficient_authorization",
-        number,
-        sentence,
-    )
-}
-
-fn invalid(number: u32, sentence: &str) -> Refusal {
-    Refusal::oauth(StatusCode::BAD_REQUEST, "invalid_grant", number, sentence)
+    Refusal::bad("insufficient_authorization", number, sentence)
 }
 
 fn over() -> Refusal {
-    invalid(70008, "this sign-in attempt is over: begin again")
-}
-
-fn unreachable() -> Refusal {
-    let sentence = "no agent of the domain answers: passwords cannot be checked now";
-    Refusal::oauth(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "temporarily_unavailable",
-        90033,
-        sentence,
-    )
-    .retry_after(5)
+    Refusal::grant(70008, "this sign-in attempt is over: begin again")
 }

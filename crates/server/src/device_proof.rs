@@ -9,7 +9,7 @@ use token::{Unverified, VerifyingKey, X5cForm};
 
 use crate::{access::usable_device, app::App, authority::subject_name, nonce};
 
-/// Reads a statement; `None` where it is none of a usable device. Which of the many things is
+/// Reads a statement, whose nonce is the caller's to spend; `None` where it is none of a usable device. Which of the many things is
 /// wrong is for the log alone: whoever forges one learns nothing.
 pub(crate) async fn read<C: DeserializeOwned>(
     app: &App,
@@ -79,7 +79,7 @@ async fn check<C: DeserializeOwned>(
         return Ok(Err("the certificate's key is unusable"));
     };
     Ok(unverified
-        .verify(&key, now)
+        .verify_nonced(&key, now)
         .map(|claims| (device, claims))
         .map_err(|_| "signature, time or claims"))
 }

@@ -10,7 +10,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use crate::{app::App, error::Refusal};
+use crate::{app::App, error::Refusal, oauth::is_ours};
 
 /// `GET /{tenant or domain}/Discover`. Our own devices read what `api::device::Discovery` names;
 /// the rest is what foreign clients refuse to go on without.
@@ -61,14 +61,4 @@ pub(crate) async fn discover(
             "DisplayName": tenant.name,
         },
     })))
-}
-
-async fn is_ours(app: &App, named: &str) -> Result<bool, store::Error> {
-    if named.parse() == Ok(app.tenant.id) {
-        return Ok(true);
-    }
-    let domains = app.store.domains(app.tenant.id).await?;
-    Ok(domains
-        .iter()
-        .any(|domain| domain.dns_name.eq_ignore_ascii_case(named)))
 }

@@ -63,6 +63,26 @@ impl Refusal {
         Self::oauth(StatusCode::BAD_REQUEST, "invalid_request", 90014, sentence)
     }
 
+    /// The same, of a request that says what cannot be done.
+    pub(crate) fn bad(error: &str, number: u32, sentence: &str) -> Self {
+        Self::oauth(StatusCode::BAD_REQUEST, error, number, sentence)
+    }
+
+    /// The same, of a request that is not what it should be.
+    pub(crate) fn invalid_request(number: u32, sentence: &str) -> Self {
+        Self::bad("invalid_request", number, sentence)
+    }
+
+    /// The same, of what was to prove who somebody is.
+    pub(crate) fn grant(number: u32, sentence: &str) -> Self {
+        Self::bad("invalid_grant", number, sentence)
+    }
+
+    /// The same, of a client that did not prove itself.
+    pub(crate) fn client(number: u32, sentence: &str) -> Self {
+        Self::oauth(StatusCode::UNAUTHORIZED, "invalid_client", number, sentence)
+    }
+
     /// A refusal of device join and key registration.
     pub(crate) fn registration(status: StatusCode, code: &str, message: &str) -> Self {
         let body = RegistrationError {

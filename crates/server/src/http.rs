@@ -24,11 +24,12 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_openssl::SslStream;
+use tower::util::MapRequest;
 use tracing::Instrument as _;
 
 use crate::{
     error::{REQUEST, Refusal},
-    random,
+    paths, random,
     stall::Impatient,
 };
 
@@ -57,10 +58,11 @@ const GRACE: Duration = Duration::from_secs(3);
 
 /// Puts what every request goes through around the routes.
 pub(crate) fn guarded(routes: Router) -> Router {
-    routes
+    let routes = routes
         .fallback(not_found)
         .layer(from_fn(bounded_body))
-        .layer(from_fn(named))
+        .layer(from_fn(named));
+    Router::new().fallback_service(MapRequest::new(routes, paths::in_our_case as fn(_) -> _))
 }
 
 async fn not_found() -> Refusal {

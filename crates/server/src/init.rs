@@ -8,8 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, anyhow, bail, ensure};
-use argon2::{Argon2, PasswordHasher as _, password_hash::SaltString};
+use anyhow::{Context as _, bail, ensure};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use store::{Administrator, Audit, Sealed, SealedName, SigningKey, Store, Tenant};
 use zeroize::Zeroizing;
@@ -20,6 +19,7 @@ use crate::{
     clock::Clock,
     config::{self, Config},
     master::MasterKey,
+    password::hashed,
     random, say, tls,
 };
 
@@ -109,7 +109,7 @@ pub async fn init(args: &Args, clock: &Clock) -> anyhow::Result<Vec<String>> {
             true,
         )
     };
-    let password_hash = hash(&password)?;
+    let password_hash = hashed(&password, random::bytes()?)?;
 
     make_folder(&args.data, 0o700)?;
     // It may have been there before, open to others.
@@ -209,15 +209,6 @@ fn read_password() -> anyhow::Result<Zeroizing<String>> {
         bail!("the administrator's password must have at least {MIN_PASSWORD} characters");
     }
     Ok(Zeroizing::new(password.to_owned()))
-}
-
-fn hash(password: &str) -> anyhow::Result<String> {
-    let failed = |error| anyhow!("the password could not be hashed: {error}");
-    let salt = SaltString::encode_b64(&random::bytes::<16>()?).map_err(failed)?;
-    let hash = Argon2::default()
-        .hash_password(password.as_bytes(), &salt)
-        .map_err(failed)?;
-    Ok(hash.to_string())
 }
 
 fn make_folder(folder: &Path, mode: u32) -> anyhow::Result<()> {

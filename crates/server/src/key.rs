@@ -42,7 +42,7 @@ pub(crate) async fn register(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<KeyAnswer>, Refusal> {
-    let claims = access::registration(&app, &headers)?;
+    let claims = access::registration(&app, &headers).await?;
     let request: KeyRequest = serde_json::from_slice(&body)
         .map_err(|error| refused(StatusCode::BAD_REQUEST, "bad_request", &error.to_string()))?;
     check_methods(&claims, app.clock.now())?;

@@ -16,6 +16,13 @@ pub(crate) fn guid() -> Result<Guid, ErrorStack> {
     bytes().map(Guid::from_random)
 }
 
+/// The same with a word and a dot before it: clients take a token without a dot for base64.
+pub(crate) fn token_text(kind: &str) -> Result<(String, store::Digest), ErrorStack> {
+    let text = format!("{kind}.{}", URL_SAFE_NO_PAD.encode(bytes::<32>()?));
+    let digest = sha256(text.as_bytes());
+    Ok((text, digest))
+}
+
 /// A text of 256 random bits that its bearer shows again, and the digest that is kept of it.
 pub(crate) fn bearer_text() -> Result<(String, store::Digest), ErrorStack> {
     let text = URL_SAFE_NO_PAD.encode(bytes::<32>()?);

@@ -246,6 +246,7 @@ fn answer(request: &Request, changes: &[KeyChange], reports: &Mutex<File>) -> Re
             token_type: "Bearer".to_owned(),
             expires_in: 600,
             access_token: "anything".to_owned(),
+            ..TokenAnswer::default()
         }),
     }
 }

@@ -2,6 +2,7 @@
 //! The real ones meet it in the lab.
 #![cfg(test)]
 
+mod oauth;
 mod parties;
 mod refusals;
 mod server;

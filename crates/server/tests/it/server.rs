@@ -15,7 +15,7 @@ use std::{
 };
 
 use http_body_util::{BodyExt, Full};
-use hyper::{Request, body::Bytes};
+use hyper::{HeaderMap, Request, body::Bytes};
 use hyper_util::rt::TokioIo;
 use latchkey_server::{Clock, Config, Server};
 use model::Guid;
@@ -49,6 +49,9 @@ pub(crate) struct TestServer {
 /// An answer.
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+    /// The text as JSON; null where it is none.
     pub(crate) body: Value,
 }
 
@@ -63,6 +66,14 @@ impl Answer {
             self.body
         );
         self.body
+    }
+
+    /// Where the answer sends the browser.
+    #[track_caller]
+    pub(crate) fn location(&self) -> &str {
+        let location = self.headers.get("location");
+        let location = location.unwrap_or_else(|| panic!("{}: {}", self.status, self.text));
+        location.to_str().unwrap()
     }
 
     /// The AADSTS number of a refusal.
@@ -233,6 +244,11 @@ impl TestServer {
 
     pub(crate) fn token_path(&self) -> String {
         api::oauth::token_path(self.tenant)
+    }
+
+    /// What the server keeps, by another door than its own.
+    pub(crate) fn store(&self) -> store::Store {
+        store::Store::open_sqlite(&self.folder.join("data/store.sqlite")).unwrap()
     }
 
     /// One request over TLS, to a server whose certificate is this one's.
@@ -409,8 +425,15 @@ where
     let request = request.body(Full::new(Bytes::from(body))).unwrap();
     let response = sender.send_request(request).await.unwrap();
     let status = response.status().as_u16();
+    let headers = response.headers().clone();
     let body = response.into_body().collect().await.unwrap().to_bytes();
     driver.abort();
-    let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    Answer { status, body }
+    let text = String::from_utf8_lossy(&body).into_owned();
+    let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+    Answer {
+        status,
+        headers,
+        text,
+        body,
+    }
 }

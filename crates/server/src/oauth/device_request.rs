@@ -1,0 +1,193 @@
+//! Requests that a device signs with its own key (MS-OAPXBC 3.2.5.1.2): for a token about itself,
+//! or for a primary refresh token of the user who is at it.
+
+use api::{
+    DEVICE_AUDIENCE, WORKSTATION_CLIENT,
+    oauth::{GRANT_JWT_BEARER, TokenAnswer},
+};
+use axum::{
+    Json,
+    response::{IntoResponse, Response},
+};
+use model::Secret;
+use openssl::pkey::PKey;
+use serde::Deserialize;
+use store::{App as Application, AppKind, Device};
+use token::{HelloAssertion, VerifyingKey};
+
+use super::{
+    clients, issue, password_grant, primary, refresh_grant,
+    scope::{self, Version},
+    subject::{KEY, Kept, Subject},
+    token::Form,
+};
+use crate::{app::App, device_proof, error::Refusal};
+
+/// A device token; whatever else is asked for with one is for as long.
+const TOKEN_S: i64 = 60 * 60;
+
+/// The longest life of a user key's assertion: clients date it an hour both ways.
+const ASSERTION_S: i64 = 2 * 60 * 60;
+
+/// What a device says.
+#[derive(Deserialize)]
+struct Claims {
+    client_id: String,
+    request_nonce: String,
+    grant_type: String,
+    resource: Option<String>,
+    username: Option<String>,
+    password: Option<Secret<String>>,
+    refresh_token: Option<Secret<String>>,
+    assertion: Option<String>,
+}
+
+/// What a user's key says (MS-OAPXBC 3.1.5.1.2).
+#[derive(Deserialize)]
+struct Assertion {
+    iss: String,
+    request_nonce: String,
+    iat: i64,
+    exp: i64,
+}
+
+/// The answer to a request that a device signed.
+pub(crate) async fn redeem(
+    app: &App,
+    version: Version,
+    _form: &Form,
+    request: &str,
+) -> Result<Response, Refusal> {
+    let (device, claims) = device_proof::read::<Claims>(app, request)
+        .await?
+        .ok_or_else(not_accepted)?;
+    let client = clients::expect(app, Some(&claims.client_id)).await?;
+    let grant = claims.grant_type.as_str();
+    let is_known = [
+        "device_token",
+        "password",
+        "refresh_token",
+        GRANT_JWT_BEARER,
+    ]
+    .contains(&grant);
+    if !is_known || client.kind != AppKind::Public {
+        return Err(Refusal::malformed(
+            "this kind of request is not offered here",
+        ));
+    }
+    let spent = (grant, claims.request_nonce.as_str());
+    if !device_proof::spend(app, device.id, spent.0, spent.1).await? {
+        return Err(not_accepted());
+    }
+    if grant == "device_token" {
+        let token = device_token(app, version, &client, (&device, &claims)).await?;
+        return Ok(Json(token).into_response());
+    }
+    let subject = match grant {
+        "password" => by_password(app, &client, claims).await?,
+        "refresh_token" => by_refresh_token(app, &client, (&device, claims)).await?,
+        _ => by_key(app, (&device, claims)).await?,
+    };
+    let answer = primary::make(app, &client, subject, &device).await?;
+    Ok(Json(answer).into_response())
+}
+
+/// A token about the device alone.
+async fn device_token(
+    app: &App,
+    version: Version,
+    client: &Application,
+    (device, claims): (&Device, &Claims),
+) -> Result<TokenAnswer, Refusal> {
+    let audience = match claims.resource.as_deref() {
+        None | Some("") if client.client_id == WORKSTATION_CLIENT => DEVICE_AUDIENCE.to_owned(),
+        None | Some("") => return Err(Refusal::malformed("resource is missing")),
+        Some(resource) => scope::audience(resource),
+    };
+    if audience != DEVICE_AUDIENCE && !clients::may_ask(client, &audience) {
+        return Err(issue::not_registered());
+    }
+    let now = app.clock.now();
+    let tokens = app.tokens().await?;
+    let mut access = tokens.claims(version, &audience, &client.client_id, (now, TOKEN_S))?;
+    access.deviceid = Some(device.id);
+    issue::bare(&tokens, &access, now)
+}
+
+async fn by_password(app: &App, client: &Application, claims: Claims) -> Result<Subject, Refusal> {
+    let name = claims
+        .username
+        .ok_or_else(|| Refusal::malformed("username is missing"))?;
+    let password = claims
+        .password
+        .ok_or_else(|| Refusal::malformed("password is missing"))?;
+    password_grant::sign_in(app, client, &name, password).await
+}
+
+/// The token is spent, and its family goes on in the primary one.
+async fn by_refresh_token(
+    app: &App,
+    client: &Application,
+    (device, claims): (&Device, Claims),
+) -> Result<Subject, Refusal> {
+    let shown = claims
+        .refresh_token
+        .ok_or_else(|| Refusal::malformed("refresh_token is missing"))?;
+    let subject = refresh_grant::spend(app, client, shown.expose(), None)
+        .await?
+        .subject;
+    match &subject.device {
+        Some(bound) if bound.id != device.id => {
+            let sentence = "the refresh token belongs to another device";
+            Err(Refusal::grant(70000, sentence))
+        }
+        _ => Ok(subject),
+    }
+}
+
+/// The user's own key, which must be one that was registered on the very device that asks. Both
+/// nonces are ours and used once: an assertion that was made beforehand, or seen, is worth nothing.
+async fn by_key(app: &App, (device, claims): (&Device, Claims)) -> Result<Subject, Refusal> {
+    let refused = || Refusal::grant(50129, "the user's key is not accepted on this device");
+    let now = app.clock.now();
+    let assertion = claims
+        .assertion
+        .ok_or_else(|| Refusal::malformed("assertion is missing"))?;
+    let assertion = HelloAssertion::read(&assertion).map_err(|_| refused())?;
+    let key = app
+        .store
+        .key_by_material(app.tenant.id, *assertion.key_id())
+        .await?
+        .filter(|key| !key.state.is_leaving() && key.device == device.id)
+        .ok_or_else(refused)?;
+    let public = keycred::RsaPublicKey::from_rsa1(&key.material)
+        .map_err(|_| anyhow::anyhow!("a stored key is none: a bug"))?;
+    let public = PKey::public_key_from_der(&public.to_spki_der())?;
+    let said: Assertion = assertion
+        .verify(&VerifyingKey::rs256(public)?, now)
+        .map_err(|_| refused())?;
+    if said.exp - said.iat > ASSERTION_S {
+        return Err(refused());
+    }
+    let kept = Kept {
+        user: key.user,
+        device: Some(device.id),
+        methods: vec![KEY.to_owned(), "mfa".to_owned()],
+        auth_time: now,
+        mfa_time: Some(now),
+    };
+    let subject = kept.stand(app).await?;
+    if !said.iss.eq_ignore_ascii_case(&subject.user.upn) {
+        return Err(refused());
+    }
+    let is_first = device_proof::spend(app, device.id, "ngc", &said.request_nonce).await?;
+    if said.request_nonce == claims.request_nonce || !is_first {
+        return Err(refused());
+    }
+    Ok(subject)
+}
+
+fn not_accepted() -> Refusal {
+    let sentence = "this device is not accepted: it is not joined, or is switched off";
+    Refusal::grant(50155, sentence)
+}

@@ -1,0 +1,59 @@
+//! The paths of this area.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    routing::{get, post},
+};
+
+use super::{
+    authorize, device_code, device_page, logout, metadata, page::Page, sign_in, token, userinfo,
+};
+use crate::app::App;
+
+/// Every path of this area.
+pub(crate) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/{tenant}/oauth2/token", post(token::v1))
+        .route("/{tenant}/oauth2/v2.0/token", post(token::v2))
+        .route(
+            "/{tenant}/oauth2/authorize",
+            get(authorize::v1).post(authorize::v1_form),
+        )
+        .route(
+            "/{tenant}/oauth2/v2.0/authorize",
+            get(authorize::v2).post(authorize::v2_form),
+        )
+        .route("/{tenant}/oauth2/devicecode", post(device_code::v1))
+        .route("/{tenant}/oauth2/v2.0/devicecode", post(device_code::v2))
+        .route(
+            "/{tenant}/oauth2/deviceauth",
+            get(device_page::show).post(device_page::submit),
+        )
+        .route("/{tenant}/login", post(sign_in::submit))
+        .route("/{tenant}/oauth2/logout", get(logout::logout))
+        .route("/{tenant}/oauth2/v2.0/logout", get(logout::logout))
+        .route("/{tenant}/oauth2/nativeclient", get(native_client))
+        .route(
+            "/{tenant}/openid/userinfo",
+            get(userinfo::userinfo).post(userinfo::userinfo),
+        )
+        .route(
+            "/{tenant}/.well-known/openid-configuration",
+            get(metadata::v1),
+        )
+        .route(
+            "/{tenant}/v2.0/.well-known/openid-configuration",
+            get(metadata::v2),
+        )
+        .route("/{tenant}/discovery/keys", get(metadata::keys))
+        .route("/{tenant}/discovery/v2.0/keys", get(metadata::keys))
+        .route("/{tenant}/discovery/instance", get(metadata::instance))
+        .route("/{tenant}/UserRealm/{upn}", get(metadata::user_realm))
+}
+
+/// Where public clients have their browser sent, to take the code out of its address.
+async fn native_client() -> Page {
+    Page::new("Done", "<p>You may close this window.</p>".to_owned())
+}
