@@ -8,10 +8,17 @@ use crate::{
     tree::{ROOT, TEXTS, Text},
 };
 
-/// Hosts that texts name on purpose: specifications, licences, identifiers of protocols.
-const HOSTS: [&str; 10] = [
+/// Hosts that texts name on purpose: specifications, licences, identifiers of protocols, and names
+/// that look like hosts in the redirect URIs of other people's brokers.
+const HOSTS: [&str; 16] = [
+    "Himmelblau.EntraId.BrokerPlugin",
+    "Microsoft.AAD.BrokerPlugin",
+    "com.microsoft.CompanyPortal",
     "deb.debian.org",
+    "enrollment.manage.microsoft.com",
     "enterpriseregistration.windows.net",
+    "graph.microsoft.com",
+    "graph.windows.net",
     "json-schema.org",
     "keepachangelog.com",
     "login.microsoftonline.com",
