@@ -20,6 +20,10 @@ on_every_store!(
     a_refused_removal_stays_closed_once_the_material_is_in_use_again,
     whoever_watches_keys_is_told_of_their_commits_only,
     the_feed_has_pages,
+    keys_have_pages_the_newest_first,
+    a_key_of_a_user_whom_ad_does_not_have_stays_here,
+    the_keys_of_a_user_who_is_gone_go_out,
+    what_was_found_about_a_key_is_kept,
 );
 
 pub(crate) fn new_key(kid: u8, user: u8, device: u8, material: u8, evidence: &str) -> NewKey {
@@ -320,4 +324,86 @@ async fn the_feed_has_pages(store: Store) {
     assert_eq!(seen, (50..55).map(guid).collect::<Vec<_>>());
     assert_eq!(store.last_change(tenant()).await.unwrap(), after);
     assert_eq!(store.last_change(guid(9)).await.unwrap(), 0);
+}
+
+async fn keys_have_pages_the_newest_first(store: Store) {
+    for kid in 50..55 {
+        register(&store, new_key(kid, kid, 31, kid, "e")).await;
+    }
+    let (mut after, mut seen) = (None, Vec::new());
+    loop {
+        let page = store.keys(tenant(), after, 2).await.unwrap();
+        assert!(page.rows.len() <= 2);
+        seen.extend(page.rows.into_iter().map(|key| key.kid));
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen, (50..55).rev().map(guid).collect::<Vec<_>>());
+    assert_eq!(store.count_keys(tenant()).await.unwrap(), 5);
+    let broken = store.keys(tenant(), Some("broken".to_owned()), 2).await;
+    assert!(matches!(broken, Err(store::Error::Conflict(_))));
+}
+
+async fn a_key_of_a_user_whom_ad_does_not_have_stays_here(store: Store) {
+    let new = NewKey {
+        account: None,
+        ..new_key(50, 11, 31, 1, "e")
+    };
+    register(&store, new).await;
+    assert_eq!(open(&store).await, []);
+    let hash = model::sha256(&[1; 283]);
+    let found = store.key_by_material(tenant(), hash).await.unwrap();
+    assert_eq!(found.unwrap().sid, None);
+    delete(&store, 50).await;
+    assert_eq!(state(&store, 50).await, KeyState::Removed);
+    assert_eq!(open(&store).await, []);
+    let found = store.key_by_material(tenant(), hash).await.unwrap();
+    assert_eq!(found, None);
+}
+
+async fn the_keys_of_a_user_who_is_gone_go_out(store: Store) {
+    let user = crate::people::user(11, "alice@corp.example");
+    crate::people::apply(&store, vec![store::DirectoryChange::PutUser(user)]).await;
+    register(&store, new_key(50, 11, 31, 1, "one")).await;
+    register(&store, new_key(51, 12, 31, 2, "two")).await;
+    let mut news = store.watch_keys();
+    news.mark_unchanged();
+    let gone = store::DirectoryChange::Delete(store::ObjectKind::User, guid(11));
+    crate::people::apply(&store, vec![gone]).await;
+    assert!(news.has_changed().unwrap());
+    let expected = [
+        (ChangeOp::Add, guid(51), Some("two".to_owned())),
+        (ChangeOp::Remove, guid(50), None),
+    ];
+    assert_eq!(told(&store).await, expected);
+    let of = store.keys_of(tenant(), guid(11)).await.unwrap();
+    assert_eq!(of[0].state, KeyState::Removing);
+    assert_eq!(store.keys_on(tenant(), guid(31)).await.unwrap().len(), 2);
+}
+
+async fn what_was_found_about_a_key_is_kept(store: Store) {
+    let new = NewKey {
+        attestation: Some("{}".to_owned()),
+        ..new_key(50, 11, 31, 1, "e")
+    };
+    register(&store, new).await;
+    let found = Attested {
+        level: AttestationLevel::Hardware,
+        reason: "its endorsement key was named".to_owned(),
+        at: NOW.plus(9),
+    };
+    let set = async |kid| {
+        store
+            .set_attested(tenant(), guid(kid), found.clone(), audit("attest"))
+            .await
+            .unwrap()
+    };
+    assert!(set(50).await);
+    assert!(!set(51).await);
+    let key = store.key(tenant(), guid(50)).await.unwrap().unwrap();
+    assert_eq!(key.attested, found);
+    let said = store.key_attestation(tenant(), guid(50)).await.unwrap();
+    assert_eq!(said.as_deref(), Some("{}"));
 }

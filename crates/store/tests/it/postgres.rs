@@ -7,6 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use model::Secret;
@@ -22,7 +23,7 @@ use openssl::{
     },
 };
 use store::{ChangeOp, Error, PostgresAddress, Store};
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::timeout};
 
 use crate::{
     File, NOW, audit,
@@ -128,7 +129,7 @@ async fn a_commit_of_one_server_wakes_those_who_wait_at_another() {
     let mut news = other.watch_keys();
     news.mark_unchanged();
     register(&one, new_key(50, 11, 31, 1, "e")).await;
-    let told = tokio::time::timeout(std::time::Duration::from_secs(60), news.changed());
+    let told = timeout(Duration::from_secs(60), news.changed());
     told.await.unwrap().unwrap();
     assert_eq!(
         other
@@ -184,7 +185,6 @@ async fn whoever_reads_the_feed_on_misses_nothing_that_servers_write_side_by_sid
 async fn work_whose_connection_was_cut_is_begun_again() {
     let database = Database::new().await;
     let store = filled(database.open().await).await;
-    let mut news = store.watch_keys();
     let client = database.connect().await;
     let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
          WHERE application_name = 'latchkey-server' AND datname = current_database()";
@@ -199,26 +199,17 @@ async fn work_whose_connection_was_cut_is_begun_again() {
     }
     let rows = store.audit_rows(tenant(), 100).await.unwrap();
     assert_eq!(rows.iter().filter(|row| row.action == "cut").count(), 5);
-    // Who waits is told of others' commits again.
+    // Whoever waits is told of another server's commits again.
     let other = database.open().await;
-    let heard = async || {
-        news_of(&other).await;
-        tokio::time::timeout(
-            std::time::Duration::from_secs(2),
-            store.watch_keys().changed(),
-        )
-        .await
-        .map_err(|_| "nobody told")
+    let is_told = async || {
+        let mut news = store.watch_keys();
+        news.mark_unchanged();
+        let touched = other.store_results(tenant(), domain(), Vec::new(), 0);
+        touched.await.unwrap();
+        let told = timeout(Duration::from_secs(2), news.changed()).await;
+        told.map_err(|_| "nobody was told")
     };
-    eventually(heard).await.unwrap();
-    news.mark_unchanged();
-}
-
-async fn news_of(store: &Store) {
-    store
-        .store_results(tenant(), domain(), Vec::new(), 0)
-        .await
-        .unwrap();
+    eventually(is_told).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 //! Factors, tries, attempts and codes: what must happen once, happens once, whoever races.
 
-use store::{Attempt, AttemptKind, Code, Error, Limit, Store, Totp, Verdict};
+use store::{Attempt, AttemptKind, Code, Error, Limit, Shown, Store, Totp, Verdict};
 
 use crate::{NOW, audit, guid, on_every_store, tenant};
 
@@ -12,6 +12,9 @@ on_every_store!(
     an_attempt_ends_with_one_code,
     an_attempt_ends_with_its_time,
     a_code_is_taken_by_whoever_comes_first_and_in_time,
+    an_attempt_keeps_what_was_shown_in_order,
+    a_webauthn_challenge_is_taken_once,
+    a_name_with_a_nul_is_one_that_nobody_has,
 );
 
 const LIMIT: Limit = Limit {
@@ -262,4 +265,72 @@ async fn a_code_is_taken_by_whoever_comes_first_and_in_time(store: Store) {
             .unwrap(),
         None
     );
+}
+
+async fn an_attempt_keeps_what_was_shown_in_order(store: Store) {
+    let nobody = Attempt {
+        user: None,
+        ..attempt(1)
+    };
+    store.begin_attempt(tenant(), nobody, NOW).await.unwrap();
+    let show = async |method: &str, is_second, seconds| {
+        let shown = Shown {
+            method: method.to_owned(),
+            at: NOW.plus(seconds),
+            is_second,
+            user: Some(guid(11)),
+        };
+        store.method_shown(tenant(), [1; 32], shown).await.unwrap()
+    };
+    assert!(show("fido", false, 1).await);
+    assert!(show("pwd", true, 2).await);
+    assert!(show("pwd", true, 3).await);
+    assert!(!show("otp", true, 600).await);
+    let found = store.attempt(tenant(), [1; 32], NOW).await.unwrap();
+    let found = found.unwrap();
+    assert_eq!(found.methods, ["fido", "pwd"]);
+    assert_eq!(
+        (found.user, found.password_at, found.mfa_time),
+        (Some(guid(11)), Some(NOW.plus(3)), Some(NOW.plus(3)))
+    );
+    assert!(store.end_attempt(tenant(), [1; 32]).await.unwrap());
+    assert!(!store.end_attempt(tenant(), [1; 32]).await.unwrap());
+}
+
+async fn a_webauthn_challenge_is_taken_once(store: Store) {
+    begin(&store, 1).await;
+    let state = "state".to_owned();
+    assert!(store.set_webauthn(tenant(), [1; 32], state).await.unwrap());
+    assert!(
+        store
+            .set_approval(tenant(), [1; 32], [9; 32])
+            .await
+            .unwrap()
+    );
+    let found = store.attempt(tenant(), [1; 32], NOW).await.unwrap();
+    assert_eq!(found.unwrap().approval, Some([9; 32]));
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..10 {
+        let store = store.clone();
+        tasks.spawn(async move { store.take_webauthn(tenant(), [1; 32]).await.unwrap() });
+    }
+    let taken: Vec<_> = tasks.join_all().await.into_iter().flatten().collect();
+    assert_eq!(taken, ["state"]);
+}
+
+async fn a_name_with_a_nul_is_one_that_nobody_has(store: Store) {
+    let found = store.user_by_upn(tenant(), "alice\0@corp.example").await;
+    assert_eq!(found.unwrap(), None);
+    let named = Attempt {
+        username: "alice\0".to_owned(),
+        ..attempt(1)
+    };
+    store.begin_attempt(tenant(), named, NOW).await.unwrap();
+    let row = store::Audit {
+        subject: "alice\0".to_owned(),
+        ..audit("named")
+    };
+    store.add_audit(tenant(), row).await.unwrap();
+    let chain = store.check_audit(tenant()).await.unwrap();
+    assert!(matches!(chain, store::Chain::Whole(_)), "{chain:?}");
 }
