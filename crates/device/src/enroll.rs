@@ -65,11 +65,6 @@ pub(crate) async fn start(
     _: EnrollStart,
 ) -> Result<EnrollAnswer, Error> {
     let uid = peer.process.uid;
-    if let Some(session) = daemon.enrollments.of(uid)
-        && !session.has_ended()
-    {
-        return session.settled().await;
-    }
     let (device, joined) = daemon.identity.joined()?;
     let agent = joined
         .agent
@@ -89,6 +84,11 @@ pub(crate) async fn start(
         realm: device.realm,
     };
     let rules = daemon.allow_enrollment(&known.sid).await?.pin_rules();
+    if let Some(session) = daemon.enrollments.of(uid)
+        && session.goes_on_under(&rules)
+    {
+        return session.settled().await;
+    }
     let existing = daemon.credential(uid).await?;
     let (enrollment, work, output) = match existing.map(standing) {
         Some(Standing::Unfinished { credential, kid }) if daemon.opens(&credential).await? => {
@@ -293,6 +293,16 @@ impl Session {
             session: self.name.clone(),
             step,
         })
+    }
+
+    /// Is there something to come back to? What was begun under other rules begins anew, unless it
+    /// waits for nobody.
+    fn goes_on_under(&self, rules: &PinRules) -> bool {
+        match *self.step.borrow() {
+            Some(EnrollStep::Done { .. } | EnrollStep::Failed { .. }) => false,
+            Some(EnrollStep::Working { .. }) | None => true,
+            Some(_) => self.rules == *rules,
+        }
     }
 
     fn has_ended(&self) -> bool {

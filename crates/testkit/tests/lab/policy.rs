@@ -351,7 +351,7 @@ fn a_server_decides_until_an_object_in_effect_configures_hello() -> Result<()> {
     let show = host.command(&["latchkey", "policy", "show"]);
     let told = show.user("alice").ok()?;
     assert!(told.contains("What a server assigns came in"), "{told}");
-    assert_eq!(refusal_of_pin(company, "bob", SHORT)?, "pin_refused");
+    assert_eq!(refusal_of_pin(company, "alice", SHORT)?, "pin_refused");
 
     let object = Object::linked(company, "Domain Hello", &[machine("Enabled", 1)])?;
     assert!(is_offered(company, "alice")?);
