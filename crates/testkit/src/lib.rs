@@ -5,11 +5,12 @@
 //! in it by its documented commands; [`story`] is what a person would do there, step by step.
 //!
 //! **Invariant:** nothing of the machine changes: no link, mount, host name or file outside
-//! [`lab::CACHE`] and [`lab::LABS`]. **Invariant:** nothing here links a library of the system,
+//! [`lab::CACHE`], [`lab::LABS`] and the cache of [`foreign`]. **Invariant:** nothing here links a library of the system,
 //! because this crate runs before the packages that the others need are installed.
 
 pub mod bench;
 pub mod company;
+pub mod foreign;
 pub mod lab;
 pub mod packages;
 pub mod story;

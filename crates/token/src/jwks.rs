@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, RsaJwk, VerifyingKey, json};
 
-/// One key that RS256 signatures are checked with.
+/// One key that signatures by one algorithm are checked with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SigningJwk {
     /// The numbers.
@@ -19,7 +19,7 @@ pub struct SigningJwk {
 }
 
 impl SigningJwk {
-    /// A key under its thumbprint.
+    /// A key for RS256 under its thumbprint.
     pub fn new(key: RsaJwk) -> Self {
         let kid = key.thumbprint();
         Self {
@@ -54,24 +54,29 @@ struct Members {
 }
 
 impl Jwks {
-    /// Reads a set. Members that are not for RS256 signatures are passed over, as RFC 7517 5
-    /// wants; one without `kid` is named by its thumbprint.
+    /// Reads a set. Members that are not for signatures by an RSA key are passed over, as RFC 7517 5
+    /// wants; one without `kid` is named by its thumbprint, and one without `alg` is for RS256.
     pub fn read(text: &str) -> Result<Self, Error> {
         let members: Members = json::read(text.as_bytes())?;
         let mut keys = Vec::new();
         for value in members.keys {
             let member: Member = serde_json::from_value(value.clone())
                 .map_err(|_| Error::Malformed("a member of the set is not a key"))?;
-            let is_ours = member.kty == "RSA"
-                && member.usage.as_deref().unwrap_or("sig") == "sig"
-                && member.alg.as_deref().unwrap_or("RS256") == "RS256";
-            if !is_ours {
+            let alg = match member.alg.as_deref() {
+                None | Some("RS256") => "RS256",
+                Some("PS256") => "PS256",
+                Some(_) => continue,
+            };
+            if member.kty != "RSA" || member.usage.as_deref().unwrap_or("sig") != "sig" {
                 continue;
             }
             let key: RsaJwk = serde_json::from_value(value)
                 .map_err(|_| Error::Malformed("a key of the set cannot be read"))?;
             VerifyingKey::rs256(key.to_key()?)?;
-            let mut named = SigningJwk::new(key);
+            let mut named = SigningJwk {
+                alg,
+                ..SigningJwk::new(key)
+            };
             if let Some(kid) = member.kid {
                 named.kid = kid;
             }
@@ -87,6 +92,10 @@ impl Jwks {
             (None, [only]) => only,
             (None, _) => return None,
         };
-        found.key.to_key().and_then(VerifyingKey::rs256).ok()
+        let key = found.key.to_key().ok()?;
+        match found.alg {
+            "PS256" => VerifyingKey::ps256(key).ok(),
+            _ => VerifyingKey::rs256(key).ok(),
+        }
     }
 }

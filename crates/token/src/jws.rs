@@ -1,11 +1,13 @@
-//! Compact JWS by RS256: RSASSA-PKCS1-v1_5 with SHA-256 (RFC 7518 3.3).
+//! Compact JWS by an RSA key: RS256, RSASSA-PKCS1-v1_5 with SHA-256 (RFC 7518 3.3), and for clients
+//! that sign with nothing else PS256, RSASSA-PSS with the same (RFC 7518 3.5).
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use model::{UnixTime, sha256};
 use openssl::{
     hash::MessageDigest,
     pkey::{Id, PKey, Public},
-    sign::Verifier,
+    rsa::Padding,
+    sign::{RsaPssSaltlen, Verifier},
     x509::X509Ref,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -13,6 +15,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::{Error, LEEWAY_S, compact, json};
 
 const RS256: &str = "RS256";
+const PS256: &str = "PS256";
 
 /// The most certificates that are read from `x5c`.
 const MAX_CHAIN: usize = 4;
@@ -36,11 +39,16 @@ pub enum X5cForm {
     Array,
     /// An array, or one certificate as a plain string, as some clients of Entra ID send it.
     ArrayOrString,
+    /// Any: nobody looks at it, so that its spelling does not matter.
+    Ignored,
 }
 
-/// A public key that RS256 signatures are checked with.
+/// A public key that signatures by one algorithm are checked with.
 #[derive(Debug, Clone)]
-pub struct VerifyingKey(PKey<Public>);
+pub struct VerifyingKey {
+    key: PKey<Public>,
+    alg: &'static str,
+}
 
 /// A message whose signature is still to be made. Between [`Draft::digest`] and
 /// [`Draft::finish`] the digest may travel to wherever the private key is.
@@ -53,6 +61,7 @@ pub struct Draft {
 #[derive(Debug)]
 pub struct Unverified<'a> {
     header: Header,
+    alg: &'static str,
     usage: Option<String>,
     signing_input: &'a str,
     payload: Vec<u8>,
@@ -103,13 +112,15 @@ impl Draft {
 }
 
 impl<'a> Unverified<'a> {
-    /// Takes a message apart; any algorithm but RS256 is refused here already.
+    /// Takes a message apart; any algorithm but the two is refused here already.
     pub fn read(message: &'a str, x5c: X5cForm) -> Result<Self, Error> {
         let [header, payload, signature] = compact::split(message)?;
         let raw: RawHeader = json::read(&compact::decode(header)?)?;
-        if raw.alg != RS256 {
-            return Err(Error::Algorithm(RS256));
-        }
+        let alg = match raw.alg.as_str() {
+            RS256 => RS256,
+            PS256 => PS256,
+            _ => return Err(Error::Algorithm(RS256)),
+        };
         if raw.crit.is_some() {
             return Err(Error::Malformed(
                 "its header has crit, of which nothing is known here",
@@ -117,6 +128,7 @@ impl<'a> Unverified<'a> {
         }
         let chain = raw
             .x5c
+            .filter(|_| x5c != X5cForm::Ignored)
             .map(|chain| chain.read(x5c))
             .transpose()?
             .unwrap_or_default();
@@ -127,6 +139,7 @@ impl<'a> Unverified<'a> {
                 kid: raw.kid,
                 x5c: chain,
             },
+            alg,
             usage: raw.usage,
             signing_input: message.get(..signature_at).unwrap_or_default(),
             payload: compact::decode(payload)?,
@@ -137,6 +150,16 @@ impl<'a> Unverified<'a> {
     /// The header. It is what the sender says, no more, until [`Unverified::verify`] succeeds.
     pub fn header(&self) -> &Header {
         &self.header
+    }
+
+    /// `sub`, by which the caller may find the key. It is what the sender says, no more, until
+    /// [`Unverified::verify`] succeeds.
+    pub fn subject(&self) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Subject {
+            sub: String,
+        }
+        json::read(&self.payload).ok().map(|Subject { sub }| sub)
     }
 
     /// `use`, which headers of assertions by users' keys have.
@@ -171,6 +194,9 @@ impl<'a> Unverified<'a> {
     }
 
     fn checked(&self, key: &VerifyingKey, now: UnixTime) -> Result<Times, Error> {
+        if self.alg != key.alg {
+            return Err(Error::Algorithm(key.alg));
+        }
         key.check(self.signing_input.as_bytes(), &self.signature)?;
         let times: Times = json::read(&self.payload)?;
         times.check(now)?;
@@ -181,13 +207,22 @@ impl<'a> Unverified<'a> {
 impl VerifyingKey {
     /// An RSA key of 2,048 to 4,096 bits for RS256.
     pub fn rs256(key: PKey<Public>) -> Result<Self, Error> {
+        Self::of(key, RS256)
+    }
+
+    /// An RSA key of the same sizes for PS256.
+    pub fn ps256(key: PKey<Public>) -> Result<Self, Error> {
+        Self::of(key, PS256)
+    }
+
+    fn of(key: PKey<Public>, alg: &'static str) -> Result<Self, Error> {
         if key.id() != Id::RSA {
             return Err(Error::Key("not an RSA key"));
         }
         if !(2048..=4096).contains(&key.bits()) {
             return Err(Error::Key("not of 2,048 to 4,096 bits"));
         }
-        Ok(Self(key))
+        Ok(Self { key, alg })
     }
 
     /// The key of a certificate, which the caller has found worthy of it.
@@ -200,7 +235,15 @@ impl VerifyingKey {
 
     fn check(&self, message: &[u8], signature: &[u8]) -> Result<(), Error> {
         let failed = |_| Error::Library("preparing the check of a signature");
-        let mut verifier = Verifier::new(MessageDigest::sha256(), &self.0).map_err(failed)?;
+        let mut verifier = Verifier::new(MessageDigest::sha256(), &self.key).map_err(failed)?;
+        if self.alg == PS256 {
+            // RFC 7518 3.5: both digests are SHA-256, and the salt is as long as they are.
+            verifier
+                .set_rsa_padding(Padding::PKCS1_PSS)
+                .and_then(|()| verifier.set_rsa_mgf1_md(MessageDigest::sha256()))
+                .and_then(|()| verifier.set_rsa_pss_saltlen(RsaPssSaltlen::DIGEST_LENGTH))
+                .map_err(failed)?;
+        }
         // A signature of a wrong length is an error to OpenSSL and not a `false`.
         match verifier.verify_oneshot(signature, message) {
             Ok(true) => Ok(()),
@@ -254,49 +297,51 @@ impl RawChain {
     }
 }
 
-/// The times of a statement. Some clients write numbers as strings.
+/// A time of a statement in whole seconds (NumericDate, RFC 7519 2). Some clients write fractions,
+/// and some write strings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NumericDate(pub UnixTime);
+
+impl<'de> Deserialize<'de> for NumericDate {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Whole(i64),
+            Fraction(f64),
+            Text(String),
+        }
+        let seconds = match Written::deserialize(deserializer)? {
+            Written::Whole(seconds) => Some(seconds),
+            // Beyond a few thousand years nothing is a time; below, no whole second is lost.
+            Written::Fraction(seconds) if seconds.abs() < 1e12 => Some(seconds.floor() as i64),
+            Written::Fraction(_) => None,
+            Written::Text(text) => text.parse().ok(),
+        };
+        let seconds = seconds.ok_or_else(|| serde::de::Error::custom("not a time"))?;
+        Ok(Self(UnixTime(seconds)))
+    }
+}
+
+/// The times of a statement.
 #[derive(Deserialize)]
 pub(crate) struct Times {
-    exp: Option<Seconds>,
-    nbf: Option<Seconds>,
-    iat: Option<Seconds>,
-}
-
-#[derive(Clone, Copy, Deserialize)]
-#[serde(untagged)]
-enum Seconds {
-    Number(i64),
-    #[serde(deserialize_with = "number_in_a_string")]
-    Text(i64),
-}
-
-fn number_in_a_string<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    text.parse().map_err(serde::de::Error::custom)
-}
-
-impl Seconds {
-    fn time(self) -> UnixTime {
-        match self {
-            Self::Number(seconds) | Self::Text(seconds) => UnixTime(seconds),
-        }
-    }
+    exp: Option<NumericDate>,
+    nbf: Option<NumericDate>,
+    iat: Option<NumericDate>,
 }
 
 impl Times {
     /// Each that is there must fit `now`.
     pub(crate) fn check(&self, now: UnixTime) -> Result<(), Error> {
-        if self
-            .exp
-            .is_some_and(|exp| now.plus(-LEEWAY_S) >= exp.time())
-        {
+        if self.exp.is_some_and(|exp| now.plus(-LEEWAY_S) >= exp.0) {
             return Err(Error::Expired);
         }
         let latest = now.plus(LEEWAY_S);
         if [self.nbf, self.iat]
             .into_iter()
             .flatten()
-            .any(|start| start.time() > latest)
+            .any(|start| start.0 > latest)
         {
             return Err(Error::NotYetValid);
         }

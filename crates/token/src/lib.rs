@@ -1,4 +1,4 @@
-//! Signed and sealed statements with pinned algorithms: compact JWS (RFC 7515) by RS256, compact
+//! Signed and sealed statements with pinned algorithms: compact JWS (RFC 7515) by RSA, compact
 //! JWE (RFC 7516) by RSA-OAEP-256 and A256GCM, RSA keys as JWK (RFC 7517), and the session keys
 //! of MS-OAPXBC with what is signed and sealed under them.
 //!
@@ -31,7 +31,7 @@ pub use hello::HelloAssertion;
 pub use jwe::{open, seal};
 pub use jwk::RsaJwk;
 pub use jwks::{Jwks, SigningJwk};
-pub use jws::{Draft, Header, Unverified, VerifyingKey, X5cForm, half_hash, sign};
+pub use jws::{Draft, Header, NumericDate, Unverified, VerifyingKey, X5cForm, half_hash, sign};
 pub use session_jwe::{AnswerForm, open_answer, seal_answer};
 pub use session_jws::{SessionRequest, sign_with_session_key};
 pub use session_key::{KdfVersion, SessionKey};

@@ -38,6 +38,7 @@ pub(crate) async fn redeem(app: &App, form: &Form) -> Result<TokenAnswer, Refusa
         id,
         key: &key,
         life_s: ASSERTION_S,
+        repeats: false,
     };
     client_proof::check(app, assertion, &stated).await?;
     let now = app.clock.now();

@@ -2,10 +2,10 @@
 //! RFC 7523 3). No client has a secret that it sends.
 
 use api::oauth::{ASSERTION_JWT_BEARER, token_path, token_path_v2};
-use model::{UnixTime, sha256};
+use model::sha256;
 use serde::Deserialize;
 use store::{App as Application, AppKind};
-use token::{Jwks, LEEWAY_S, Unverified, VerifyingKey, X5cForm};
+use token::{Jwks, LEEWAY_S, NumericDate, Unverified, VerifyingKey, X5cForm};
 
 use super::{
     clients,
@@ -17,6 +17,10 @@ use crate::{app::App, error::Refusal};
 /// The longest life of a statement: an hour is what libraries give it.
 const LIFE_S: i64 = 60 * 60 + LEEWAY_S;
 
+/// How long after it was made a statement is good however long it lives. MSAL shows one and the same
+/// for nine minutes, so that for applications this bound stands in for "once".
+const AGE_S: i64 = 10 * 60 + LEEWAY_S;
+
 /// What a client says of itself.
 #[derive(Deserialize)]
 struct Claims {
@@ -24,7 +28,8 @@ struct Claims {
     sub: String,
     aud: Audience,
     jti: String,
-    exp: i64,
+    exp: NumericDate,
+    iat: Option<NumericDate>,
 }
 
 /// One audience, or several.
@@ -40,11 +45,13 @@ pub(crate) struct Stated<'a> {
     pub(crate) id: &'a str,
     pub(crate) key: &'a VerifyingKey,
     pub(crate) life_s: i64,
+    /// It may be shown again while it is young.
+    pub(crate) repeats: bool,
 }
 
 /// The client of a form: a public one by its name, any other by its proof.
 pub(crate) async fn expect(app: &App, form: &Form) -> Result<Application, Refusal> {
-    let client = clients::expect(app, form.client_id.as_deref()).await?;
+    let client = named(app, form).await?;
     match client.kind {
         AppKind::Public => Ok(client),
         AppKind::Confidential => prove(app, form, client).await,
@@ -53,12 +60,24 @@ pub(crate) async fn expect(app: &App, form: &Form) -> Result<Application, Refusa
 
 /// The client of a form, which must be one that proves itself.
 pub(crate) async fn proven(app: &App, form: &Form) -> Result<Application, Refusal> {
-    let client = clients::expect(app, form.client_id.as_deref()).await?;
+    let client = named(app, form).await?;
     if client.kind == AppKind::Public {
         let sentence = "a public client cannot act for itself";
         return Err(Refusal::bad("unauthorized_client", 7_000_218, sentence));
     }
     prove(app, form, client).await
+}
+
+/// The client that a form names; its statement may do so alone (RFC 7521 4.2).
+async fn named(app: &App, form: &Form) -> Result<Application, Refusal> {
+    let subject = match (&form.client_id, &form.client_assertion) {
+        (None, Some(text)) => Unverified::read(text, X5cForm::Ignored)
+            .ok()
+            .and_then(|unverified| unverified.subject()),
+        _ => None,
+    };
+    let name = form.client_id.as_deref().or(subject.as_deref());
+    clients::expect(app, name).await
 }
 
 async fn prove(app: &App, form: &Form, client: Application) -> Result<Application, Refusal> {
@@ -67,7 +86,7 @@ async fn prove(app: &App, form: &Form, client: Application) -> Result<Applicatio
         .jwks
         .as_deref()
         .and_then(|jwks| Jwks::read(jwks).ok());
-    let kid = Unverified::read(assertion, X5cForm::Array)
+    let kid = Unverified::read(assertion, X5cForm::Ignored)
         .ok()
         .and_then(|unverified| unverified.header().kid.clone());
     let key = keys
@@ -77,6 +96,7 @@ async fn prove(app: &App, form: &Form, client: Application) -> Result<Applicatio
         id: &client.client_id,
         key: &key,
         life_s: LIFE_S,
+        repeats: true,
     };
     check(app, assertion, &stated).await?;
     Ok(client)
@@ -92,22 +112,30 @@ pub(crate) fn assertion(form: &Form) -> Result<&str, Refusal> {
     needed(&form.client_assertion, "client_assertion")
 }
 
-/// Checks a statement: signed by the key, about the right one, to us, and shown for the first time.
+/// Checks a statement: signed by the key, about the right one, to us, and shown for the first time,
+/// unless it may be shown again.
 pub(crate) async fn check(app: &App, assertion: &str, who: &Stated<'_>) -> Result<(), Refusal> {
     let now = app.clock.now();
-    let claims: Claims = Unverified::read(assertion, X5cForm::Array)
+    let claims: Claims = Unverified::read(assertion, X5cForm::Ignored)
         .and_then(|unverified| unverified.verify(who.key, now))
         .map_err(|_| refused())?;
     let is_right = claims.iss == who.id
         && claims.sub == who.id
         && claims.aud.is_ours(app)
-        && claims.exp <= now.plus(who.life_s).0
+        && claims.exp.0 <= now.plus(who.life_s)
         && (1..=128).contains(&claims.jti.len());
     if !is_right {
         return Err(refused());
     }
+    if let (true, Some(made)) = (who.repeats, claims.iat) {
+        return if now < made.0.plus(AGE_S) {
+            Ok(())
+        } else {
+            Err(refused())
+        };
+    }
     let spent = sha256(format!("{}/{}", who.id, claims.jti).as_bytes());
-    let until = UnixTime(claims.exp).plus(LEEWAY_S);
+    let until = claims.exp.0.plus(LEEWAY_S);
     if app
         .store
         .spend_statement(app.tenant.id, spent, now, until)

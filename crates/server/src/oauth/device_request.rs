@@ -13,7 +13,7 @@ use model::Secret;
 use openssl::pkey::PKey;
 use serde::Deserialize;
 use store::{App as Application, AppKind, Device};
-use token::{HelloAssertion, VerifyingKey};
+use token::{HelloAssertion, NumericDate, VerifyingKey};
 
 use super::{
     clients, issue, password_grant, primary, refresh_grant,
@@ -47,8 +47,8 @@ struct Claims {
 struct Assertion {
     iss: String,
     request_nonce: String,
-    iat: i64,
-    exp: i64,
+    iat: NumericDate,
+    exp: NumericDate,
 }
 
 /// The answer to a request that a device signed.
@@ -166,7 +166,7 @@ async fn by_key(app: &App, (device, claims): (&Device, Claims)) -> Result<Subjec
     let said: Assertion = assertion
         .verify(&VerifyingKey::rs256(public)?, now)
         .map_err(|_| refused())?;
-    if said.exp - said.iat > ASSERTION_S {
+    if said.exp.0 > said.iat.0.plus(ASSERTION_S) {
         return Err(refused());
     }
     let kept = Kept {

@@ -41,7 +41,7 @@ fn document(app: &App, version: Version) -> Value {
         Version::V1 => (format!("{base}/oauth2"), "discovery/keys"),
         Version::V2 => (format!("{base}/oauth2/v2.0"), "discovery/v2.0/keys"),
     };
-    let signing = ["RS256"];
+    let (signing, proving) = (["RS256"], ["RS256", "PS256"]);
     json!({
         "issuer": app.issuer(version),
         "authorization_endpoint": format!("{oauth}/authorize"),
@@ -63,7 +63,7 @@ fn document(app: &App, version: Version) -> Value {
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": signing,
         "token_endpoint_auth_methods_supported": ["private_key_jwt", "none"],
-        "token_endpoint_auth_signing_alg_values_supported": signing,
+        "token_endpoint_auth_signing_alg_values_supported": proving,
         "code_challenge_methods_supported": ["S256"],
         "claims_supported": [
             "iss", "sub", "aud", "exp", "iat", "nbf", "auth_time", "nonce", "at_hash", "amr", "oid",

@@ -42,7 +42,7 @@ fn a_set_says_what_its_keys_are_for_and_is_read_back() {
 fn members_for_other_things_are_passed_over() {
     let set = read(&[
         jwk(&json!({ "use": "enc" })),
-        jwk(&json!({ "alg": "PS256" })),
+        jwk(&json!({ "alg": "RS512" })),
         json!({ "kty": "EC", "crv": "P-256", "x": "AA", "y": "AA" }),
         json!({ "kty": "oct", "k": "AAAA", "kid": "hmac" }),
         jwk(&json!({ "kid": "mine" })),
@@ -51,6 +51,51 @@ fn members_for_other_things_are_passed_over() {
     assert_eq!(set.keys.len(), 1);
     assert!(set.find(Some("mine")).is_some());
     assert!(set.find(None).is_some(), "it is the only one");
+}
+
+#[test]
+fn a_key_is_for_the_algorithm_that_its_member_names_and_no_other() {
+    use openssl::{
+        hash::MessageDigest,
+        rsa::Padding,
+        sign::{RsaPssSaltlen, Signer},
+    };
+    let signed = |alg: &str, padding| {
+        let header = crate::keys::base64url(format!(r#"{{"alg":"{alg}"}}"#).as_bytes());
+        let claims = crate::keys::base64url(br#"{"sub":"app","exp":1800000600}"#);
+        let input = format!("{header}.{claims}");
+        let mut signer = Signer::new(MessageDigest::sha256(), &ALICE).unwrap();
+        signer.set_rsa_padding(padding).unwrap();
+        if padding == Padding::PKCS1_PSS {
+            signer
+                .set_rsa_pss_saltlen(RsaPssSaltlen::DIGEST_LENGTH)
+                .unwrap();
+        }
+        let signature = signer.sign_oneshot_to_vec(input.as_bytes()).unwrap();
+        format!("{input}.{}", crate::keys::base64url(&signature))
+    };
+    let messages = [
+        ("RS256", signed("RS256", Padding::PKCS1)),
+        ("PS256", signed("PS256", Padding::PKCS1_PSS)),
+    ];
+    for registered in ["RS256", "PS256"] {
+        let key = read(&[jwk(&json!({ "alg": registered }))])
+            .unwrap()
+            .find(None);
+        for (alg, message) in &messages {
+            let unverified = token::Unverified::read(message, token::X5cForm::Array).unwrap();
+            assert_eq!(unverified.subject().as_deref(), Some("app"));
+            let now = model::UnixTime(1_800_000_000);
+            let outcome = unverified.verify::<Value>(key.as_ref().unwrap(), now);
+            assert_eq!(outcome.is_ok(), *alg == registered, "{alg} {registered}");
+        }
+    }
+    let crossed = signed("RS256", Padding::PKCS1_PSS);
+    let key = read(&[jwk(&json!({}))]).unwrap().find(None).unwrap();
+    let outcome = token::Unverified::read(&crossed, token::X5cForm::Array)
+        .unwrap()
+        .verify::<Value>(&key, model::UnixTime(1_800_000_000));
+    assert_eq!(outcome, Err(token::Error::Signature));
 }
 
 #[test]

@@ -178,6 +178,8 @@ fn times_count_where_they_are_there() {
         (r#","exp":"1799999000""#, Some(Error::Expired)),
         (r#","iat":1800000300"#, Some(Error::NotYetValid)),
         (r#","iat":1799990000"#, None),
+        (r#","exp":1800000300.5"#, None),
+        (r#","exp":1799999000.5"#, Some(Error::Expired)),
     ] {
         let payload = format!(r#"{{"refresh_token":"0.prt"{times}}}"#);
         let verified = verify(&forged(&header(""), &payload));

@@ -63,6 +63,16 @@ async fn an_application_proves_itself_and_acts_for_itself() {
     assert_eq!(access["aud"], api::GRAPH_AUDIENCE);
     assert!(access.get("oid").is_none());
     assert!(tokens.get("refresh_token").is_none());
+    // The statement names it too.
+    let assertion = jws(&key, Vec::new(), &statement(&server, "two"));
+    let fields = [
+        ("grant_type", "client_credentials"),
+        ("scope", "https://graph.microsoft.com/.default"),
+        ("client_assertion_type", ASSERTION_JWT_BEARER),
+        ("client_assertion", assertion.as_str()),
+    ];
+    let path = api::oauth::token_path_v2(server.tenant);
+    server.post_form(&path, &[], &fields).await.good();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -97,6 +107,15 @@ async fn a_statement_of_an_application_is_its_own_to_us_fresh_and_good_once() {
             "{statement}"
         );
     }
+    // One that says when it was made may be shown again, for ten minutes.
+    let mut young = good("young");
+    young["iat"] = json!(server.now());
+    young["exp"] = json!(server.now() + 3600);
+    show(&server, &key, &young).await.good();
+    server.pass(600);
+    show(&server, &key, &young).await.good();
+    server.pass(61);
+    assert_eq!(show(&server, &key, &young).await.number(), 700_027);
     // The public key is no secret to sign with, and no signature is none.
     let unsigned = jws(&key, Vec::new(), &good("three"));
     let unsigned = format!("{}.", unsigned.rsplit_once('.').unwrap().0);
