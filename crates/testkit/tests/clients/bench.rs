@@ -314,12 +314,26 @@ async fn fill(folder: &Path, tenant: Guid, apps: Vec<App>, computers: Vec<Comput
             .await
             .unwrap();
     }
+    let people = guid(51);
+    store
+        .create_group(tenant, people, "People", audit())
+        .await
+        .unwrap();
+    for member in [guid(41), guid(42)] {
+        assert!(
+            store
+                .add_member(tenant, people, member, audit())
+                .await
+                .unwrap()
+        );
+    }
     for app in apps {
         store.put_app(tenant, app, audit()).await.unwrap();
     }
     let mut settings = store.settings(tenant).await.unwrap();
     settings.allow_device_code = true;
     settings.allow_ropc = true;
+    settings.register_keys_groups = vec![people];
     store.set_settings(tenant, settings, audit()).await.unwrap();
     for computer in computers {
         let domain = computer.domain;

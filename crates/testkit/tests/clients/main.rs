@@ -4,5 +4,5 @@
 #![cfg(test)]
 
 mod bench;
-
+mod brokers;
 mod libraries;
