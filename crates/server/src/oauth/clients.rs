@@ -150,6 +150,12 @@ pub(crate) fn is_broker(client: &Application) -> bool {
     [BROKER, TOKEN_BROKER, LINUX_BROKER].contains(&client.client_id.as_str())
 }
 
+/// Whether a client shows one refresh token several times: brokers that know no PKCE do not know
+/// rotation either. Theirs end with their time, their account and their device.
+pub(crate) fn repeats(client: &Application) -> bool {
+    is_broker(client) && client.compat.no_pkce
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -130,6 +130,16 @@ pub(crate) async fn spend(
     };
     issue::audience(client, &asked)?;
     let now = app.clock.now();
+    if clients::repeats(client) {
+        if family.revoked || token.expires <= now {
+            return Err(over());
+        }
+        return Ok(Spent {
+            subject,
+            asked,
+            next: shown.to_owned(),
+        });
+    }
     let (text, next) = next(family.id, &asked, now, family.expires)?;
     match app.store.redeem(app.tenant.id, digest, next, now).await? {
         Redeemed::Rotated => Ok(Spent {

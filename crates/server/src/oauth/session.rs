@@ -17,6 +17,9 @@ const BROWSER: &str = "__Host-latchkey-browser";
 /// A working day.
 const LIFE_S: i64 = 12 * 60 * 60;
 
+/// How exact it is noted when a session was last used.
+const SEEN_S: i64 = 5 * 60;
+
 /// A session whose account may still be used.
 pub(crate) struct Open {
     pub(crate) id: Digest,
@@ -32,6 +35,9 @@ pub(crate) async fn of(app: &App, headers: &HeaderMap) -> Result<Option<Open>, R
     let Some(session) = app.store.session(app.tenant.id, id, now).await? else {
         return Ok(None);
     };
+    if session.last_seen.plus(SEEN_S) <= now {
+        app.store.session_seen(app.tenant.id, id, now).await?;
+    }
     match Kept::from(&session).stand(app).await {
         Ok(subject) => Ok(Some(Open { id, subject })),
         Err(Refusal::OAuth(..)) => Ok(None),

@@ -53,7 +53,7 @@ pub(crate) async fn redeem(
     let nonce = &claims.request_nonce;
     if !device_proof::spend(app, shown.device.id, "session", nonce).await? {
         let sentence = "the nonce is over, or was used already: ask for another";
-        return Err(Refusal::grant(700_016, sentence));
+        return Err(Refusal::grant(70000, sentence));
     }
     if asked.primary {
         let answer = primary::renew(app, &client, &shown).await?;

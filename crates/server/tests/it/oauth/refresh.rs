@@ -42,6 +42,31 @@ async fn a_refresh_token_gives_the_next_one_and_its_copy_ends_them_all() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_knows_no_rotation_repeats_its_token_until_that_ends() {
+    let server = company().await;
+    let broker = "29d9ed98-a469-4536-ade2-f981bc1d605e";
+    let own = [("client_id", broker)];
+    let request = Request::new().with("client_id", broker);
+    for (no_pkce, repeats) in [(false, false), (true, true)] {
+        let mut app = portal();
+        app.client_id = broker.to_owned();
+        app.compat.no_pkce = no_pkce;
+        put_app(&server, app).await;
+        let code = Browser::new(&server).code(&request).await;
+        let tokens = super::browser::redeem(&server, &code, &own).await.good();
+        let first = token(&tokens);
+        let second = token(&refresh(&server, &first, &own).await.good());
+        assert_eq!(first == second, repeats);
+        let again = refresh(&server, &first, &own).await;
+        assert_eq!(again.status == 200, repeats);
+        if repeats {
+            server.pass(14 * DAY);
+            assert_eq!(refresh(&server, &first, &own).await.number(), 70000);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refused_request_spends_nothing() {
     let server = company().await;
     let mut other = portal();
