@@ -1,12 +1,10 @@
-//! What the holder of K signs, so that one session with one TPM may do what K's branches allow
+//! What K signs, so that one session with one TPM may do what K's branches allow
 //! (TPM2_PolicySigned, part 3).
 //!
 //! K opens three things with one policy: it sets the limit of a PIN index, changes the PIN of the
-//! index (TPM2_NV_ChangeAuth) and that of the key (TPM2_ObjectChangeAuth). The TPM counts a signature
-//! for all of them and for all keys of its that name K, so that a signature which leaves the command
-//! open, made for one user's recovery, would do for another's on the same device. So the holder of
-//! K closes it: [`command_hash`] of the very command, with names that it has on record, and never a
-//! hash that somebody else computed.
+//! index (TPM2_NV_ChangeAuth) and that of the key (TPM2_ObjectChangeAuth). The policyRef bounds a
+//! signature to one holder's key and index; which of the three it allows, and with which values, is
+//! for [`command_hash`] of the very command to say. [`Permit`](crate::Permit) always says it.
 
 use crate::bytes::Writer;
 
@@ -19,7 +17,7 @@ pub struct Authorization<'a> {
     pub expiration: i32,
     /// The only command that it is good for, by [`command_hash`]; nothing leaves it open.
     pub command_hash: Option<[u8; 32]>,
-    /// What the policy names besides K: nothing in the policies of today.
+    /// What the policy names besides K: [`Holder::policy_ref`](crate::Holder::policy_ref).
     pub policy_ref: &'a [u8],
 }
 

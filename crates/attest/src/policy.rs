@@ -1,9 +1,9 @@
 //! The authorisation policy of a user key, computed without a TPM.
 //!
 //! The policy is fixed when the key is made, so it is written here once, as pure functions of two
-//! names: the NV index that counts wrong PINs, and the recovery authority K. The device uses them
-//! to make the key; whoever checks an attestation uses the same functions to see that the key is
-//! what it claims to be.
+//! names and the holder: the NV index that counts wrong PINs, the recovery authority K, and whose key
+//! it is. The device uses them to make the key; whoever checks an attestation uses the same functions
+//! to see that the key is what it claims to be.
 //!
 //! The key opens by any one of four branches:
 //!
@@ -22,20 +22,31 @@
 //! it. The TPM counts those as a dictionary attack, which allows 144 a day. A session bound to the
 //! index is refused.
 //!
+//! Wherever K is named the holder is named with it (the policyRef of TPM2_PolicySigned), so that what K
+//! signed for one user's key opens no other's on that TPM.
+//!
 //! The index opens by any one of three: a signature of K to write it (which happens once, to set
 //! the limit, and again in a recovery), a signature of K to change its PIN, or its PIN to change
 //! its PIN. The owner of the TPM can delete it and define it anew, but not write it: until it is
 //! written its name differs from the one in the key's policy.
 
-use crate::NvPublic;
 use crate::bytes::Writer;
 use crate::spec::{alg, cc, nv, object};
+use crate::{Holder, NvPublic};
 
 /// Wrong PINs that one user's index takes.
 pub const PIN_LIMIT: u32 = 10;
 
 /// Bytes in a PIN index: the count and the limit.
 pub(crate) const PIN_DATA: u16 = 8;
+
+/// Where in the index they stand.
+pub const LIMIT_OFFSET: u16 = 0;
+
+/// What K writes into a PIN index: nothing counted, and the limit.
+pub fn limit_data() -> Vec<u8> {
+    Writer::new().u32(0).u32(PIN_LIMIT).done()
+}
 
 /// No OWNERWRITE: with it the owner of the TPM could set the count back and guess for ever.
 pub(crate) const INDEX_ATTRIBUTES: u32 =
@@ -51,12 +62,13 @@ impl Digest {
 
     /// TPM2_PolicySecret with the entity of this name.
     pub fn secret(self, name: &[u8]) -> Self {
-        self.extend(cc::POLICY_SECRET, name).reference()
+        self.extend(cc::POLICY_SECRET, name).reference(&[])
     }
 
-    /// TPM2_PolicySigned with the key of this name.
-    pub fn signed(self, name: &[u8]) -> Self {
-        self.extend(cc::POLICY_SIGNED, name).reference()
+    /// TPM2_PolicySigned with the key of this name, about this holder.
+    pub fn signed(self, name: &[u8], holder: &Holder) -> Self {
+        self.extend(cc::POLICY_SIGNED, name)
+            .reference(&holder.policy_ref())
     }
 
     /// TPM2_PolicyAuthValue.
@@ -85,9 +97,9 @@ impl Digest {
         ))
     }
 
-    /// Signed and secret assertions hash a policyRef in a second step; ours is empty.
-    fn reference(self) -> Self {
-        Self(model::sha256(&self.0))
+    /// Signed and secret assertions hash a policyRef in a second step, also where it is empty.
+    fn reference(self, policy_ref: &[u8]) -> Self {
+        Self(model::sha256(&[&self.0[..], policy_ref].concat()))
     }
 }
 
@@ -105,15 +117,15 @@ pub struct KeyBranches {
 }
 
 impl KeyBranches {
-    /// The branches that belong to an index and a recovery authority, by their names.
-    pub fn new(index_name: &[u8], recovery_name: &[u8]) -> Self {
+    /// The branches that belong to an index and a recovery authority, by their names, and a holder.
+    pub fn new(index_name: &[u8], recovery_name: &[u8], holder: &Holder) -> Self {
         let sign = Digest::EMPTY.secret(index_name).auth_value();
         Self {
             sign,
             change: sign.command_code(cc::OBJECT_CHANGE_AUTH),
             certify: sign.command_code(cc::CERTIFY),
             recover: Digest::EMPTY
-                .signed(recovery_name)
+                .signed(recovery_name, holder)
                 .command_code(cc::OBJECT_CHANGE_AUTH),
         }
     }
@@ -141,9 +153,9 @@ pub struct IndexBranches {
 }
 
 impl IndexBranches {
-    /// The branches that belong to a recovery authority, by its name.
-    pub fn new(recovery_name: &[u8]) -> Self {
-        let recovery = Digest::EMPTY.signed(recovery_name);
+    /// The branches that belong to a recovery authority, by its name, and a holder.
+    pub fn new(recovery_name: &[u8], holder: &Holder) -> Self {
+        let recovery = Digest::EMPTY.signed(recovery_name, holder);
         Self {
             write: recovery.command_code(cc::NV_WRITE),
             recover: recovery.command_code(cc::NV_CHANGE_AUTH),
@@ -164,7 +176,7 @@ impl IndexBranches {
 
 /// The public area of a user's index (TPMS_NV_PUBLIC): a PIN-fail counter outside the dictionary
 /// attack protection, which nobody but K can write once it is set.
-pub fn index_public(handle: u32, recovery_name: &[u8], written: bool) -> Vec<u8> {
+pub fn index_public(handle: u32, recovery_name: &[u8], holder: &Holder, written: bool) -> Vec<u8> {
     let attributes = if written {
         INDEX_ATTRIBUTES | nv::WRITTEN
     } else {
@@ -174,7 +186,7 @@ pub fn index_public(handle: u32, recovery_name: &[u8], written: bool) -> Vec<u8>
         .u32(handle)
         .u16(alg::SHA256)
         .u32(attributes)
-        .sized(&IndexBranches::new(recovery_name).policy().0)
+        .sized(&IndexBranches::new(recovery_name, holder).policy().0)
         .u16(PIN_DATA)
         .done()
 }

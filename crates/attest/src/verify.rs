@@ -21,7 +21,7 @@ use keycred::RsaPublicKey;
 
 use crate::policy::{self, INDEX_ATTRIBUTES, IndexBranches, KeyBranches, PIN_DATA};
 use crate::spec::{nv, object};
-use crate::{AttestationKey, Certified, Key, NvPublic, Public, Refusal, Signature};
+use crate::{AttestationKey, Certified, Holder, Key, NvPublic, Public, Refusal, Signature};
 
 /// What a device sends to show that a key is in its TPM.
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +47,8 @@ pub struct Expected<'a> {
     pub attestation_key: &'a AttestationKey,
     /// The key that is being registered.
     pub key: &'a RsaPublicKey,
+    /// Whose it is to be.
+    pub holder: &'a Holder,
     /// What the device was to have certified along with the key.
     pub qualifying_data: &'a [u8],
 }
@@ -80,9 +82,10 @@ pub fn verify_key(claim: Option<&Claim<'_>>, expected: &Expected<'_>) -> Result<
     judge_attributes(&public)?;
     judge_recovery(&recovery, claim.recovery_public)?;
     let recovery_name = recovery.name();
-    judge_index(&index, &recovery_name)?;
+    judge_index(&index, &recovery_name, expected.holder)?;
 
-    let branches = KeyBranches::new(&policy::name(claim.nv_public), &recovery_name);
+    let index_name = policy::name(claim.nv_public);
+    let branches = KeyBranches::new(&index_name, &recovery_name, expected.holder);
     let listed: Vec<u8> = branches.list().iter().flat_map(|branch| branch.0).collect();
     require(claim.branches == listed, Refusal::OtherBranches)?;
     let digest = branches.policy();
@@ -140,13 +143,13 @@ fn judge_recovery(recovery: &Public<'_>, bytes: &[u8]) -> Result<(), Refusal> {
     )
 }
 
-fn judge_index(index: &NvPublic<'_>, recovery_name: &[u8]) -> Result<(), Refusal> {
+fn judge_index(index: &NvPublic<'_>, recovery_name: &[u8], holder: &Holder) -> Result<(), Refusal> {
     require(
         index.attributes == INDEX_ATTRIBUTES | nv::WRITTEN && index.size == PIN_DATA,
         Refusal::NotAPinIndex,
     )?;
     require(
-        index.policy == IndexBranches::new(recovery_name).policy().0,
+        index.policy == IndexBranches::new(recovery_name, holder).policy().0,
         Refusal::OtherIndexPolicy,
     )
 }

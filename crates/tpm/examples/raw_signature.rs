@@ -10,8 +10,8 @@ use std::io::{self, Write as _};
 use std::time::{Duration, Instant};
 
 use ipc::{Connection, Sign, Unlock};
-use model::Secret;
-use tpm::{Recovery, Tpm, UserKey};
+use model::{Guid, Secret};
+use tpm::{Holder, Recovery, Tpm, UserKey};
 
 /// What begins the DigestInfo of a SHA-256 digest (RFC 8017 9.2, note 1), as the socket takes it.
 const DIGEST_INFO: &str = "3031300d060960864801650304020105000420";
@@ -33,7 +33,11 @@ fn main() -> Outcome<()> {
     let mut daemon = Connection::open(PATIENCE)?;
     let secret = Secret::new(pin.clone());
     let mut tpm = Tpm::open(tcti)?;
-    let key = tpm.create_user_key("S-1-5-21-1-2-3-1104", &secret, Recovery::Destroyed)?;
+    let holder = Holder {
+        device: Guid::from_le_bytes([1; 16]),
+        user: "S-1-5-21-1-2-3-1104".parse()?,
+    };
+    let key = tpm.create_user_key(&holder, &secret, Recovery::Destroyed)?;
     for pair in 0..pairs {
         let digest = model::sha256(&pair.to_be_bytes());
         let mut ours = || through_socket(&mut daemon, uid, &pin, &digest);

@@ -46,7 +46,7 @@ impl Tpm {
     ) -> Result<Attestation, Error> {
         // Settles a PIN change that was cut short, so that the right blob is certified.
         let key = self.unlock(key, pin)?.key().clone();
-        let value = AuthValue::new(key.scope(), pin)?;
+        let value = AuthValue::new(&key.holder().user, pin)?;
         let (certify, signature) = self.with_user_key(&key, |tpm, entity| {
             tpm.with_key(
                 &attestation_key.public,

@@ -1,7 +1,8 @@
 //! One command: its handles, its authorisations, its parameters; and the answer, verified.
 //!
-//! The first authorisation carries the parameter encryption, in both directions wherever the
-//! command has something to encrypt. An answer whose HMAC is wrong did not come from the TPM and
+//! One session of a command carries the parameter encryption, in both directions wherever the
+//! command has something to encrypt: the first authorisation, or one that is there for nothing else,
+//! where the first would need a value that nobody knows any more. An answer whose HMAC is wrong did not come from the TPM and
 //! is not read further.
 
 use openssl::symm::Mode;
@@ -40,6 +41,8 @@ pub(crate) struct Auth<'a> {
     value_after: &'a [u8],
     in_hmac: bool,
     keep: bool,
+    /// It authorises nothing and encrypts for the others.
+    only_encrypts: bool,
 }
 
 impl<'a> Auth<'a> {
@@ -51,6 +54,7 @@ impl<'a> Auth<'a> {
             value_after: value,
             in_hmac: true,
             keep: true,
+            only_encrypts: false,
         }
     }
 
@@ -62,6 +66,7 @@ impl<'a> Auth<'a> {
             value_after: value,
             in_hmac: true,
             keep: false,
+            only_encrypts: false,
         }
     }
 
@@ -74,6 +79,15 @@ impl<'a> Auth<'a> {
             value_after: value,
             in_hmac: false,
             keep: false,
+            only_encrypts: false,
+        }
+    }
+
+    /// An HMAC session that encrypts and authorises nothing; it stays open, and stands last.
+    pub(crate) fn encrypting(session: &'a mut Session) -> Self {
+        Self {
+            only_encrypts: true,
+            ..Self::hmac(session, &[])
         }
     }
 
@@ -136,6 +150,12 @@ pub(crate) struct Command<'a> {
     pub(crate) makes_handle: bool,
 }
 
+/// A command's nonces, and its parameters as they are sent.
+pub(crate) struct Prepared {
+    nonces: Vec<Nonce>,
+    pub(crate) params: Zeroizing<Vec<u8>>,
+}
+
 /// What a successful command brought.
 pub(crate) struct Answer {
     pub(crate) handle: u32,
@@ -180,34 +200,59 @@ impl Command<'_> {
         transport: &mut Transport,
         auths: &mut [Auth<'_>],
     ) -> Result<Answer, Error> {
+        let prepared = self.prepare(auths)?;
+        self.run_prepared(transport, auths, &prepared)
+    }
+
+    /// Chooses the nonces and encrypts, for these authorisations in the state that they are in.
+    pub(crate) fn prepare(&self, auths: &[Auth<'_>]) -> Result<Prepared, Error> {
         let nonces = auths
             .iter()
             .map(|_| fresh_nonce())
             .collect::<Result<Vec<_>, _>>()?;
         let mut params = self.params.done_ref();
+        let carrier = carrier(auths);
         if self.encrypts.command
-            && let (Some(first), Some(nonce)) = (auths.first(), nonces.first())
+            && let (Some(auth), Some(nonce)) = (auths.get(carrier), nonces.get(carrier))
         {
-            let key = first.key(first.value);
+            let key = auth.key(auth.value);
             replace_first(&mut params, |plain| {
-                cipher(Mode::Encrypt, &key, nonce, &first.session.nonce_tpm, plain)
+                cipher(Mode::Encrypt, &key, nonce, &auth.session.nonce_tpm, plain)
             })
             .map_err(|failure| failure.into_error(self.name))?;
         }
+        Ok(Prepared { nonces, params })
+    }
 
+    /// Sends what was prepared, with the same authorisations: their sessions have seen no other
+    /// command since.
+    pub(crate) fn run_prepared(
+        self,
+        transport: &mut Transport,
+        auths: &mut [Auth<'_>],
+        prepared: &Prepared,
+    ) -> Result<Answer, Error> {
+        let Prepared { nonces, params } = prepared;
+        let carrier = carrier(auths);
         let cp_hash = {
             let mut input = Writer::new().u32(self.code);
             for entity in self.handles {
                 input = input.bytes(&entity.name);
             }
-            model::sha256(&input.bytes(&params).done())
+            model::sha256(&input.bytes(params).done())
         };
         let mut area = Writer::new();
-        for (index, (auth, nonce)) in auths.iter().zip(&nonces).enumerate() {
-            let attributes = self.attributes(index, auth);
+        for (index, (auth, nonce)) in auths.iter().zip(nonces).enumerate() {
+            let attributes = self.attributes(index == carrier, auth);
+            // The first HMAC covers the nonce of the session that encrypts beside it (part 1, 19.6).
+            let beside = match auths.get(carrier) {
+                Some(other) if index == 0 && carrier != 0 => &other.session.nonce_tpm[..],
+                _ => &[],
+            };
+            let own = &auth.session.nonce_tpm;
             let proof = hmac(
                 &auth.hmac_key(auth.value),
-                &[&cp_hash, nonce, &auth.session.nonce_tpm, &[attributes]],
+                &[&cp_hash, nonce, own, beside, &[attributes]],
             )?;
             area = area
                 .u32(auth.session.handle)
@@ -216,20 +261,20 @@ impl Command<'_> {
                 .sized(&proof);
         }
 
-        let packet = self.packet(tag::SESSIONS, &area.done(), &params)?;
+        let packet = self.packet(tag::SESSIONS, &area.done(), params)?;
         let answer = exchange(transport, self.name, &packet)?;
-        self.verify(&answer, auths, &nonces)
+        self.verify(&answer, auths, nonces)
     }
 
-    fn attributes(&self, index: usize, auth: &Auth<'_>) -> u8 {
+    fn attributes(&self, carries: bool, auth: &Auth<'_>) -> u8 {
         let mut attributes = 0;
         if auth.keep {
             attributes |= attribute::CONTINUE;
         }
-        if index == 0 && self.encrypts.command {
+        if carries && self.encrypts.command {
             attributes |= attribute::DECRYPT;
         }
-        if index == 0 && self.encrypts.answer {
+        if carries && self.encrypts.answer {
             attributes |= attribute::ENCRYPT;
         }
         attributes
@@ -304,17 +349,26 @@ impl Command<'_> {
             auth.session.nonce_tpm = nonce_tpm.to_vec();
         }
         let mut params = Zeroizing::new(params.to_vec());
+        let carrier = carrier(auths);
         if self.encrypts.answer
-            && let (Some(first), Some(nonce)) = (auths.first(), nonces.first())
+            && let (Some(auth), Some(nonce)) = (auths.get(carrier), nonces.get(carrier))
         {
-            let key = first.key(first.value_after);
+            let key = auth.key(auth.value_after);
             replace_first(&mut params, |hidden| {
-                cipher(Mode::Decrypt, &key, &first.session.nonce_tpm, nonce, hidden)
+                cipher(Mode::Decrypt, &key, &auth.session.nonce_tpm, nonce, hidden)
             })
             .map_err(|failure| failure.into_error(self.name))?;
         }
         Ok(Answer { handle, params })
     }
+}
+
+/// Which session encrypts.
+fn carrier(auths: &[Auth<'_>]) -> usize {
+    auths
+        .iter()
+        .position(|auth| auth.only_encrypts)
+        .unwrap_or(0)
 }
 
 enum Failure {

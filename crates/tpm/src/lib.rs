@@ -36,7 +36,7 @@ mod user_index;
 mod user_key;
 mod wire;
 
-pub use attest::policy;
+pub use attest::{Act, Holder, Permit, policy};
 pub use attestation::Attestation;
 pub use error::Error;
 pub use info::{DictionaryAttack, Info};

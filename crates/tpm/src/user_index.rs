@@ -1,14 +1,14 @@
 //! The NV index of a user: the TPM's own count of wrong PINs.
 
-use attest::{Authorization, NvPublic};
-use model::Secret;
+use attest::{Act, Holder, NvPublic, PERMIT_S, Permit};
+use model::{Secret, Sid};
 use openssl::ecdsa::EcdsaSig;
 use openssl::hash::{Hasher, MessageDigest};
 use zeroize::Zeroizing;
 
 use crate::command::{Auth, Command, Encrypts, Entity};
 use crate::keys::trimmed;
-use crate::policy::{self, Digest, IndexBranches, PIN_LIMIT};
+use crate::policy::{self, Digest, IndexBranches};
 use crate::session::Session;
 use crate::spec::{alg, cc, handle, rc};
 use crate::tpm::handles;
@@ -21,16 +21,16 @@ const FIRST: u32 = 0x0180_4C00;
 /// How many users one device takes: as many as one answer of the TPM lists.
 const COUNT: u32 = 200;
 
-/// SHA-256 of the PIN under the scope it belongs to: what the TPM knows instead of the PIN.
+/// SHA-256 of the PIN and the user it belongs to: what the TPM knows instead of the PIN.
 pub(crate) struct AuthValue(Zeroizing<Vec<u8>>);
 
 impl AuthValue {
-    pub(crate) fn new(scope: &str, pin: &Secret<String>) -> Result<Self, Error> {
+    pub(crate) fn new(user: &Sid, pin: &Secret<String>) -> Result<Self, Error> {
         // This hasher keeps what it is given on the heap and wipes it; the one-shot functions
         // leave the PIN on the stack.
         let mut hasher = Hasher::new(MessageDigest::sha256())?;
         hasher.update(b"latchkey pin v1\0")?;
-        hasher.update(scope.as_bytes())?;
+        hasher.update(user.to_string().as_bytes())?;
         hasher.update(&[0])?;
         hasher.update(pin.expose().as_bytes())?;
         Ok(Self(Zeroizing::new(hasher.finish()?.to_vec())))
@@ -41,11 +41,25 @@ impl AuthValue {
     }
 }
 
+/// K, and for whom it may speak: what a policy names.
+pub(crate) struct Authority<'a> {
+    /// TPMT_PUBLIC of K.
+    pub(crate) public: &'a [u8],
+    /// Whose key it is about.
+    pub(crate) holder: Holder,
+}
+
+impl Authority<'_> {
+    fn index_branches(&self) -> [Digest; 3] {
+        IndexBranches::new(&policy::name(self.public), &self.holder).list()
+    }
+}
+
 /// An index as a user key remembers it.
 #[derive(Clone)]
 pub(crate) struct Index {
     pub(crate) entity: Entity,
-    public: Vec<u8>,
+    pub(crate) public: Vec<u8>,
 }
 
 impl Index {
@@ -116,33 +130,33 @@ impl Tpm {
         self.run(define, &[]).map(drop)
     }
 
-    /// Sets the count to nothing and the limit to [`PIN_LIMIT`], with a signature of K.
+    /// Sets the count to nothing and the limit to [`policy::PIN_LIMIT`], with a signature of K. The
+    /// data is not encrypted: K signs what is written.
     pub(crate) fn write_index(
         &mut self,
-        unwritten: &Entity,
-        value: &AuthValue,
-        recovery_public: &[u8],
+        index: &Index,
+        authority: &Authority<'_>,
         sign: &mut Signer<'_>,
     ) -> Result<(), Error> {
-        let branches = IndexBranches::new(&policy::name(recovery_public));
         self.with_policy(|tpm, session| {
-            tpm.policy_signed(session, recovery_public, sign)?;
+            let act = Act::SetLimit {
+                nv_public: &index.public,
+            };
+            tpm.policy_signed(session, authority, act, sign)?;
             tpm.policy_command_code(session, cc::NV_WRITE)?;
-            tpm.policy_or(session, &branches.list())?;
-            let data = Writer::new().u32(0).u32(PIN_LIMIT).done();
+            tpm.policy_or(session, &authority.index_branches())?;
             let write = Command {
                 name: "NV_Write",
                 code: cc::NV_WRITE,
-                handles: &[unwritten, unwritten],
-                encrypts: Encrypts::COMMAND,
-                params: Writer::new().sized(&data).u16(0),
+                handles: &[&index.entity, &index.entity],
+                encrypts: Encrypts::NOTHING,
+                params: Writer::new()
+                    .sized(&policy::limit_data())
+                    .u16(policy::LIMIT_OFFSET),
                 makes_handle: false,
             };
             write
-                .run(
-                    &mut tpm.transport,
-                    &mut [Auth::policy(session, value.bytes())],
-                )
+                .run(&mut tpm.transport, &mut [Auth::policy(session, &[])])
                 .map(drop)
         })
     }
@@ -151,15 +165,14 @@ impl Tpm {
     pub(crate) fn change_index(
         &mut self,
         index: &Index,
-        recovery_name: &[u8],
+        authority: &Authority<'_>,
         old: &AuthValue,
         new: &AuthValue,
     ) -> Result<(), Error> {
-        let branches = IndexBranches::new(recovery_name);
         self.with_policy(|tpm, session| {
             tpm.policy_auth_value(session)?;
             tpm.policy_command_code(session, cc::NV_CHANGE_AUTH)?;
-            tpm.policy_or(session, &branches.list())?;
+            tpm.policy_or(session, &authority.index_branches())?;
             let change = Command {
                 name: "NV_ChangeAuth",
                 code: cc::NV_CHANGE_AUTH,
@@ -170,6 +183,44 @@ impl Tpm {
             };
             let auth = Auth::policy_with_value(session, old.bytes()).becoming(new.bytes());
             change.run(&mut tpm.transport, &mut [auth]).map(drop)
+        })
+    }
+
+    /// Replaces the PIN of the index, with a signature of K.
+    pub(crate) fn change_index_by_authority(
+        &mut self,
+        index: &Index,
+        authority: &Authority<'_>,
+        new: &AuthValue,
+        sign: &mut Signer<'_>,
+    ) -> Result<(), Error> {
+        self.with_policy(|tpm, session| {
+            let change = Command {
+                name: "NV_ChangeAuth",
+                code: cc::NV_CHANGE_AUTH,
+                handles: &[&index.entity],
+                encrypts: Encrypts::COMMAND,
+                params: Writer::new().sized(new.bytes()),
+                makes_handle: false,
+            };
+            let prepared = change.prepare(&[
+                Auth::policy(session, &[]),
+                Auth::encrypting(&mut tpm.session),
+            ])?;
+            let act = Act::ChangeIndex {
+                nv_public: &index.public,
+                parameters: &prepared.params,
+            };
+            tpm.policy_signed(session, authority, act, sign)?;
+            tpm.policy_command_code(session, cc::NV_CHANGE_AUTH)?;
+            tpm.policy_or(session, &authority.index_branches())?;
+            let mut auths = [
+                Auth::policy(session, &[]),
+                Auth::encrypting(&mut tpm.session),
+            ];
+            change
+                .run_prepared(&mut tpm.transport, &mut auths, &prepared)
+                .map(drop)
         })
     }
 
@@ -282,20 +333,19 @@ impl Tpm {
         self.run(secret, value).map(drop)
     }
 
-    /// TPM2_PolicySigned: K's word for this session and no other, since its nonce is signed.
-    fn policy_signed(
+    /// TPM2_PolicySigned: K's word for this session and this command alone.
+    pub(crate) fn policy_signed(
         &mut self,
         session: &Session,
-        recovery_public: &[u8],
+        authority: &Authority<'_>,
+        act: Act<'_>,
         sign: &mut Signer<'_>,
     ) -> Result<(), Error> {
-        let authorization = Authorization {
+        let permit = Permit {
             nonce_tpm: &session.nonce_tpm,
-            expiration: 0,
-            command_hash: None,
-            policy_ref: &[],
+            act,
         };
-        let signature = EcdsaSig::from_der(&sign(&authorization.digest())?)?;
+        let signature = EcdsaSig::from_der(&sign(&permit)?)?;
         let load = Command {
             name: "LoadExternal",
             code: cc::LOAD_EXTERNAL,
@@ -303,13 +353,13 @@ impl Tpm {
             encrypts: Encrypts::NOTHING,
             params: Writer::new()
                 .sized(&[])
-                .sized(recovery_public)
+                .sized(authority.public)
                 .u32(handle::NULL),
             makes_handle: true,
         };
         let recovery = Entity {
             handle: load.plain(&mut self.transport)?.handle,
-            name: policy::name(recovery_public),
+            name: policy::name(authority.public),
         };
         let signed = Command {
             name: "PolicySigned",
@@ -318,9 +368,9 @@ impl Tpm {
             encrypts: Encrypts::NOTHING,
             params: Writer::new()
                 .sized(&session.nonce_tpm)
-                .sized(&[])
-                .sized(&[])
-                .u32(0)
+                .sized(&act.command_hash())
+                .sized(&authority.holder.policy_ref())
+                .bytes(&PERMIT_S.to_be_bytes())
                 .u16(alg::ECDSA)
                 .u16(alg::SHA256)
                 .sized(&signature.r().to_vec_padded(32)?)

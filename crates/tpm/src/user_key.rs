@@ -1,6 +1,7 @@
 //! A user's key: made, proven, used and changed with a PIN that the TPM counts.
 
-use model::Secret;
+use attest::{Act, Holder, Permit};
+use model::{Guid, Secret, Sid};
 use openssl::ec::{EcGroup, EcKey};
 use openssl::ecdsa::EcdsaSig;
 use openssl::nid::Nid;
@@ -12,12 +13,12 @@ use crate::keys::{rsa_public_key, sign_command, signature};
 use crate::policy::{self, KeyBranches};
 use crate::session::{Session, coordinates};
 use crate::spec::{cc, rc};
-use crate::user_index::{AuthValue, Index};
+use crate::user_index::{AuthValue, Authority, Index};
 use crate::wire::{Malformed, Reader, Writer};
 use crate::{Error, Tpm, error};
 
 /// The version of [`UserKey`] on disk.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What is signed to learn which of two blobs a PIN opens; it means nothing anywhere else.
 const TRIAL: &[u8] = b"latchkey: which blob does this PIN open";
@@ -28,7 +29,9 @@ const TRIAL: &[u8] = b"latchkey: which blob does this PIN open";
 #[serde(deny_unknown_fields)]
 pub struct UserKey {
     version: u32,
-    scope: String,
+    /// The device and the user in the key's policy; the user's SID is also in what stands for a PIN.
+    device: Guid,
+    user: Sid,
     /// The name of the storage key above this one. A TPM that shows another is not the one that
     /// made this key, and is told nothing.
     #[serde(with = "crate::text")]
@@ -47,9 +50,12 @@ pub struct UserKey {
 }
 
 impl UserKey {
-    /// Whom the key belongs to: the text of a SID.
-    pub fn scope(&self) -> &str {
-        &self.scope
+    /// Whom the key belongs to.
+    pub fn holder(&self) -> Holder {
+        Holder {
+            device: self.device,
+            user: self.user.clone(),
+        }
     }
 
     /// TPMT_PUBLIC of the key.
@@ -72,7 +78,16 @@ impl UserKey {
         KeyBranches::new(
             &policy::name(&self.nv_public),
             &policy::name(&self.recovery_public),
+            &self.holder(),
         )
+    }
+
+    /// K, as the policies of the key and of its index name it.
+    pub(crate) fn authority(&self) -> Authority<'_> {
+        Authority {
+            public: &self.recovery_public,
+            holder: self.holder(),
+        }
     }
 
     /// The public key.
@@ -81,14 +96,14 @@ impl UserKey {
     }
 }
 
-/// Has K sign a SHA-256 digest; the answer is an ECDSA signature in DER.
-pub type Signer<'a> = dyn FnMut(&[u8; 32]) -> Result<Vec<u8>, Error> + 'a;
+/// Has K sign [`Permit::digest`]; the answer is an ECDSA signature in DER.
+pub type Signer<'a> = dyn FnMut(&Permit<'_>) -> Result<Vec<u8>, Error> + 'a;
 
 /// Who may give the key a new PIN without the old one. Fixed for ever when the key is made.
 pub enum Recovery<'a> {
     /// Nobody: K is made in memory, sets the limit of the index once, and is wiped.
     Destroyed,
-    /// The server: it signs once now, to set the limit of the index, and in each recovery.
+    /// The server: it signs once now, to set the limit of the index, and in each reset.
     Server {
         /// K, a key on P-256.
         public: PKey<Public>,
@@ -124,13 +139,13 @@ impl Unlocked {
 }
 
 impl Tpm {
-    /// Makes a key for the user whose SID is `scope`, under `pin`.
+    /// Makes a key for `holder`, under `pin`.
     ///
     /// Hardware needs up to half a minute. Where it fails, nothing stays in the TPM; where the
     /// program dies, one index stays, which [`Tpm::forget_other_users`] finds.
     pub fn create_user_key(
         &mut self,
-        scope: &str,
+        holder: &Holder,
         pin: &Secret<String>,
         recovery: Recovery<'_>,
     ) -> Result<UserKey, Error> {
@@ -139,42 +154,45 @@ impl Tpm {
                 "it cannot count wrong PINs per user".to_owned(),
             ));
         }
-        let value = AuthValue::new(scope, pin)?;
+        let value = AuthValue::new(&holder.user, pin)?;
         match recovery {
             Recovery::Server { public, sign } => {
-                self.create_with(scope, &value, recovery_public(&public)?, sign)
+                self.create_with(holder, &value, recovery_public(&public)?, sign)
             }
             Recovery::Destroyed => {
                 let key = EcKey::generate(&*p256()?)?;
                 let public =
                     PKey::from_ec_key(EcKey::from_public_key(key.group(), key.public_key())?)?;
-                let mut sign = |digest: &[u8; 32]| Ok(EcdsaSig::sign(digest, &key)?.to_der()?);
-                self.create_with(scope, &value, recovery_public(&public)?, &mut sign)
+                let mut sign = |permit: &Permit<'_>| {
+                    Ok(EcdsaSig::sign(&permit.digest(holder), &key)?.to_der()?)
+                };
+                self.create_with(holder, &value, recovery_public(&public)?, &mut sign)
             }
         }
     }
 
     fn create_with(
         &mut self,
-        scope: &str,
+        holder: &Holder,
         value: &AuthValue,
         recovery_public: Vec<u8>,
         sign: &mut Signer<'_>,
     ) -> Result<UserKey, Error> {
         let handle = self.free_index()?;
         let recovery_name = policy::name(&recovery_public);
-        let unwritten = policy::index_public(handle, &recovery_name, false);
-        let nv_public = policy::index_public(handle, &recovery_name, true);
+        let unwritten = policy::index_public(handle, &recovery_name, holder, false);
+        let nv_public = policy::index_public(handle, &recovery_name, holder, true);
         self.define_index(&unwritten, value)?;
 
-        let unwritten = Entity {
-            handle,
-            name: policy::name(&unwritten),
-        };
+        let unwritten = Index::from_public(&unwritten)?;
         let index = Index::from_public(&nv_public)?;
-        let branches = KeyBranches::new(&index.entity.name, &recovery_name);
+        let branches = KeyBranches::new(&index.entity.name, &recovery_name, holder);
+        let authority = Authority {
+            public: &recovery_public,
+            holder: holder.clone(),
+        };
         let made = self
-            .write_index(&unwritten, value, &recovery_public, sign)
+            .write_index(&unwritten, &authority, sign)
             .and_then(|()| {
                 self.check_index(&index)?;
                 self.create(
@@ -185,7 +203,8 @@ impl Tpm {
         match made {
             Ok(blob) => Ok(UserKey {
                 version: VERSION,
-                scope: scope.to_owned(),
+                device: holder.device,
+                user: holder.user.clone(),
                 parent: self.storage.name.clone(),
                 public: blob.public,
                 private: blob.private,
@@ -196,7 +215,7 @@ impl Tpm {
             Err(error) => {
                 // Written or not, the handle is ours; only the name differs.
                 if self.undefine_index(&index.entity).is_err() {
-                    self.undefine_index(&unwritten)?;
+                    self.undefine_index(&unwritten.entity)?;
                 }
                 Err(error)
             }
@@ -208,7 +227,7 @@ impl Tpm {
     /// That the key itself answers shows only when it signs.
     pub fn unlock(&mut self, key: &UserKey, pin: &Secret<String>) -> Result<Unlocked, Error> {
         let index = self.index_of(key)?;
-        let value = AuthValue::new(&key.scope, pin)?;
+        let value = AuthValue::new(&key.user, pin)?;
         self.check_index(&index)?;
         self.read_index(&index, Some(&value))
             .map_err(|error| self.wrong_pin(&index, error))?;
@@ -257,7 +276,7 @@ impl Tpm {
     ) -> Result<UserKey, E> {
         // A change that was cut short is settled first.
         let Unlocked { key, value: old } = self.unlock(key, old)?;
-        let new = AuthValue::new(&key.scope, new)?;
+        let new = AuthValue::new(&key.user, new)?;
         let index = self.index_of(&key)?;
         let private = self.rewrap(&key, &old, &new)?;
         let both = UserKey {
@@ -265,7 +284,38 @@ impl Tpm {
             ..key
         };
         store(&both)?;
-        self.change_index(&index, &policy::name(&both.recovery_public), &old, &new)?;
+        self.change_index(&index, &both.authority(), &old, &new)?;
+        Ok(UserKey {
+            private,
+            pending: None,
+            ..both
+        })
+    }
+
+    /// Gives the key another PIN by the word of K, without the old one, and all its tries back.
+    ///
+    /// As in [`Tpm::change_pin`], `store` must have both blobs on disk before it returns; a reset
+    /// that was cut short is begun again. What it leaves is opened by the old PIN until the index is
+    /// changed, and by the new one, tries or not, from then on.
+    pub fn reset_pin<E: From<Error>>(
+        &mut self,
+        key: &UserKey,
+        new: &Secret<String>,
+        sign: &mut Signer<'_>,
+        store: impl FnOnce(&UserKey) -> Result<(), E>,
+    ) -> Result<UserKey, E> {
+        let new = AuthValue::new(&key.user, new)?;
+        let index = self.index_of(key)?;
+        self.check_index(&index)?;
+        let private = self.rewrap_by_authority(key, &new, sign)?;
+        let both = UserKey {
+            pending: Some(private.clone()),
+            ..key.clone()
+        };
+        store(&both)?;
+        let authority = both.authority();
+        self.change_index_by_authority(&index, &authority, &new, sign)?;
+        self.write_index(&index, &authority, sign)?;
         Ok(UserKey {
             private,
             pending: None,
@@ -376,6 +426,50 @@ impl Tpm {
                 let answer = change
                     .run(&mut tpm.transport, &mut [auth])
                     .map_err(stale_blob)?;
+                let private = Reader::new(&answer.params)
+                    .sized()
+                    .map_err(|Malformed| error::malformed("ObjectChangeAuth"))?;
+                Ok(private.to_vec())
+            })
+        })
+    }
+
+    /// TPM2_ObjectChangeAuth by the branch of K. The session that opens the branch cannot encrypt: for
+    /// that it would need the value that is replaced.
+    fn rewrap_by_authority(
+        &mut self,
+        key: &UserKey,
+        new: &AuthValue,
+        sign: &mut Signer<'_>,
+    ) -> Result<Vec<u8>, Error> {
+        let storage = self.storage.clone();
+        self.with_key(&key.public, &key.private, |tpm, entity| {
+            tpm.with_policy(|tpm, session| {
+                let change = Command {
+                    name: "ObjectChangeAuth",
+                    code: cc::OBJECT_CHANGE_AUTH,
+                    handles: &[entity, &storage],
+                    encrypts: Encrypts::BOTH,
+                    params: Writer::new().sized(new.bytes()),
+                    makes_handle: false,
+                };
+                let prepared = change.prepare(&[
+                    Auth::policy(session, &[]),
+                    Auth::encrypting(&mut tpm.session),
+                ])?;
+                let act = Act::ChangeKey {
+                    public: &key.public,
+                    parent_name: &storage.name,
+                    parameters: &prepared.params,
+                };
+                tpm.policy_signed(session, &key.authority(), act, sign)?;
+                tpm.policy_command_code(session, cc::OBJECT_CHANGE_AUTH)?;
+                tpm.policy_or(session, &key.branches().list())?;
+                let mut auths = [
+                    Auth::policy(session, &[]),
+                    Auth::encrypting(&mut tpm.session),
+                ];
+                let answer = change.run_prepared(&mut tpm.transport, &mut auths, &prepared)?;
                 let private = Reader::new(&answer.params)
                     .sized()
                     .map_err(|Malformed| error::malformed("ObjectChangeAuth"))?;

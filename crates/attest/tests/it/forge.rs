@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use attest::policy::{self, Digest, IndexBranches, KeyBranches};
 use attest::spec::{alg, nv, object};
-use attest::{AttestationKey, Claim, Expected, Refusal, Signature, Verdict, verify_key};
+use attest::{AttestationKey, Claim, Expected, Holder, Refusal, Signature, Verdict, verify_key};
 use keycred::RsaPublicKey;
 use openssl::bn::{BigNum, BigNumContext};
 use openssl::ec::{EcGroup, EcKey};
@@ -34,6 +34,14 @@ pub(crate) const KEY_ATTRIBUTES: u32 = object::FIXED_TPM
     | object::SIGN;
 pub(crate) const INDEX_ATTRIBUTES: u32 =
     nv::POLICY_WRITE | nv::TYPE_PIN_FAIL | nv::OWNER_READ | nv::AUTH_READ | nv::NO_DA | nv::WRITTEN;
+
+/// Whose key it is.
+pub(crate) fn alice() -> Holder {
+    Holder {
+        device: model::Guid::from_le_bytes([1; 16]),
+        user: "S-1-5-21-1-2-3-1104".parse().unwrap(),
+    }
+}
 
 pub(crate) fn p256_key() -> EcKey<Private> {
     EcKey::generate(&EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap()).unwrap()
@@ -178,8 +186,8 @@ impl Plan {
     /// policy is true to both.
     pub(crate) fn beside(index: impl FnOnce(&[u8]) -> Vec<u8>, recovery_public: Vec<u8>) -> Self {
         let recovery_name = policy::name(&recovery_public);
-        let nv_public = index(&IndexBranches::new(&recovery_name).policy().0);
-        let branches = KeyBranches::new(&policy::name(&nv_public), &recovery_name);
+        let nv_public = index(&IndexBranches::new(&recovery_name, &alice()).policy().0);
+        let branches = KeyBranches::new(&policy::name(&nv_public), &recovery_name, &alice());
         Self {
             key: RsaArea::new(KEY_ATTRIBUTES, &branches.policy().0, &USER.n().to_vec()),
             nv_public,
@@ -230,20 +238,28 @@ impl Registration {
         self.judged_with(Signature::Rsassa(&self.signature))
     }
 
-    pub(crate) fn judged_with(&self, signature: Signature<'_>) -> Result<Verdict, Refusal> {
-        let claim = Claim {
+    pub(crate) fn claim(&self) -> Claim<'_> {
+        Claim {
             public: &self.public,
             nv_public: &self.nv_public,
             recovery_public: &self.recovery_public,
             branches: &self.branches,
             certify: &self.certify,
+            signature: Signature::Rsassa(&self.signature),
+        }
+    }
+
+    pub(crate) fn judged_with(&self, signature: Signature<'_>) -> Result<Verdict, Refusal> {
+        let claim = Claim {
             signature,
+            ..self.claim()
         };
         verify_key(
             Some(&claim),
             &Expected {
                 attestation_key: &AttestationKey::read(&self.ak_public)?,
                 key: &self.registered,
+                holder: &alice(),
                 qualifying_data: NONCE,
             },
         )

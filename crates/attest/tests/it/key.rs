@@ -2,12 +2,12 @@
 
 use attest::policy::{self, Digest, IndexBranches};
 use attest::spec::{alg, nv, object};
-use attest::{AttestationKey, Expected, Refusal, verify_key};
+use attest::{AttestationKey, Expected, Holder, Refusal, verify_key};
 use keycred::RsaPublicKey;
 use openssl::rsa::Rsa;
 
 use crate::forge::{
-    AK_ATTRIBUTES, INDEX_ATTRIBUTES, NONCE, Plan, RsaArea, ak_public, certify, index_area,
+    AK_ATTRIBUTES, INDEX_ATTRIBUTES, NONCE, Plan, RsaArea, ak_public, alice, certify, index_area,
     p256_area, p256_key, point,
 };
 
@@ -35,6 +35,7 @@ fn a_key_without_an_attestation_is_not_attested() {
     let expected = Expected {
         attestation_key: &ak,
         key: &registration.registered,
+        holder: &alice(),
         qualifying_data: NONCE,
     };
     assert_eq!(verify_key(None, &expected), Err(Refusal::NotAttested));
@@ -221,6 +222,25 @@ fn a_recovery_authority_by_another_template_is_refused() {
 }
 
 #[test]
+fn a_key_that_names_another_holder_is_refused() {
+    let registration = Plan::good().certified();
+    let here = alice();
+    let user = "S-1-5-21-1-2-3-1105".parse().unwrap();
+    let device = model::Guid::from_le_bytes([2; 16]);
+    for holder in [Holder { user, ..alice() }, Holder { device, ..alice() }] {
+        let expected = Expected {
+            attestation_key: &AttestationKey::read(&ak_public()).unwrap(),
+            key: &registration.registered,
+            holder: &holder,
+            qualifying_data: NONCE,
+        };
+        let judged = verify_key(Some(&registration.claim()), &expected);
+        assert_eq!(judged, Err(Refusal::OtherIndexPolicy));
+        assert_ne!(holder.policy_ref(), here.policy_ref());
+    }
+}
+
+#[test]
 fn branches_that_are_left_out_added_or_put_in_another_order_are_refused() {
     let good = Plan::good().branches;
     let extra = Digest::EMPTY.auth_value();
@@ -241,7 +261,7 @@ fn branches_that_are_left_out_added_or_put_in_another_order_are_refused() {
 #[test]
 fn a_key_that_opens_by_another_policy_is_refused() {
     let good = Plan::good();
-    let index = IndexBranches::new(&policy::name(&good.recovery_public)).policy();
+    let index = IndexBranches::new(&policy::name(&good.recovery_public), &alice()).policy();
     let or_nothing = Digest::or(&[&good.branches[..], &[Digest::EMPTY]].concat());
     for policy in [
         &b""[..],

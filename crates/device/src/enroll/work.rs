@@ -19,7 +19,7 @@ use protocol::{
         Statement,
     },
 };
-use tpm::{Attestation, Recovery, UserKey};
+use tpm::{Attestation, Holder, Recovery, UserKey};
 
 use crate::{
     Error,
@@ -170,7 +170,11 @@ impl Work {
         }
         let device = self.daemon.identity.device().ok_or(NO_DEVICE)?;
         let auth = self.daemon.identity.auth()?;
-        let (scope, attestation_key) = (sid.to_string(), device.keys.attestation);
+        let attestation_key = device.keys.attestation;
+        let holder = Holder {
+            device: device.id,
+            user: sid.clone(),
+        };
         let stretch = match device.key_storage {
             KeyStorage::Hardware => None,
             KeyStorage::Software => Some(Stretch::new()?),
@@ -181,14 +185,14 @@ impl Work {
             .chip
             .run(move |tpm| {
                 let Some(stretch) = &stretching else {
-                    let key = tpm.create_user_key(&scope, &pin, Recovery::Destroyed)?;
+                    let key = tpm.create_user_key(&holder, &pin, Recovery::Destroyed)?;
                     let nonce = model::sha256(key.public());
                     let attestation = tpm.certify(&key, &pin, &attestation_key, &auth, &nonce)?;
                     return Ok((key, Some(attestation)));
                 };
                 // What a program certifies proves nothing, so it certifies nothing.
                 let value = stretch.apply(&pin)?;
-                let key = tpm.create_user_key(&scope, &value, Recovery::Destroyed)?;
+                let key = tpm.create_user_key(&holder, &value, Recovery::Destroyed)?;
                 Ok((key, None))
             })
             .await?;

@@ -324,8 +324,12 @@ fn make_state(tcti: &str, state: &Path, salt: Option<&str>) {
     write(&state.join("device.json"), &device);
     let pin = model::Secret::new(salt.map_or_else(|| PIN.to_owned(), |_| stretched()));
     let scope = sid(ALICE).to_string();
+    let holder = tpm::Holder {
+        device: model::Guid::from_le_bytes([7; 16]),
+        user: sid(ALICE),
+    };
     let key = tpm
-        .create_user_key(&scope, &pin, Recovery::Destroyed)
+        .create_user_key(&holder, &pin, Recovery::Destroyed)
         .unwrap();
     let mut credential = json!({
         "uid": ALICE,

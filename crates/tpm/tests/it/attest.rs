@@ -3,12 +3,13 @@
 use attest::spec::nv;
 use attest::{AttestationKey, Claim, Expected, Refusal, Signature, Verdict, verify_key};
 use keycred::RsaPublicKey;
-use openssl::ecdsa::EcdsaSig;
 use tpm::{Attestation, KeyBlob, Recovery, Role, UserKey, policy};
 
 use crate::pin::key_for;
-use crate::root::{INDEX, PIN, branches, hex, load, recovery_key, start_policy, storage, value};
-use crate::swtpm::{ALICE, BOB, Swtpm, pin};
+use crate::root::{
+    INDEX, PIN, branches, hex, load, recovery_key, signer, start_policy, storage, value,
+};
+use crate::swtpm::{ALICE, BOB, Swtpm, holder, pin};
 use model::Secret;
 
 /// What tpm2-tools have certified along with a key: theirs to choose.
@@ -46,6 +47,7 @@ fn judge(
     let expected = Expected {
         attestation_key: &AttestationKey::read(attestation_key).unwrap(),
         key: &registered(&proof.public).unwrap(),
+        holder: &holder(ALICE),
         qualifying_data: nonce,
     };
     verify_key(Some(&claim), &expected)
@@ -159,12 +161,14 @@ fn the_servers_recovery_key_is_known_by_its_name() {
     let swtpm = Swtpm::start();
     let mut tpm = swtpm.open();
     let (recovery, public) = recovery_key();
-    let mut sign = |digest: &[u8; 32]| Ok(EcdsaSig::sign(digest, &recovery)?.to_der()?);
+    let mut sign = signer(&recovery, ALICE);
     let server = Recovery::Server {
         public,
         sign: &mut sign,
     };
-    let key = tpm.create_user_key(ALICE, &pin(PIN), server).unwrap();
+    let key = tpm
+        .create_user_key(&holder(ALICE), &pin(PIN), server)
+        .unwrap();
     let ak = tpm.create_device_key(Role::Attestation, &auth()).unwrap();
     let proof = tpm
         .certify(&key, &pin(PIN), &ak, &auth(), b"nonce")
@@ -206,16 +210,25 @@ fn a_statement_on_one_users_key_does_not_register_anothers() {
     let expected = Expected {
         attestation_key: &AttestationKey::read(&device.attestation_key.public).unwrap(),
         key: &registered(bob.public()).unwrap(),
+        holder: &holder(BOB),
         qualifying_data: b"nonce",
     };
     let judged = verify_key(Some(&claim), &expected);
     assert_eq!(judged, Err(Refusal::WrongKey));
     assert_eq!(verify_key(None, &expected), Err(Refusal::NotAttested));
 
-    // Nor does the other's counter go with this one's key.
+    // Nor does the other's counter go with this one's key: it names the other.
     let mixed = Attestation {
         nv_public: bob.nv_public().to_vec(),
         recovery_public: bob.recovery_public().to_vec(),
+        ..proof.clone()
+    };
+    let judged = device.judge(&mixed, b"nonce");
+    assert_eq!(judged, Err(Refusal::OtherIndexPolicy));
+    let second = key_for(&mut device.swtpm.open(), ALICE, "246802");
+    let mixed = Attestation {
+        nv_public: second.nv_public().to_vec(),
+        recovery_public: second.recovery_public().to_vec(),
         ..proof.clone()
     };
     assert_eq!(device.judge(&mixed, b"nonce"), Err(Refusal::OtherBranches));
@@ -306,7 +319,7 @@ fn a_key_beside_an_index_that_its_owner_can_write_is_refused() {
     let device = Device::new();
     let swtpm = &device.swtpm;
     let recovery_name = policy::name(device.key.recovery_public());
-    let index_policy = policy::IndexBranches::new(&recovery_name).policy();
+    let index_policy = policy::IndexBranches::new(&recovery_name, &holder(ALICE)).policy();
     swtpm.write("index.policy", &index_policy.0);
     swtpm.succeeds(&format!("tpm2_nvundefine {INDEX} -C o"));
     swtpm.succeeds(&format!(
@@ -323,7 +336,7 @@ fn a_key_beside_an_index_that_its_owner_can_write_is_refused() {
     let attributes = attest::NvPublic::read(&nv_public).unwrap().attributes | OWNER_WRITE;
     assert_eq!(attributes & nv::WRITTEN, nv::WRITTEN);
     nv_public[6..10].copy_from_slice(&attributes.to_be_bytes());
-    let own = policy::KeyBranches::new(&policy::name(&nv_public), &recovery_name);
+    let own = policy::KeyBranches::new(&policy::name(&nv_public), &recovery_name, &holder(ALICE));
     device.make(USER_KEY, &own.policy().0);
     let session = device.open_certify_branch(&own.list());
     let proof = Attestation {

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use model::Secret;
 use tpm::policy::{self, IndexBranches};
-use tpm::{Error, Role, Tpm, UserKey};
+use tpm::{Error, Recovery, Role, Tpm, UserKey};
 
 use crate::pin::{key_for, signs};
 use crate::proxy::{Exchange, Fault, Proxy};
-use crate::swtpm::{ALICE, Swtpm, auth_value, pin};
+use crate::root::{recovery_key, signer};
+use crate::swtpm::{ALICE, Swtpm, auth_value, holder, pin};
 
 const SESSIONS: u16 = 0x8002;
 const CREATE_PRIMARY: u32 = 0x131;
@@ -24,7 +25,7 @@ const AUTHORISED: &[(u32, usize, bool, bool)] = &[
     (0x129, 1, true, false),  // HierarchyChangeAuth
     (0x12A, 1, true, false),  // NV_DefineSpace
     (0x131, 1, true, true),   // CreatePrimary
-    (0x137, 2, true, false),  // NV_Write
+    (0x137, 2, false, false), // NV_Write: what K signs, and no secret
     (0x13A, 1, false, false), // DictionaryAttackParameters
     (0x13B, 1, true, false),  // NV_ChangeAuth
     (0x148, 2, true, true),   // Certify
@@ -86,7 +87,14 @@ fn whole_life(swtpm: &Swtpm) -> (Vec<Exchange>, UserKey) {
         .unwrap();
     let attestation = tpm.create_device_key(Role::Attestation, &auth).unwrap();
 
-    let key = key_for(&mut tpm, ALICE, PIN);
+    let (recovery, public) = recovery_key();
+    let mut sign = signer(&recovery, ALICE);
+    let server = Recovery::Server {
+        public: public.clone(),
+        sign: &mut sign,
+    };
+    let key = tpm.create_user_key(&holder(ALICE), &pin(PIN), server);
+    let key = key.unwrap();
     tpm.certify(&key, &pin(PIN), &attestation, &auth, b"nonce")
         .unwrap();
     assert!(signs(&mut tpm, &key, PIN).unwrap());
@@ -95,6 +103,11 @@ fn whole_life(swtpm: &Swtpm) -> (Vec<Exchange>, UserKey) {
         .change_pin::<Error>(&key, &pin(PIN), &pin(NEW_PIN), |_| Ok(()))
         .unwrap();
     assert!(signs(&mut tpm, &key, NEW_PIN).unwrap());
+    let mut sign = signer(&recovery, ALICE);
+    let key = tpm
+        .reset_pin::<Error>(&key, &pin(RESET_PIN), &mut sign, |_| Ok(()))
+        .unwrap();
+    assert!(signs(&mut tpm, &key, RESET_PIN).unwrap());
     tpm.tries(&key).unwrap();
     tpm.delete_user_key(&key).unwrap();
     drop(tpm);
@@ -103,6 +116,7 @@ fn whole_life(swtpm: &Swtpm) -> (Vec<Exchange>, UserKey) {
 
 const PIN: &str = "135790135790";
 const NEW_PIN: &str = "246802468024";
+const RESET_PIN: &str = "357913579135";
 const SESSION_KEY: &[u8] = b"a session key of the server's making";
 
 #[test]
@@ -147,7 +161,7 @@ fn every_authorised_command_uses_a_salted_and_encrypting_session() {
         for (handle, _) in &sessions {
             assert!(salted.contains(handle), "{code:#x} in an unknown session");
         }
-        let attributes = sessions[0].1;
+        let attributes = sessions.iter().fold(0, |all, (_, own)| all | own);
         assert_eq!(attributes & 0x20 != 0, encrypts, "{code:#x} decrypt");
         assert_eq!(attributes & 0x40 != 0, answers, "{code:#x} encrypt");
         seen.insert(code);
@@ -161,7 +175,7 @@ fn every_authorised_command_uses_a_salted_and_encrypting_session() {
 fn no_pin_and_no_value_passes_the_bus() {
     let swtpm = Swtpm::start();
     let (record, key) = whole_life(&swtpm);
-    let index_policy = IndexBranches::new(&policy::name(key.recovery_public()))
+    let index_policy = IndexBranches::new(&policy::name(key.recovery_public()), &key.holder())
         .policy()
         .0;
     let seen: Vec<u8> = record
@@ -169,7 +183,7 @@ fn no_pin_and_no_value_passes_the_bus() {
         .flat_map(|exchange| [exchange.command, exchange.answer].concat())
         .collect();
     let passes = |secret: &[u8]| seen.windows(secret.len()).any(|window| window == secret);
-    for text in [PIN, NEW_PIN] {
+    for text in [PIN, NEW_PIN, RESET_PIN] {
         let utf16: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
         assert!(!passes(text.as_bytes()));
         assert!(!passes(&utf16));

@@ -7,7 +7,7 @@ use openssl::rsa::Padding;
 use openssl::sign::Verifier;
 use tpm::{Error, KeyBlob, Lockout, Recovery, Role, policy};
 
-use crate::swtpm::{ALICE, Swtpm, pin};
+use crate::swtpm::{ALICE, Swtpm, holder, pin};
 
 fn verifies(key: &PKey<Public>, message: &[u8], signature: &[u8]) -> bool {
     let mut verifier = Verifier::new(MessageDigest::sha256(), key).unwrap();
@@ -96,7 +96,7 @@ fn an_attestation_names_the_key_and_its_whole_policy() {
     let mut tpm = swtpm.open();
     let attestation_key = tpm.create_device_key(Role::Attestation, &auth(1)).unwrap();
     let key = tpm
-        .create_user_key(ALICE, &pin("135790"), Recovery::Destroyed)
+        .create_user_key(&holder(ALICE), &pin("135790"), Recovery::Destroyed)
         .unwrap();
     let wrong = tpm
         .certify(&key, &pin("1"), &attestation_key, &auth(1), b"nonce")
@@ -130,6 +130,7 @@ fn an_attestation_names_the_key_and_its_whole_policy() {
     let branches = policy::KeyBranches::new(
         &policy::name(&proof.nv_public),
         &policy::name(&proof.recovery_public),
+        &holder(ALICE),
     );
     assert!(policy::is_user_key(&proof.public, branches.policy()));
     let joined: Vec<u8> = branches.list().iter().flat_map(|branch| branch.0).collect();

@@ -6,14 +6,15 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
+use attest::PERMIT_S;
 use openssl::ec::{EcGroup, EcKey};
 use openssl::ecdsa::EcdsaSig;
 use openssl::nid::Nid;
-use openssl::pkey::PKey;
-use tpm::{Error, Recovery, UserKey, policy};
+use openssl::pkey::{PKey, Private, Public};
+use tpm::{Error, Permit, Recovery, UserKey, policy};
 
 use crate::pin::{key_for, signs};
-use crate::swtpm::{ALICE, Swtpm, auth_value, pin};
+use crate::swtpm::{ALICE, Swtpm, auth_value, holder, pin};
 
 pub(crate) const PIN: &str = "135790";
 
@@ -150,7 +151,11 @@ fn every_way_to_try_a_pin_on_the_index_is_counted() {
     assert_eq!(left(&swtpm, &key), 7, "TPM2_PolicySecret");
 
     let name = policy::name(key.recovery_public());
-    let list = branches(&swtpm, "index", &policy::IndexBranches::new(&name).list());
+    let list = branches(
+        &swtpm,
+        "index",
+        &policy::IndexBranches::new(&name, &holder(ALICE)).list(),
+    );
     start_policy(&swtpm);
     swtpm.succeeds("tpm2_policyauthvalue -S session.ctx");
     swtpm.succeeds("tpm2_policycommandcode -S session.ctx TPM2_CC_NV_ChangeAuth");
@@ -227,7 +232,7 @@ fn an_index_defined_anew_with_a_known_pin_opens_nothing() {
     let name = policy::name(key.recovery_public());
     swtpm.write(
         "index.policy",
-        &policy::IndexBranches::new(&name).policy().0,
+        &policy::IndexBranches::new(&name, &holder(ALICE)).policy().0,
     );
     let attributes = "nt=pinfail|policywrite|ownerread|authread|no_da";
     let redefine = |attributes: &str| {
@@ -264,9 +269,11 @@ fn an_index_defined_anew_with_a_known_pin_opens_nothing() {
 fn what_the_recovery_key_signed_once_is_good_for_that_session_only() {
     let swtpm = Swtpm::start();
     let (recovery, public) = recovery_key();
-    let mut signed = Vec::new();
-    let mut sign = |digest: &[u8; 32]| {
-        signed = EcdsaSig::sign(digest, &recovery)?.to_der()?;
+    let (mut signed, mut command) = (Vec::new(), [0; 32]);
+    let mut sign = |permit: &Permit<'_>| {
+        let digest = permit.digest(&holder(ALICE));
+        command = permit.act.command_hash();
+        signed = EcdsaSig::sign(&digest, &recovery)?.to_der()?;
         Ok(signed.clone())
     };
     let recovery = Recovery::Server {
@@ -275,30 +282,35 @@ fn what_the_recovery_key_signed_once_is_good_for_that_session_only() {
     };
     let key = swtpm
         .open()
-        .create_user_key(ALICE, &pin(PIN), recovery)
+        .create_user_key(&holder(ALICE), &pin(PIN), recovery)
         .unwrap();
     assert!(signs(&mut swtpm.open(), &key, PIN).unwrap());
 
     swtpm.write_sized("recovery.pub", key.recovery_public());
     swtpm.succeeds("tpm2_loadexternal -C n -u recovery.pub -c recovery.ctx");
     swtpm.write("signature", &signed);
+    swtpm.write_sized("command", &command);
     start_policy(&swtpm);
-    let policy = "tpm2_policysigned -S session.ctx -c recovery.ctx -g sha256 -f ecdsa -s signature";
-    swtpm.refuses(policy, "0x5db");
+    let policy = format!(
+        "tpm2_policysigned -S session.ctx -c recovery.ctx -g sha256 -f ecdsa -s signature -x \
+         -t {PERMIT_S} -q {} --cphash-input command",
+        hex(&key.holder().policy_ref())
+    );
+    swtpm.refuses(&policy, "0x5db");
 }
 
 #[test]
 fn a_recovery_key_that_does_not_answer_leaves_nothing_behind() {
     let swtpm = Swtpm::start();
     let (_, public) = recovery_key();
-    let mut sign = |_: &[u8; 32]| Err(Error::Unavailable("the server is away".to_owned()));
+    let mut sign = |_: &Permit<'_>| Err(Error::Unavailable("the server is away".to_owned()));
     let recovery = Recovery::Server {
         public,
         sign: &mut sign,
     };
     swtpm
         .open()
-        .create_user_key(ALICE, &pin(PIN), recovery)
+        .create_user_key(&holder(ALICE), &pin(PIN), recovery)
         .unwrap_err();
     assert_eq!(swtpm.succeeds("tpm2_getcap handles-nv-index").trim(), "");
 }
@@ -307,14 +319,14 @@ fn a_recovery_key_that_does_not_answer_leaves_nothing_behind() {
 fn the_tpm_computes_every_policy_as_the_pure_functions_do() {
     let swtpm = Swtpm::start();
     let (recovery, public) = recovery_key();
-    let mut sign = |digest: &[u8; 32]| Ok(EcdsaSig::sign(digest, &recovery)?.to_der()?);
+    let mut sign = signer(&recovery, ALICE);
     let server = Recovery::Server {
         public,
         sign: &mut sign,
     };
     let key = swtpm
         .open()
-        .create_user_key(ALICE, &pin(PIN), server)
+        .create_user_key(&holder(ALICE), &pin(PIN), server)
         .unwrap();
 
     swtpm.write_sized("recovery.pub", key.recovery_public());
@@ -326,7 +338,12 @@ fn the_tpm_computes_every_policy_as_the_pure_functions_do() {
             .to_der()
             .unwrap(),
     );
-    let signed = "tpm2_policysigned -S session.ctx -c recovery.ctx -g sha256 -f ecdsa -s signature";
+    let policy_ref = hex(&key.holder().policy_ref());
+    let signed = format!(
+        "tpm2_policysigned -S session.ctx -c recovery.ctx -g sha256 -f ecdsa -s signature \
+         -q {policy_ref}"
+    );
+    let signed = &*signed;
     let secret = format!("tpm2_policysecret -S session.ctx -c {INDEX} {}", value(PIN));
     let auth_value = "tpm2_policyauthvalue -S session.ctx";
     let code = |name: &str| format!("tpm2_policycommandcode -S session.ctx TPM2_CC_{name}");
@@ -360,7 +377,7 @@ fn the_tpm_computes_every_policy_as_the_pure_functions_do() {
         &[&format!("tpm2_policyor -S session.ctx {list}")],
     );
 
-    let of_index = policy::IndexBranches::new(&policy::name(key.recovery_public()));
+    let of_index = policy::IndexBranches::new(&policy::name(key.recovery_public()), &key.holder());
     same(of_index.write, &[signed, &code("NV_Write")]);
     same(of_index.recover, &[signed, &code("NV_ChangeAuth")]);
     same(of_index.change, &[auth_value, &code("NV_ChangeAuth")]);
@@ -371,7 +388,15 @@ fn the_tpm_computes_every_policy_as_the_pure_functions_do() {
     );
 }
 
-pub(crate) fn recovery_key() -> (EcKey<openssl::pkey::Private>, PKey<openssl::pkey::Public>) {
+/// K's hand, which signs whatever is asked for this user.
+pub(crate) fn signer<'a>(
+    recovery: &'a EcKey<Private>,
+    user: &'a str,
+) -> impl FnMut(&Permit<'_>) -> Result<Vec<u8>, Error> + 'a {
+    move |permit| Ok(EcdsaSig::sign(&permit.digest(&holder(user)), recovery)?.to_der()?)
+}
+
+pub(crate) fn recovery_key() -> (EcKey<Private>, PKey<Public>) {
     let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
     let key = EcKey::generate(&group).unwrap();
     let public = EcKey::from_public_key(&group, key.public_key()).unwrap();

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use model::Secret;
-use tpm::Tpm;
+use model::{Guid, Secret};
+use tpm::{Holder, Tpm};
 
 /// A running swtpm with fresh state; stopped politely when dropped.
 pub(crate) struct Swtpm {
@@ -221,6 +221,14 @@ pub(crate) fn auth_value(scope: &str, pin: &str) -> [u8; 32] {
 
 pub(crate) fn pin(text: &str) -> Secret<String> {
     Secret::new(text.to_owned())
+}
+
+/// A user's part in this machine's TPM.
+pub(crate) fn holder(user: &str) -> Holder {
+    Holder {
+        device: Guid::from_le_bytes([0x31; 16]),
+        user: user.parse().unwrap(),
+    }
 }
 
 pub(crate) const ALICE: &str = "S-1-5-21-1004336348-1177238915-682003330-1104";
