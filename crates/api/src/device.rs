@@ -2,13 +2,17 @@
 
 use model::{Guid, Sid, UnixTime};
 use serde::{Deserialize, Serialize};
+use token::RsaJwk;
+
+use crate::{attestation::AttestationChallenge, join::JoinUser};
 
 /// `GET ?api-version=1.9`, no token: where everything is.
 pub fn discover_path(tenant: &str) -> String {
     format!("/{tenant}/Discover")
 }
 
-/// `PUT ?api-version=2.0`, no token: hybrid join; `DELETE`: leave (device token in this release).
+/// `PUT ?api-version=2.0`, no token: hybrid join; `DELETE`: leave, by a device token or the TLS client
+/// certificate.
 pub fn device_path(device: Guid) -> String {
     format!("/EnrollmentServer/device/{device}")
 }
@@ -170,7 +174,49 @@ pub struct JoinAttestation {
 pub struct JoinAnswer {
     /// The device certificate.
     pub certificate: IssuedCertificate,
+    /// Who joined it, where a user did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<JoinUser>,
+    /// Local groups and whom to put into them: none, ever. Foreign clients want the member.
+    #[serde(default)]
+    pub membership_changes: Vec<serde_json::Value>,
+    /// Ours; foreign clients pass over it.
+    #[serde(rename = "latchkey", default, skip_serializing_if = "Option::is_none")]
+    pub latchkey: Option<JoinedDevice>,
 }
+
+/// What a device of ours is told when it has joined, and with each certificate after that.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct JoinedDevice {
+    /// To be answered, so that the device's keys count as a TPM's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub challenge: Option<AttestationChallenge>,
+    /// Base64 TPMT_PUBLIC of the server's recovery key K.
+    pub recovery_public: String,
+    /// The keys by which the server signs statements to the device.
+    pub statement_keys: Vec<RsaJwk>,
+}
+
+/// Claims of the statement by which a server tells a device that it was deleted: a JWS by a key of
+/// [`JoinedDevice::statement_keys`], of the type [`DELETED_TYPE`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeletedClaims {
+    /// `https://…/{tenant}/`.
+    pub iss: String,
+    /// The device.
+    pub device: Guid,
+    /// When it was deleted, unix seconds.
+    pub deleted: UnixTime,
+    /// The nonce of the request that it answers.
+    pub nonce: String,
+    /// Unix seconds.
+    pub iat: i64,
+    /// Unix seconds.
+    pub exp: i64,
+}
+
+/// `typ` of a statement with [`DeletedClaims`]: it cannot be taken for a token, nor a token for it.
+pub const DELETED_TYPE: &str = "latchkey-device-deleted";
 
 /// An issued certificate.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -197,6 +243,9 @@ pub struct RegistrationError {
     /// RFC 3339.
     #[serde(default)]
     pub time: String,
+    /// The HRESULT by which Windows clients know the refusal, such as `0x801C0003`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hresult: Option<String>,
     /// Ours: seconds after which trying again makes sense.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_s: Option<u32>,

@@ -5,9 +5,12 @@
 //! sends what when, with bounds and errors. Types here only carry: they decide nothing.
 
 pub mod agent;
+pub mod attestation;
 pub mod device;
 pub mod failure;
+pub mod join;
 pub mod oauth;
+pub mod recovery;
 pub mod scim;
 
 pub use failure::Failure;

@@ -320,4 +320,7 @@ pub struct OAuthError {
     /// Seconds after which trying again makes sense.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_s: Option<u32>,
+    /// The statement that the device that asks was deleted ([`crate::device::DeletedClaims`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_deleted: Option<String>,
 }

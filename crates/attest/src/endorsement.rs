@@ -88,6 +88,13 @@ impl Manufacturers {
         }
         Ok(Self(list))
     }
+
+    /// Reads certificates in DER.
+    pub fn from_ders<'a>(ders: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, Refusal> {
+        let list = ders.into_iter().map(X509::from_der);
+        let list = list.collect::<Result<_, _>>();
+        Ok(Self(list.map_err(|_| Refusal::Manufacturers)?))
+    }
 }
 
 /// What an administrator trusts.

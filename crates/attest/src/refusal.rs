@@ -68,6 +68,12 @@ pub enum Refusal {
     /// What is shown as an attestation key could sign what no TPM said.
     #[error("the attestation key is not a restricted signing key that stays in its TPM")]
     AttestationKey,
+    /// The device has not shown that its attestation key is in the TPM that is trusted.
+    #[error(
+        "the device has not proven that its attestation key is in its TPM: it does so when it joins and \
+         before it makes a key"
+    )]
+    NotActivated,
     /// What is shown as an endorsement key is none that a credential can be made for.
     #[error("the endorsement key is neither RSA-2048 with exponent 65537 nor on P-256")]
     EndorsementKey,
@@ -87,7 +93,7 @@ pub enum Refusal {
     #[error("the endorsement certificate leads to no configured manufacturer: {0}")]
     UnknownManufacturer(String),
     /// The administrator's: what was configured is not readable.
-    #[error("the list of manufacturers is not certificates in PEM")]
+    #[error("the list of manufacturers is not certificates")]
     Manufacturers,
     /// This machine's: the cryptographic library failed at what it must not fail at.
     #[error("the cryptographic library failed: {0}")]

@@ -176,6 +176,7 @@ mod tests {
             auth_session: factor.map(|_| "s".to_owned()),
             factor: factor.map(str::to_owned),
             retry_after_s: None,
+            device_deleted: None,
         }
     }
 

@@ -19,6 +19,7 @@ mod custom;
 pub mod der;
 mod describe;
 mod material;
+mod roca;
 mod rsa;
 mod samba;
 mod text;

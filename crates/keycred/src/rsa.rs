@@ -5,7 +5,7 @@
 
 use model::sha256;
 
-use crate::{Error, der};
+use crate::{Error, der, roca};
 
 /// An RSA public key: an odd modulus of at most 16,384 bits and an odd exponent of at most 64.
 ///
@@ -131,6 +131,12 @@ impl RsaPublicKey {
     pub fn bits(&self) -> u32 {
         let zeros = self.modulus.first().map_or(0, |byte| byte.leading_zeros());
         self.modulus.len() as u32 * 8 - zeros
+    }
+
+    /// Whether it has the fingerprint of CVE-2017-15361 (ROCA): whoever has such a key can compute its
+    /// private half.
+    pub fn has_roca_fingerprint(&self) -> bool {
+        roca::has_fingerprint(&self.modulus)
     }
 
     fn to_pkcs1_der(&self) -> Vec<u8> {

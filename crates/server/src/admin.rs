@@ -14,7 +14,9 @@ use axum::{
 use model::{Guid, Secret};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use store::{Audit, EnrollmentCode, Group, GroupKind, Listing, Page, Settings, Totp, User};
+use store::{
+    Attestation, Audit, EnrollmentCode, Group, GroupKind, Listing, Page, Settings, Totp, User,
+};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -25,7 +27,7 @@ use crate::{
     error::{Refusal, read_json},
     keys,
     password::AGENT_WAIT,
-    random, signing_keys, totp,
+    random, signing_keys, totp, verdict,
 };
 
 /// How long an agent's one-time code is good.
@@ -37,7 +39,11 @@ const AUDIT_ROWS: u32 = 1000;
 /// `PUT /settings/{name}`: the name of a group, or none.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct NewSetting {
+    #[serde(default)]
     pub(crate) group: Option<String>,
+    /// A word, for settings that are none of a group.
+    #[serde(default)]
+    pub(crate) value: Option<String>,
 }
 
 /// `POST /users/{upn}/totp`: a secret in base32 where it is not to be made here.
@@ -218,6 +224,7 @@ async fn policy(
         Some(domain) => app.work.evaluate_policy(domain, about, AGENT_WAIT).await,
         None => None,
     };
+    verdict::note(&app, &user, device, outcome.as_ref()).await?;
     Ok(Json(outcome.unwrap_or_else(|| PolicyOutcome::Unknown {
         why: "no agent of the domain answers".to_owned(),
     })))
@@ -300,7 +307,28 @@ async fn settings(State(app): State<Arc<App>>) -> Result<Json<Value>, Refusal> {
     Ok(Json(json!({
         "register-keys-group": name(&settings.register_keys_groups),
         "join-devices-group": name(&settings.join_devices_groups),
+        "attestation": settings.attestation.as_str(),
+        "trust-first-use": if settings.trust_first_use { "on" } else { "off" },
     })))
+}
+
+/// Sets a setting whose value is a word.
+async fn set_word(app: &App, name: &str, value: Option<String>) -> Result<Json<Value>, Refusal> {
+    let value = value.unwrap_or_default();
+    let wrong = || {
+        let sentence = "the value is none of this setting: attestation is off, prefer or require; \
+                        trust-first-use is on or off";
+        Refusal::own(StatusCode::BAD_REQUEST, "bad_request", sentence)
+    };
+    let mut settings = app.store.settings(app.tenant.id).await?;
+    match (name, &*value) {
+        ("trust-first-use", "on" | "off") => settings.trust_first_use = value == "on",
+        ("attestation", word) => settings.attestation = Attestation::of(word).ok_or_else(wrong)?,
+        _ => return Err(wrong()),
+    }
+    let row = audit(app, "settings.set", &format!("{name} = {value}"));
+    app.store.set_settings(app.tenant.id, settings, row).await?;
+    Ok(Json(json!({ "name": name, "value": value })))
 }
 
 async fn set_setting(
@@ -309,6 +337,9 @@ async fn set_setting(
     body: Bytes,
 ) -> Result<Json<Value>, Refusal> {
     let request: NewSetting = read_json(&body)?;
+    if name == "attestation" || name == "trust-first-use" {
+        return set_word(&app, &name, request.value.or(request.group)).await;
+    }
     let group = match &request.group {
         None => None,
         Some(wanted) => {

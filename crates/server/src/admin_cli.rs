@@ -204,9 +204,15 @@ fn call(noun: &Noun) -> anyhow::Result<Call> {
             body: None,
             shown: &[],
         },
-        Noun::Settings(SettingsVerb::Show) => {
-            Call::get("/settings", &["register-keys-group", "join-devices-group"])
-        }
+        Noun::Settings(SettingsVerb::Show) => Call::get(
+            "/settings",
+            &[
+                "register-keys-group",
+                "join-devices-group",
+                "attestation",
+                "trust-first-use",
+            ],
+        ),
         Noun::Settings(SettingsVerb::Set { name, group }) => {
             let group = (group != "none").then_some(group);
             let body = serde_json::to_vec(&json!({ "group": group }))?;
@@ -214,7 +220,7 @@ fn call(noun: &Noun) -> anyhow::Result<Call> {
                 method: Method::PUT,
                 path: format!("/settings/{}", escaped(name)),
                 body: Some(Zeroizing::new(body)),
-                shown: &["name", "group"],
+                shown: &["name", "group", "value"],
             }
         }
         Noun::Audit(ListVerb::List) => Call::get("/audit", &["at", "actor", "action", "subject"]),

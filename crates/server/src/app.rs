@@ -12,8 +12,9 @@ use openssl::{pkey::PKey, x509::X509};
 use store::{SealedName, Store, Tenant};
 
 use crate::{
-    agent, authority::Authority, challenge, clock::Clock, device, discover, feed, key, keys,
-    master::MasterKey, nonce::Nonces, oauth, scim, tokens::KnownKeys, work,
+    agent, attestation, authority::Authority, challenge, clock::Clock, device, discover, feed, key,
+    keys, master::MasterKey, nonce::Nonces, oauth, recovery, recovery_key::RecoveryKey, renewal,
+    scim, tokens::KnownKeys, user_join, work,
 };
 
 /// The tenant's keys, opened.
@@ -21,6 +22,7 @@ pub struct Keyring {
     pub(crate) master: MasterKey,
     pub(crate) authority: Authority,
     pub(crate) nonces: Nonces,
+    pub(crate) recovery: RecoveryKey,
 }
 
 /// The server without its sockets.
@@ -60,9 +62,18 @@ impl App {
         let ca_key = PKey::private_key_from_der(ca_key.expose())?;
         let ca_certificate = open(SealedName::DeviceCaCertificate).await?;
         let ca_certificate = X509::from_der(ca_certificate.expose())?;
+        let former = SealedName::FormerDeviceCaCertificate;
+        let former = match store.sealed(tenant.id, former).await? {
+            None => None,
+            Some(sealed) => {
+                let der = master.open(&sealed_name(&tenant, former.as_str()), &sealed)?;
+                Some(X509::from_der(der.expose())?)
+            }
+        };
         let keyring = Keyring {
-            authority: Authority::new(ca_key, ca_certificate)?,
+            authority: Authority::new(ca_key, ca_certificate, former),
             nonces: Nonces::new(master.derive("nonce")),
+            recovery: RecoveryKey::open(&store, &tenant, &master, &clock).await?,
             master,
         };
         Ok(Self {
@@ -107,6 +118,15 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
             "/EnrollmentServer/device/{id}",
             put(device::join).delete(device::leave),
         )
+        .route(api::join::JOIN_PATH, post(user_join::join))
+        .route("/EnrollmentServer/nonce/{tenant}/", get(discover::nonce))
+        .route(api::join::CERTIFICATE_PATH, post(renewal::renew))
+        .route(
+            api::attestation::ATTESTATION_PATH,
+            get(attestation::status).put(attestation::answer),
+        )
+        .route(api::recovery::LIMIT_PATH, post(recovery::limit))
+        .route(&api::recovery::recovery_path("{kid}"), post(recovery::step))
         .route(api::device::KEY_PATH, post(key::register))
         .route(api::device::KEYS_PATH, get(keys::list))
         .route(

@@ -1,5 +1,8 @@
 //! The device authority: an authority of its own, below which there are device certificates and
 //! nothing else. Neither TLS nor any KDC trusts it.
+//!
+//! It may have a predecessor, which signs nothing any more: what that issued is good to its end, and a
+//! device's next certificate is by the new one.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use model::{Guid, UnixTime};
@@ -19,7 +22,12 @@ use openssl::{
 
 const YEAR_S: i64 = 365 * 86_400;
 const AUTHORITY_S: i64 = 20 * YEAR_S;
-const DEVICE_S: i64 = 10 * YEAR_S;
+
+/// Of devices that ask for the next one in time, which are ours.
+const RENEWED_S: i64 = 180 * 86_400;
+
+/// Of others: no client of theirs renews one (MS-DVRJ).
+const FOREIGN_S: i64 = 10 * YEAR_S;
 
 /// A device's clock may be behind ours by so much.
 const BACKDATED_S: i64 = 3600;
@@ -34,7 +42,19 @@ const TENANT_ID: &str = "1.2.840.113556.1.5.284.5";
 pub(crate) struct Authority {
     key: PKey<Private>,
     certificate: X509,
-    public: PKey<Public>,
+    former: Option<X509>,
+}
+
+/// What a certificate is to say.
+pub(crate) struct Issue<'a> {
+    /// The device.
+    pub(crate) device: Guid,
+    /// Its tenant.
+    pub(crate) tenant: Guid,
+    /// Its key.
+    pub(crate) key: &'a PKey<Public>,
+    /// Whether the device asks for the next one before this one ends.
+    pub(crate) renews: bool,
 }
 
 /// Why a certificate request is refused, for the person who reads it.
@@ -65,17 +85,21 @@ impl Authority {
         let key_id = SubjectKeyIdentifier::new().build(&context)?;
         builder.append_extension(key_id)?;
         builder.sign(&key, MessageDigest::sha256())?;
-        Self::new(key, builder.build())
+        Ok(Self::new(key, builder.build(), None))
     }
 
-    /// One that was made before.
-    pub(crate) fn new(key: PKey<Private>, certificate: X509) -> Result<Self, ErrorStack> {
-        let public = certificate.public_key()?;
-        Ok(Self {
+    /// One that was made before, and its predecessor's certificate.
+    pub(crate) fn new(key: PKey<Private>, certificate: X509, former: Option<X509>) -> Self {
+        Self {
             key,
             certificate,
-            public,
-        })
+            former,
+        }
+    }
+
+    /// Its certificate and its predecessor's.
+    pub(crate) fn certificates(&self) -> impl Iterator<Item = &X509> {
+        std::iter::once(&self.certificate).chain(&self.former)
     }
 
     /// Its key in DER, to be sealed.
@@ -90,13 +114,9 @@ impl Authority {
 
     /// Issues the certificate of a device; a device's id is its subject, and nothing of what the
     /// request says besides its key goes in.
-    pub(crate) fn issue(
-        &self,
-        device: Guid,
-        tenant: Guid,
-        key: &PKey<Public>,
-        now: UnixTime,
-    ) -> Result<X509, ErrorStack> {
+    pub(crate) fn issue(&self, issue: &Issue<'_>, now: UnixTime) -> Result<X509, ErrorStack> {
+        let Issue { device, tenant, .. } = *issue;
+        let life = if issue.renews { RENEWED_S } else { FOREIGN_S };
         let mut builder = X509::builder()?;
         builder.set_version(2)?;
         builder.set_serial_number(&*serial()?)?;
@@ -104,8 +124,8 @@ impl Authority {
         builder.set_subject_name(&*common_name(&device.to_string())?)?;
         builder.set_issuer_name(self.certificate.subject_name())?;
         builder.set_not_before(&*time(now.plus(-BACKDATED_S))?)?;
-        builder.set_not_after(&*time(now.plus(DEVICE_S))?)?;
-        builder.set_pubkey(key)?;
+        builder.set_not_after(&*time(now.plus(life))?)?;
+        builder.set_pubkey(issue.key)?;
         builder.append_extension(BasicConstraints::new().critical().build()?)?;
         builder.append_extension(ExtendedKeyUsage::new().critical().client_auth().build()?)?;
         builder.append_extension(guid_extension(DEVICE_ID, device)?)?;
@@ -121,9 +141,18 @@ impl Authority {
         now: UnixTime,
     ) -> Result<bool, ErrorStack> {
         let now = time(now)?;
-        Ok(certificate.not_before() <= now
-            && now < certificate.not_after()
-            && certificate.verify(&self.public).unwrap_or(false))
+        if certificate.not_before() > now || certificate.not_after() <= now {
+            return Ok(false);
+        }
+        for authority in self.certificates() {
+            if certificate
+                .verify(&*authority.public_key()?)
+                .unwrap_or(false)
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 
@@ -199,16 +228,40 @@ mod tests {
         PKey::public_key_from_der(&key.public_key_to_der().unwrap()).unwrap()
     }
 
+    fn issue(key: &PKey<Public>, renews: bool) -> Issue<'_> {
+        Issue {
+            device: guid(2),
+            tenant: guid(1),
+            key,
+            renews,
+        }
+    }
+
+    #[test]
+    fn what_an_authority_issued_is_good_to_its_end_after_another_has_followed() {
+        let old = Authority::make(guid(1), NOW).unwrap();
+        let key = public(&make_key().unwrap());
+        let certificate = old.issue(&issue(&key, true), NOW).unwrap();
+        let new = Authority::make(guid(1), NOW).unwrap();
+        let former = X509::from_der(&old.certificate_der().unwrap()).unwrap();
+        let both = Authority::new(new.key, new.certificate, Some(former));
+        assert!(both.has_issued(&certificate, NOW).unwrap());
+        assert!(!both.has_issued(&certificate, NOW.plus(RENEWED_S)).unwrap());
+        let next = both.issue(&issue(&key, true), NOW).unwrap();
+        assert!(both.has_issued(&next, NOW).unwrap());
+        assert!(!old.has_issued(&next, NOW).unwrap());
+    }
+
     #[test]
     fn a_device_certificate_is_of_its_authority_and_of_no_other() {
         let ours = Authority::make(guid(1), NOW).unwrap();
         let other = Authority::make(guid(1), NOW).unwrap();
-        let key = make_key().unwrap();
-        let certificate = ours.issue(guid(2), guid(1), &public(&key), NOW).unwrap();
+        let key = public(&make_key().unwrap());
+        let certificate = ours.issue(&issue(&key, false), NOW).unwrap();
         assert_eq!(subject_name(&certificate).unwrap(), guid(2).to_string());
         assert!(ours.has_issued(&certificate, NOW).unwrap());
         assert!(!other.has_issued(&certificate, NOW).unwrap());
-        assert!(!ours.has_issued(&certificate, NOW.plus(DEVICE_S)).unwrap());
+        assert!(!ours.has_issued(&certificate, NOW.plus(FOREIGN_S)).unwrap());
         assert!(
             !ours
                 .has_issued(&certificate, NOW.plus(-2 * BACKDATED_S))
@@ -219,9 +272,9 @@ mod tests {
     #[test]
     fn a_device_certificate_carries_its_ids_as_microsoft_writes_them() {
         let ours = Authority::make(guid(1), NOW).unwrap();
-        let key = make_key().unwrap();
+        let key = public(&make_key().unwrap());
         let der = ours
-            .issue(guid(2), guid(1), &public(&key), NOW)
+            .issue(&issue(&key, true), NOW)
             .unwrap()
             .to_der()
             .unwrap();

@@ -88,9 +88,11 @@ async fn begin(app: &App, headers: &HeaderMap, form: ChallengeForm) -> Result<Re
             sentence,
         ));
     };
-    let (device, claims) = device_proof::read::<DeviceCredentialClaims>(app, credential)
-        .await?
-        .ok_or_else(not_accepted)?;
+    let proven = device_proof::read::<DeviceCredentialClaims>(app, credential).await?;
+    let Some((device, claims)) = proven else {
+        let deletion = device_proof::deletion(app, credential).await?;
+        return Err(not_accepted().with_statement(deletion));
+    };
     let is_right = claims.grant_type == "device_auth"
         && claims.iss == "aad:brokerplugin"
         && device_proof::spend(app, device.id, &claims.grant_type, &claims.request_nonce).await?;

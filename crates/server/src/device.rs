@@ -1,4 +1,5 @@
-//! Hybrid join (MS-DVRJ, `JoinType` 6): a computer that AD knows becomes a device.
+//! Hybrid join (MS-DVRJ, `JoinType` 6): a computer that AD knows becomes a device. And how any device
+//! leaves.
 //!
 //! There is no token. What speaks for the computer is the key behind its `userCertificate`, which
 //! it wrote into AD itself and the agent brought here: so a device id is always the objectGUID of a
@@ -6,33 +7,28 @@
 
 use std::sync::Arc;
 
-use api::device::{IssuedCertificate, JoinAnswer, JoinRequest};
+use api::device::{JoinAnswer, JoinRequest};
 use axum::{
-    Json,
+    Extension, Json,
     body::Bytes,
     extract::{Path, State},
     http::{HeaderMap, StatusCode},
 };
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use model::Guid;
-use openssl::hash::{MessageDigest, hash};
-use store::{AttestationTrust, Audit, Computer, Device, TransportKey};
+use store::{AttestationTrust, Audit, Computer, Device};
 
-use crate::{access, app::App, authority, error::Refusal, evidence};
+use crate::{
+    access,
+    app::App,
+    device_proof,
+    error::Refusal,
+    evidence,
+    join::{self, Joining, malformed, refused},
+    tls::PeerCertificate,
+};
 
 /// Hybrid join.
 const JOIN_TYPE: u8 = 6;
-
-/// The longest name that is kept.
-const MAX_NAME: usize = 256;
-
-fn refused(status: StatusCode, code: &str, sentence: &str) -> Refusal {
-    Refusal::registration(status, code, sentence)
-}
-
-fn malformed(sentence: &str) -> Refusal {
-    refused(StatusCode::BAD_REQUEST, "bad_request", sentence)
-}
 
 /// `PUT /EnrollmentServer/device/{id}`. Joining again replaces the certificate.
 pub(crate) async fn join(
@@ -67,35 +63,15 @@ pub(crate) async fn join(
                         that an administrator has named";
         return Err(refused(StatusCode::FORBIDDEN, "not_allowed", sentence));
     }
-    if request.certificate_request.kind != "pkcs10" {
-        return Err(malformed("the certificate request is not of type pkcs10"));
-    }
-    let key = authority::requested_key(&request.certificate_request.data)
-        .map_err(|why| refused(StatusCode::BAD_REQUEST, "bad_csr", why.0))?;
-    let now = app.clock.now();
-    let certificate = app
-        .keyring
-        .authority
-        .issue(id, app.tenant.id, &key, now)?
-        .to_der()?;
-    let device = device(&request, &computer, certificate.clone(), now)?;
-    let audit = Audit {
-        at: now,
+    let key = join::requested_key(&request.certificate_request)?;
+    let joining = Joining {
+        device: device(&request, &computer, app.clock.now())?,
+        key,
+        latchkey: request.latchkey.as_ref(),
+        upn: None,
         actor: format!("device:{id}"),
-        action: "device.join",
-        subject: device.display_name.clone(),
     };
-    app.store.join_device(app.tenant.id, device, audit).await?;
-    let thumbprint = hash(MessageDigest::sha1(), &certificate)?;
-    Ok(Json(JoinAnswer {
-        certificate: IssuedCertificate {
-            thumbprint: thumbprint
-                .iter()
-                .map(|byte| format!("{byte:02X}"))
-                .collect(),
-            raw_body: STANDARD.encode(&certificate),
-        },
-    }))
+    join::take_in(&app, joining).await
 }
 
 /// A signature that no certificate here explains may be by one that the agent has not brought yet:
@@ -130,21 +106,10 @@ async fn may_join(app: &App, computer: Guid) -> Result<bool, store::Error> {
 fn device(
     request: &JoinRequest,
     computer: &Computer,
-    certificate: Vec<u8>,
     now: model::UnixTime,
 ) -> Result<Device, Refusal> {
     let data = &request.server_ad_join_data;
-    if data.device_display_name.len() > MAX_NAME || data.os_version.len() > MAX_NAME {
-        return Err(malformed("a name is too long"));
-    }
-    let transport_key = evidence::key_material(&data.transport_key)
-        .map_err(|why| malformed(&format!("the transport key: {why}")))?;
-    let bytes = |base64: &String| {
-        STANDARD
-            .decode(base64)
-            .map_err(|_| malformed("an attestation field is not base64"))
-    };
-    let latchkey = request.latchkey.as_ref();
+    join::checked_names([&data.device_display_name, &data.os_version])?;
     Ok(Device {
         id: computer.guid,
         domain: Some(computer.domain),
@@ -152,32 +117,40 @@ fn device(
         join_type: JOIN_TYPE,
         display_name: data.device_display_name.clone(),
         os_version: data.os_version.clone(),
-        certificate,
-        transport_key: Some(TransportKey::Rsa1(transport_key)),
+        certificate: Vec::new(),
+        transport_key: Some(join::transport_key(&data.transport_key)?),
+        attestation_key: None,
         attestation_trust: AttestationTrust::None,
-        attestation_key: latchkey.map(|l| bytes(&l.ak_public)).transpose()?,
-        endorsement_key: latchkey
-            .and_then(|l| l.ek_public.as_ref())
-            .map(bytes)
-            .transpose()?,
+        endorsement_key: None,
         endorsement_hash: None,
-        endorsement_certificate: latchkey
-            .and_then(|l| l.ek_certificate.as_ref())
-            .map(bytes)
-            .transpose()?,
+        endorsement_certificate: None,
         enabled: true,
         joined: now,
         last_seen: None,
     })
 }
 
-/// `DELETE /EnrollmentServer/device/{id}`: the device leaves, and its keys go out of AD.
+/// `DELETE /EnrollmentServer/device/{id}`: the device leaves, and its keys go out of AD. It is known by
+/// its token, or by its certificate on the connection itself, as foreign clients do it.
 pub(crate) async fn leave(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
+    peer: Option<Extension<PeerCertificate>>,
     headers: HeaderMap,
 ) -> Result<StatusCode, Refusal> {
-    let device = access::device(&app, &headers).await?;
+    let device = match peer {
+        Some(Extension(PeerCertificate(certificate))) => {
+            device_proof::of_certificate(&app, &certificate)
+                .await?
+                .map_err(|why| {
+                    tracing::info!(why, "a device's certificate is not accepted");
+                    let sentence =
+                        "the TLS client certificate is not one of a device of this server";
+                    Refusal::own(StatusCode::UNAUTHORIZED, "token_refused", sentence)
+                })?
+        }
+        None => access::device(&app, &headers).await?,
+    };
     if id.parse() != Ok(device.id) {
         let sentence = "a device can take out itself only";
         return Err(Refusal::own(StatusCode::FORBIDDEN, "forbidden", sentence));

@@ -1,9 +1,13 @@
-//! Statements signed with a device key: the certificate in `x5c` must be the one that this device
-//! was issued last, the device must be usable, and each statement is good once.
+//! Statements signed with a device key: the certificate in `x5c` must be one of this device and of the
+//! key that it has now, the device must be usable, and each statement is good once.
+//!
+//! A renewed certificate is of the same key, and does not end the one before it. A device that joins
+//! with another key ends them all.
 
+use api::device::{DELETED_TYPE, DeletedClaims};
 use model::{Guid, sha256};
 use openssl::x509::X509;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use store::Device;
 use token::{Unverified, VerifyingKey, X5cForm};
 
@@ -49,6 +53,39 @@ pub(crate) async fn spend(
     Ok(is_first)
 }
 
+/// The usable device of a certificate, or why there is none. That its peer has the key is for the
+/// caller to know.
+pub(crate) async fn of_certificate(
+    app: &App,
+    certificate: &X509,
+) -> anyhow::Result<Result<Device, &'static str>> {
+    let id = match issued_to(app, certificate)? {
+        Ok(id) => id,
+        Err(why) => return Ok(Err(why)),
+    };
+    let Some(device) = usable_device(app, id).await? else {
+        return Ok(Err("the device is unknown or switched off"));
+    };
+    let current = X509::from_der(&device.certificate)?.public_key()?;
+    if !current.public_eq(&*certificate.public_key()?) {
+        return Ok(Err("the device has a newer key"));
+    }
+    Ok(Ok(device))
+}
+
+/// The device that a certificate of ours is for.
+fn issued_to(app: &App, certificate: &X509) -> anyhow::Result<Result<Guid, &'static str>> {
+    if !app
+        .keyring
+        .authority
+        .has_issued(certificate, app.clock.now())?
+    {
+        return Ok(Err("not of our authority, or over"));
+    }
+    let id = subject_name(certificate).and_then(|name| name.parse::<Guid>().ok());
+    Ok(id.ok_or("the subject is not a device id"))
+}
+
 async fn check<C: DeserializeOwned>(
     app: &App,
     statement: &str,
@@ -57,24 +94,13 @@ async fn check<C: DeserializeOwned>(
     let Ok(unverified) = Unverified::read(statement, X5cForm::ArrayOrString) else {
         return Ok(Err("not a signed statement"));
     };
-    let Some(der) = unverified.header().x5c.first() else {
+    let Some(certificate) = certificate_of(&unverified) else {
         return Ok(Err("no certificate"));
     };
-    let Ok(certificate) = X509::from_der(der) else {
-        return Ok(Err("not a certificate"));
+    let device = match of_certificate(app, &certificate).await? {
+        Ok(device) => device,
+        Err(why) => return Ok(Err(why)),
     };
-    if !app.keyring.authority.has_issued(&certificate, now)? {
-        return Ok(Err("not of our authority, or over"));
-    }
-    let Some(id) = subject_name(&certificate).and_then(|name| name.parse::<Guid>().ok()) else {
-        return Ok(Err("the subject is not a device id"));
-    };
-    let Some(device) = usable_device(app, id).await? else {
-        return Ok(Err("the device is unknown or switched off"));
-    };
-    if device.certificate != *der {
-        return Ok(Err("the device has a newer certificate"));
-    }
     let Ok(key) = VerifyingKey::rs256_of_certificate(&certificate) else {
         return Ok(Err("the certificate's key is unusable"));
     };
@@ -82,4 +108,51 @@ async fn check<C: DeserializeOwned>(
         .verify_nonced(&key, now)
         .map(|claims| (device, claims))
         .map_err(|_| "signature, time or claims"))
+}
+
+fn certificate_of(unverified: &Unverified<'_>) -> Option<X509> {
+    X509::from_der(unverified.header().x5c.first()?).ok()
+}
+
+/// The nonce of any statement of a device.
+#[derive(Deserialize)]
+struct Nonced {
+    request_nonce: String,
+}
+
+/// Where a statement is one of a device that was deleted: the server's signed word that it was, for
+/// the nonce of the statement. A device believes that and nothing else before it forgets its keys.
+pub(crate) async fn deletion(app: &App, statement: &str) -> anyhow::Result<Option<String>> {
+    let now = app.clock.now();
+    let Ok(unverified) = Unverified::read(statement, X5cForm::ArrayOrString) else {
+        return Ok(None);
+    };
+    let Some(certificate) = certificate_of(&unverified) else {
+        return Ok(None);
+    };
+    let (Ok(device), Ok(key)) = (
+        issued_to(app, &certificate)?,
+        VerifyingKey::rs256_of_certificate(&certificate),
+    ) else {
+        return Ok(None);
+    };
+    let Ok(Nonced { request_nonce }) = unverified.verify::<Nonced>(&key, now) else {
+        return Ok(None);
+    };
+    if !app.keyring.nonces.is_good(&request_nonce, now)? {
+        return Ok(None);
+    }
+    let Some(tombstone) = app.store.tombstone(app.tenant.id, device).await? else {
+        return Ok(None);
+    };
+    let claims = DeletedClaims {
+        iss: format!("{}/{}/", app.url, app.tenant.id),
+        device,
+        deleted: tombstone.deleted,
+        nonce: request_nonce,
+        iat: now.0,
+        exp: now.plus(nonce::LIFE_S).0,
+    };
+    let tokens = app.tokens().await?;
+    Ok(Some(tokens.sign_as(DELETED_TYPE, &claims, now)?))
 }

@@ -2,15 +2,26 @@
 
 use std::sync::Arc;
 
-use api::{REGISTRATION_AUDIENCE, oauth::token_path};
+use api::{
+    REGISTRATION_AUDIENCE,
+    join::{NonceAnswer, NonceStatus, nonce_path},
+    oauth::token_path,
+};
 use axum::{
     Json,
     extract::{Path, State},
-    http::StatusCode,
+    http::{HeaderMap, StatusCode},
 };
 use serde_json::{Value, json};
 
-use crate::{app::App, error::Refusal, oauth::is_ours};
+use crate::{
+    access,
+    app::App,
+    clock::rfc3339,
+    error::{Refusal, request_id},
+    oauth::is_ours,
+    random,
+};
 
 /// `GET /{tenant or domain}/Discover`. Our own devices read what `api::device::Discovery` names;
 /// the rest is what foreign clients refuse to go on without.
@@ -19,11 +30,7 @@ pub(crate) async fn discover(
     Path(named): Path<String>,
 ) -> Result<Json<Value>, Refusal> {
     if !is_ours(&app, &named).await? {
-        return Err(Refusal::registration(
-            StatusCode::NOT_FOUND,
-            "bad_request",
-            "this server knows no tenant or domain of that name",
-        ));
+        return Err(unknown_tenant());
     }
     let (url, tenant) = (&app.url, &app.tenant);
     let resource = REGISTRATION_AUDIENCE;
@@ -55,10 +62,44 @@ pub(crate) async fn discover(
             "KeyProvisionResourceId": resource,
             "ServiceVersion": "1.0",
         },
+        "NonceService": {
+            "Endpoint": format!("{url}{}", nonce_path(tenant.id)),
+            "ResourceId": resource,
+            "ServiceVersion": "1.0",
+        },
         "TenantInfo": {
             "TenantId": tenant.id,
             "TenantName": tenant.name,
             "DisplayName": tenant.name,
         },
     })))
+}
+
+/// `GET /EnrollmentServer/nonce/{tenant}/`: a nonce for whoever bears a registration token.
+pub(crate) async fn nonce(
+    State(app): State<Arc<App>>,
+    Path(named): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<NonceAnswer>, Refusal> {
+    access::registration(&app, &headers).await?;
+    if !is_ours(&app, &named).await? {
+        return Err(unknown_tenant());
+    }
+    let now = app.clock.now();
+    Ok(Json(NonceAnswer {
+        status: NonceStatus {
+            message: "Success".to_owned(),
+            trace_id: request_id(),
+            time: rfc3339(now),
+        },
+        value: app.keyring.nonces.make(now, random::bytes()?)?,
+    }))
+}
+
+fn unknown_tenant() -> Refusal {
+    Refusal::registration(
+        StatusCode::NOT_FOUND,
+        "bad_request",
+        "this server knows no tenant or domain of that name",
+    )
 }

@@ -54,6 +54,7 @@ impl Refusal {
             auth_session: None,
             factor: None,
             retry_after_s: None,
+            device_deleted: None,
         };
         Self::OAuth(status, Box::new(body))
     }
@@ -91,6 +92,7 @@ impl Refusal {
             response: "ERROR_FAIL".to_owned(),
             target: request_id(),
             time: rfc3339(Clock::system().now()),
+            hresult: hresult(code).map(str::to_owned),
             retry_after_s: None,
         };
         Self::Registration(status, Box::new(body))
@@ -106,6 +108,14 @@ impl Refusal {
         if let Self::OAuth(_, body) = &mut self {
             body.auth_session = Some(session.to_owned());
             body.factor = Some(factor.to_owned());
+        }
+        self
+    }
+
+    /// The same, with the statement that the device that asks was deleted.
+    pub(crate) fn with_statement(mut self, statement: Option<String>) -> Self {
+        if let Self::OAuth(_, body) = &mut self {
+            body.device_deleted = statement;
         }
         self
     }
@@ -134,6 +144,19 @@ impl Refusal {
             Self::Internal(_) => "internal".to_owned(),
         }
     }
+}
+
+/// The number by which Windows clients know a refusal of join and key registration, where there is
+/// one whose published cause is this.
+fn hresult(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "not_allowed" => "0x801C0003",
+        "quota" => "0x801C000E",
+        "token_required" | "mfa_required" | "mfa_stale" => "0x801C03ED",
+        "token_refused" | "user_disabled" | "device_disabled" => "0x801C03EA",
+        "not_attested" => "0x801C03EE",
+        _ => return None,
+    })
 }
 
 impl IntoResponse for Refusal {

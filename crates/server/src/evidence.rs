@@ -51,9 +51,9 @@ pub(crate) fn identity_names(text: &str, sid: &Sid, now: UnixTime) -> bool {
     read().is_some_and(|(named, time)| named == *sid && (time.0 - now.0).abs() <= IDENTITY_S)
 }
 
-/// A key as it is registered: RSA with 2,048 bits and exponent 65537, as a BCRYPT RSA1 blob in
-/// base64, in its one form.
-pub(crate) fn key_material(base64: &str) -> Result<Vec<u8>, &'static str> {
+/// A user's key as it is registered: RSA with 2,048 bits and exponent 65537, as a BCRYPT RSA1 blob in
+/// base64, in its one form, so that one key has one hash; and none of the faulty library's.
+pub(crate) fn user_key(base64: &str) -> Result<RsaPublicKey, &'static str> {
     let blob = STANDARD
         .decode(base64)
         .map_err(|_| "the key is not base64")?;
@@ -64,7 +64,18 @@ pub(crate) fn key_material(base64: &str) -> Result<Vec<u8>, &'static str> {
     if key.to_rsa1() != blob {
         return Err("the key's blob is not in its shortest form");
     }
-    Ok(blob)
+    if key.has_roca_fingerprint() {
+        return Err(
+            "the key is one of a faulty library, whose private half can be computed (ROCA): \
+                    make one elsewhere",
+        );
+    }
+    Ok(key)
+}
+
+/// A transport key, of which the same is asked.
+pub(crate) fn key_material(base64: &str) -> Result<Vec<u8>, &'static str> {
+    user_key(base64).map(|key| key.to_rsa1())
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use api::{MAX_BODY, MAX_BULK_BODY, scim::BULK_PATH};
 use axum::{
-    Router,
+    Extension, Router,
     body::{Body, to_bytes},
     extract::Request,
     http::{HeaderValue, StatusCode},
@@ -31,6 +31,7 @@ use crate::{
     error::{REQUEST, Refusal},
     paths, random,
     stall::Impatient,
+    tls::PeerCertificate,
 };
 
 /// Connections at once; a long poll holds one.
@@ -196,6 +197,10 @@ pub(crate) async fn serve_tls(
             };
             let shaken = timeout(PATIENCE, std::pin::Pin::new(&mut stream).accept()).await;
             if let Ok(Ok(())) = shaken {
+                let routes = match stream.ssl().peer_certificate() {
+                    None => routes,
+                    Some(shown) => routes.layer(Extension(PeerCertificate(shown))),
+                };
                 serve_connection(stream, routes, stop).await;
             }
         });

@@ -99,7 +99,7 @@ pub async fn init(args: &Args, clock: &Clock) -> anyhow::Result<Vec<String>> {
             made.display()
         );
     }
-    tls::acceptor(&args.tls_cert, &args.tls_key)?;
+    tls::acceptor(&args.tls_cert, &args.tls_key, [])?;
     let fingerprint = tls::fingerprint(&args.tls_cert)?;
     let (password, was_made) = if args.password_stdin {
         (read_password()?, false)

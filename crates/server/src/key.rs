@@ -14,15 +14,15 @@ use axum::{
     http::{HeaderMap, StatusCode},
 };
 use joints::Joint;
-use model::{UnixTime, sha256};
+use model::{Guid, UnixTime, sha256};
 use protocol::{Operation, Statement};
-use store::{AttestationLevel, Attested, Audit, Device, NewKey, Registered, User};
+use store::{Attested, Audit, Device, NewKey, Registered, User};
 
 use crate::{
     access::{self, usable_device},
     app::App,
     error::Refusal,
-    evidence, random,
+    evidence, random, verdict,
 };
 
 /// How old the second factor may be.
@@ -47,18 +47,28 @@ pub(crate) async fn register(
         .map_err(|error| refused(StatusCode::BAD_REQUEST, "bad_request", &error.to_string()))?;
     check_methods(&claims, app.clock.now())?;
     let (user, device) = who(&app, &claims).await?;
-    let material = evidence::key_material(&request.kngc)
+    let key = evidence::user_key(&request.kngc)
         .map_err(|why| refused(StatusCode::BAD_REQUEST, "bad_key", why))?;
+    let material = key.to_rsa1();
     if let Some(evidence) = &request.latchkey {
         check_evidence(&app, evidence, &user, &device, &material).await?;
     }
+    let attestation = request.latchkey.as_ref();
+    let attestation = attestation.and_then(|evidence| evidence.attestation.as_ref());
+    let attested = verdict::judge(&app, (&user, &device), &key, attestation).await?;
+    verdict::expect_enough(&app, (&user, &device), &attested).await?;
     let audit = Audit {
         at: app.clock.now(),
         actor: format!("user:{}", user.guid),
         action: "key.register",
         subject: format!("{} on {}", user.upn, device.id),
     };
-    let new = new_key(&app, request.latchkey, &user, &device, material)?;
+    let new = new_key(
+        &app,
+        (&user, &device),
+        (material, attested),
+        request.latchkey,
+    )?;
     match app.store.register_key(app.tenant.id, new, audit).await? {
         Registered::Stored(kid) => {
             tokio::task::spawn_blocking(|| joints::reach("server", Joint::KeyStored)).await?;
@@ -75,7 +85,7 @@ pub(crate) async fn register(
 }
 
 /// Whether the user has shown both factors, and a moment ago.
-fn check_methods(claims: &AccessClaims, now: UnixTime) -> Result<(), Refusal> {
+pub(crate) fn check_methods(claims: &AccessClaims, now: UnixTime) -> Result<(), Refusal> {
     if !claims.amr.iter().any(|method| method == "ngcmfa") {
         let sentence = "registering a key needs both factors: sign in with amr_values=ngcmfa";
         return Err(refused(StatusCode::UNAUTHORIZED, "mfa_required", sentence));
@@ -89,24 +99,14 @@ fn check_methods(claims: &AccessClaims, now: UnixTime) -> Result<(), Refusal> {
 }
 
 /// The user and the device of a token, where both may register a key.
-async fn who(app: &App, claims: &AccessClaims) -> Result<(User, Device), Refusal> {
+pub(crate) async fn who(app: &App, claims: &AccessClaims) -> Result<(User, Device), Refusal> {
     let insufficient = || {
         let sentence = "the access token names no user or no device";
         refused(StatusCode::UNAUTHORIZED, "token_refused", sentence)
     };
-    let (user, device) = claims.oid.zip(claims.deviceid).ok_or_else(insufficient)?;
-    let user = app
-        .store
-        .user(app.tenant.id, user)
-        .await?
-        .filter(|user| user.active);
-    let user = user.ok_or_else(|| {
-        refused(
-            StatusCode::FORBIDDEN,
-            "user_disabled",
-            "the account is disabled, or gone from AD",
-        )
-    })?;
+    let device = claims.deviceid.ok_or_else(insufficient)?;
+    claims.upn.as_ref().ok_or_else(insufficient)?;
+    let user = usable_user(app, claims.oid).await?;
     let device = usable_device(app, device).await?.ok_or_else(|| {
         let sentence = "the device is not joined any more, or is switched off";
         refused(StatusCode::FORBIDDEN, "device_disabled", sentence)
@@ -119,6 +119,24 @@ async fn who(app: &App, claims: &AccessClaims) -> Result<(User, Device), Refusal
         return Err(refused(StatusCode::FORBIDDEN, "not_allowed", sentence));
     }
     Ok((user, device))
+}
+
+/// The user of a token, whose account may be used.
+pub(crate) async fn usable_user(app: &App, user: Option<Guid>) -> Result<User, Refusal> {
+    let user = user.ok_or_else(|| {
+        let sentence = "the access token names no user";
+        refused(StatusCode::UNAUTHORIZED, "token_refused", sentence)
+    })?;
+    let now = app.clock.now();
+    let user = app.store.user(app.tenant.id, user).await?.filter(|user| {
+        user.active
+            && user.account_expires.is_none_or(|expires| now < expires)
+            && user.locked_until.is_none_or(|until| until <= now)
+    });
+    user.ok_or_else(|| {
+        let sentence = "the account is disabled, expired or locked, or gone from AD";
+        refused(StatusCode::FORBIDDEN, "user_disabled", sentence)
+    })
 }
 
 /// The agent checks the same against AD and is the one who counts; what cannot pass there is
@@ -161,10 +179,9 @@ async fn check_evidence(
 
 fn new_key(
     app: &App,
+    (user, device): (&User, &Device),
+    (material, attested): (Vec<u8>, Attested),
     evidence: Option<KeyEvidence>,
-    user: &User,
-    device: &Device,
-    material: Vec<u8>,
 ) -> anyhow::Result<NewKey> {
     let attestation = evidence
         .as_ref()
@@ -186,11 +203,7 @@ fn new_key(
             .map(|evidence| serde_json::to_string(&evidence))
             .transpose()?,
         attestation,
-        attested: Attested {
-            level: AttestationLevel::None,
-            reason: String::new(),
-            at: app.clock.now(),
-        },
+        attested,
         now_ms: app.clock.now_ms(),
     })
 }

@@ -78,10 +78,11 @@ pub struct Server {
 impl Server {
     /// Opens the store and both sockets, and serves.
     pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Self> {
-        let acceptor = tls::acceptor(&config.tls_cert, &config.tls_key)?;
         let master = MasterKey::read(&config.master_key_file())?;
         let store = Store::open_sqlite(&config.store_file())?;
         let app = Arc::new(App::open(store, config.url.clone(), master, clock).await?);
+        let authorities = app.keyring.authority.certificates();
+        let acceptor = tls::acceptor(&config.tls_cert, &config.tls_key, authorities)?;
         let listener = TcpListener::bind(config.listen)
             .await
             .with_context(|| format!("{} cannot be listened on", config.listen))?;

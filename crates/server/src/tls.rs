@@ -5,7 +5,8 @@ use std::path::Path;
 use anyhow::Context as _;
 use model::sha256;
 use openssl::{
-    ssl::{SslAcceptor, SslFiletype, SslMethod, SslOptions, SslVersion},
+    ssl::{SslAcceptor, SslFiletype, SslMethod, SslOptions, SslVerifyMode, SslVersion},
+    stack::Stack,
     x509::X509,
 };
 
@@ -13,8 +14,21 @@ use openssl::{
 /// is read. The binding has no name for it.
 const CLEANSE_PLAINTEXT: u64 = 1 << 1;
 
-/// An acceptor for TLS 1.2 and newer.
-pub(crate) fn acceptor(cert: &Path, key: &Path) -> anyhow::Result<SslAcceptor> {
+/// What a client showed of itself on its connection. That it has the key is shown with it; whose it is,
+/// nobody has looked at.
+#[derive(Clone)]
+pub(crate) struct PeerCertificate(pub(crate) X509);
+
+/// Sessions of this program are resumed by no other.
+const SESSION_CONTEXT: &[u8] = b"latchkey-server";
+
+/// An acceptor for TLS 1.2 and newer. Clients may show a certificate of one of `authorities`, whose
+/// names they are told: so nobody's browser asks for another.
+pub(crate) fn acceptor<'a>(
+    cert: &Path,
+    key: &Path,
+    authorities: impl IntoIterator<Item = &'a X509>,
+) -> anyhow::Result<SslAcceptor> {
     let mut builder = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
     builder.set_min_proto_version(Some(SslVersion::TLS1_2))?;
     builder.set_options(SslOptions::from_bits_retain(CLEANSE_PLAINTEXT));
@@ -27,6 +41,14 @@ pub(crate) fn acceptor(cert: &Path, key: &Path) -> anyhow::Result<SslAcceptor> {
     builder
         .check_private_key()
         .with_context(|| format!("{} is not the key of {}", key.display(), cert.display()))?;
+    // Asked for and not required, and judged by whoever reads it, by the rules of that request.
+    builder.set_verify_callback(SslVerifyMode::PEER, |_, _| true);
+    builder.set_session_id_context(SESSION_CONTEXT)?;
+    let mut names = Stack::new()?;
+    for authority in authorities {
+        names.push(authority.subject_name().to_owned()?)?;
+    }
+    builder.set_client_ca_list(names);
     Ok(builder.build())
 }
 

@@ -30,6 +30,9 @@ const KNOWN_S: i64 = 60;
 /// a moment for servers that did not know of the newer one yet.
 const OVERLAP_S: i64 = 60 * 60 + 2 * KNOWN_S + token::LEEWAY_S;
 
+/// The type that tokens name, and no other statement.
+const TOKEN_TYPE: &str = "JWT";
+
 /// The keys that are known, and when they were read.
 #[derive(Default)]
 pub(crate) struct KnownKeys(RwLock<Option<(UnixTime, Arc<Tokens>)>>);
@@ -175,11 +178,27 @@ impl Tokens {
         })
     }
 
+    /// Those that clients are shown at `now`, without what a JWK says of their use.
+    pub(crate) fn public_keys(&self, now: UnixTime) -> Vec<RsaJwk> {
+        let shown = self.keys.iter().filter(|key| key.is_good(now));
+        shown.map(|key| key.jwk.key.clone()).collect()
+    }
+
     /// Signs a token.
     pub(crate) fn sign(&self, claims: &impl Serialize, now: UnixTime) -> anyhow::Result<String> {
+        self.sign_as(TOKEN_TYPE, claims, now)
+    }
+
+    /// Signs another statement, whose type no token has.
+    pub(crate) fn sign_as(
+        &self,
+        typ: &str,
+        claims: &impl Serialize,
+        now: UnixTime,
+    ) -> anyhow::Result<String> {
         let key = self.signing(now)?;
         let header = Header {
-            typ: Some("JWT".to_owned()),
+            typ: Some(typ.to_owned()),
             kid: Some(key.jwk.kid.clone()),
             x5c: Vec::new(),
         };
@@ -189,6 +208,9 @@ impl Tokens {
     /// Reads a token for `audience`.
     pub(crate) fn read(&self, token: &str, audience: &str, now: UnixTime) -> Option<AccessClaims> {
         let unverified = Unverified::read(token, X5cForm::Array).ok()?;
+        if unverified.header().typ.as_deref() != Some(TOKEN_TYPE) {
+            return None;
+        }
         let kid = unverified.header().kid.clone()?;
         let key = self
             .keys

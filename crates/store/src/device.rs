@@ -45,7 +45,7 @@ pub struct Device {
     pub display_name: String,
     /// For people.
     pub os_version: String,
-    /// The certificate that was issued last, DER; earlier ones are worth nothing.
+    /// The certificate that was issued last, DER; earlier ones of the same key are good to their end.
     pub certificate: Vec<u8>,
     /// What is encrypted to it, where the device told it.
     pub transport_key: Option<TransportKey>,
@@ -53,9 +53,9 @@ pub struct Device {
     pub attestation_key: Option<Vec<u8>>,
     /// Why that is believed.
     pub attestation_trust: AttestationTrust,
-    /// TPM2B_PUBLIC of the endorsement key, where the device told it.
+    /// SubjectPublicKeyInfo of the endorsement key, where the device told it.
     pub endorsement_key: Option<Vec<u8>>,
-    /// SHA-256 of its SubjectPublicKeyInfo.
+    /// SHA-256 of the one that it told first: no other is ever trusted by first use.
     pub endorsement_hash: Option<Digest>,
     /// The endorsement certificate, DER, where the device told it.
     pub endorsement_certificate: Option<Vec<u8>>,
@@ -220,6 +220,23 @@ impl Store {
         self.audited(tenant, audit, move |db| {
             let sql = "UPDATE devices SET enabled = ?3 WHERE tenant = ?1 AND id = ?2";
             db.touched(sql, args![tenant, id, enabled])
+        })
+        .await
+    }
+
+    /// Keeps a newer certificate of a device's; false where the device is unknown.
+    pub async fn renew_device_certificate(
+        &self,
+        tenant: Guid,
+        id: Guid,
+        certificate: Vec<u8>,
+        audit: Audit,
+    ) -> Result<bool> {
+        let hash = sha256(&certificate);
+        self.audited(tenant, audit, move |db| {
+            let sql = "UPDATE devices SET certificate = ?3, certificate_hash = ?4
+                 WHERE tenant = ?1 AND id = ?2";
+            db.touched(sql, args![tenant, id, certificate, hash])
         })
         .await
     }

@@ -26,7 +26,7 @@ words! {
 pub struct Settings {
     /// Whose members may register keys; without any nobody may.
     pub register_keys_groups: Vec<Guid>,
-    /// Which computers and users may join devices; without any all may.
+    /// Which computers and users may join devices; without any every computer of AD may, and no user.
     pub join_devices_groups: Vec<Guid>,
     /// The most devices that one user may own.
     pub devices_per_user: u32,
@@ -36,6 +36,8 @@ pub struct Settings {
     pub attestation: Attestation,
     /// The same for members of groups; the first that somebody is in wins.
     pub attestation_by_group: Vec<(Guid, Attestation)>,
+    /// The TPM that a device shows first is believed to be one, where nobody vouches for it.
+    pub trust_first_use: bool,
     /// Sign-in on another device (RFC 8628) is offered to applications that may use it.
     pub allow_device_code: bool,
     /// Sign-in by user name and password (RFC 6749 4.3) is offered to applications that may use it.
@@ -53,6 +55,7 @@ impl Default for Settings {
             password_enough_for_first_factor: false,
             attestation: Attestation::Prefer,
             attestation_by_group: Vec::new(),
+            trust_first_use: true,
             allow_device_code: false,
             allow_ropc: false,
             lockout: Limit {

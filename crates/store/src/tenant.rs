@@ -34,6 +34,10 @@ pub enum SealedName {
     DeviceCaKey,
     /// The certificate of that key; sealed only to keep it whole.
     DeviceCaCertificate,
+    /// The certificate of the key that signed device certificates before: those are good to their end.
+    FormerDeviceCaCertificate,
+    /// The recovery key K: it resets PINs.
+    RecoveryKey,
 }
 
 impl SealedName {
@@ -42,6 +46,8 @@ impl SealedName {
         match self {
             Self::DeviceCaKey => "device-ca-key",
             Self::DeviceCaCertificate => "device-ca-certificate",
+            Self::FormerDeviceCaCertificate => "former-device-ca-certificate",
+            Self::RecoveryKey => "recovery-key",
         }
     }
 }
@@ -99,6 +105,18 @@ impl Store {
                     name: row.get("name")?,
                     created: row.get("created")?,
                 })
+            })
+        })
+        .await
+    }
+
+    /// Keeps secrets of the tenant, all or none, each in place of one of its name.
+    pub async fn put_sealed(&self, tenant: Guid, sealed: Vec<Sealed>, audit: Audit) -> Result<()> {
+        self.audited(tenant, audit, move |db| {
+            sealed.iter().try_for_each(|secret| {
+                let name = secret.name.as_str();
+                let row = fields! { tenant: tenant, name: name, value: secret.value };
+                db.put("sealed", "tenant, name", row)
             })
         })
         .await

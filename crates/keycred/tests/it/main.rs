@@ -5,5 +5,6 @@
 mod blob;
 mod fuzz;
 mod keys;
+mod roca;
 mod text;
 mod vectors;

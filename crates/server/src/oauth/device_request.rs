@@ -58,9 +58,11 @@ pub(crate) async fn redeem(
     _form: &Form,
     request: &str,
 ) -> Result<Response, Refusal> {
-    let (device, claims) = device_proof::read::<Claims>(app, request)
-        .await?
-        .ok_or_else(not_accepted)?;
+    let proven = device_proof::read::<Claims>(app, request).await?;
+    let Some((device, claims)) = proven else {
+        let deletion = device_proof::deletion(app, request).await?;
+        return Err(not_accepted().with_statement(deletion));
+    };
     let client = clients::expect(app, Some(&claims.client_id)).await?;
     let grant = claims.grant_type.as_str();
     let is_known = [

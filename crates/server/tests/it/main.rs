@@ -2,8 +2,12 @@
 //! The real ones meet it in the lab.
 #![cfg(test)]
 
+mod chip;
+mod devices;
+mod hardware;
 mod oauth;
 mod parties;
+mod recovery;
 mod refusals;
 mod server;
 mod story;

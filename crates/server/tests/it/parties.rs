@@ -3,7 +3,7 @@
 
 use api::{
     REGISTRATION_AUDIENCE, WORKSTATION_CLIENT,
-    agent::{PasswordOutcome, WorkClaims, WorkOutcome},
+    agent::{PasswordOutcome, PolicyOutcome, WorkClaims, WorkOutcome},
     oauth::{ASSERTION_JWT_BEARER, GRANT_JWT_BEARER},
     scim::BULK_REQUEST_SCHEMA,
 };
@@ -66,14 +66,14 @@ fn sign(key: &PKey<Private>, message: &[u8]) -> String {
     STANDARD.encode(signer.sign_oneshot_to_vec(message).unwrap())
 }
 
-fn csr(key: &PKey<Private>) -> String {
+pub(crate) fn csr(key: &PKey<Private>) -> String {
     let mut builder = X509Req::builder().unwrap();
     builder.set_pubkey(key).unwrap();
     builder.sign(key, MessageDigest::sha256()).unwrap();
     STANDARD.encode(builder.build().to_der().unwrap())
 }
 
-fn rsa1(key: &PKey<Private>) -> Vec<u8> {
+pub(crate) fn rsa1(key: &PKey<Private>) -> Vec<u8> {
     RsaPublicKey::from_spki_der(&key.public_key_to_der().unwrap())
         .unwrap()
         .to_rsa1()
@@ -232,6 +232,34 @@ impl Agent {
         plain["sid"].clone()
     }
 
+    /// Takes one piece of work, and answers what group policy asks.
+    pub(crate) async fn evaluate_one(&self, server: &TestServer, outcome: PolicyOutcome) {
+        let token = self.token(server).await;
+        let work = server.get("/agent/v1/work?wait=10", &token).await.good();
+        assert_eq!(work["kind"], api::agent::POLICY_WORK);
+        let id = work["id"].as_str().unwrap();
+        let claims = WorkClaims {
+            id: id.to_owned(),
+            outcome: WorkOutcome::Policy(outcome),
+            iat: server.now(),
+            exp: server.now() + 60,
+        };
+        let claims = serde_json::to_value(claims).unwrap();
+        let answer = json!({ "answer": jws(&self.key, Vec::new(), &claims) });
+        let path = api::agent::work_answer_path(id);
+        server.post_json(&path, &token, &answer).await.good();
+    }
+
+    /// Has an administrator ask what group policy asks of alice on a device; the answer is kept.
+    pub(crate) async fn policy(&self, server: &TestServer, device: Guid, outcome: PolicyOutcome) {
+        let path = format!("/users/{ALICE}/policy/{device}");
+        let (asked, ()) = tokio::join!(
+            server.admin("GET", &path, None),
+            self.evaluate_one(server, outcome),
+        );
+        asked.good();
+    }
+
     pub(crate) async fn changes(&self, server: &TestServer, token: &str, wait: u32) -> Value {
         let path = format!("{}?token={token}&wait={wait}", api::agent::CHANGES_PATH);
         server.get(&path, &self.token(server).await).await.good()
@@ -255,11 +283,16 @@ pub(crate) fn rand<const N: usize>() -> [u8; N] {
 }
 
 /// A workstation.
+#[derive(Clone)]
 pub(crate) struct Device {
     pub(crate) id: Guid,
     pub(crate) key: PKey<Private>,
     /// What the server issued.
     pub(crate) certificate: Vec<u8>,
+    /// What it shows of its TPM.
+    pub(crate) latchkey: Value,
+    /// What it was told when it joined.
+    pub(crate) told: Value,
 }
 
 impl Device {
@@ -268,6 +301,8 @@ impl Device {
             id: guid(31),
             key: rsa_key("device"),
             certificate: Vec::new(),
+            latchkey: json!({ "ek_public": null, "ek_certificate": null, "ak_public": "AAEC" }),
+            told: Value::Null,
         }
     }
 
@@ -307,7 +342,7 @@ impl Device {
                     "SignedBlob": sign(&self.key, identity.as_bytes()),
                 },
             },
-            "latchkey": { "ek_public": null, "ek_certificate": null, "ak_public": "AAEC" },
+            "latchkey": self.latchkey,
         });
         let path = format!("{}?api-version=2.0", api::device::device_path(self.id));
         server
@@ -319,6 +354,7 @@ impl Device {
         let answer = self.try_join(server, 0).await.good();
         let body = answer["Certificate"]["RawBody"].as_str().unwrap();
         self.certificate = STANDARD.decode(body).unwrap();
+        self.told = answer["latchkey"].clone();
         let certificate = X509::from_der(&self.certificate).unwrap();
         assert!(certificate.public_key().unwrap().public_eq(&self.key));
     }
@@ -467,7 +503,11 @@ impl Device {
 
     /// A registration of `key` for the account with `rid`.
     pub(crate) fn registration(&self, key: &PKey<Private>, rid: u32, sequence: u64) -> Value {
-        let material = rsa1(key);
+        self.registration_of(rsa1(key), rid, sequence)
+    }
+
+    /// A registration of the key in a BCRYPT blob.
+    pub(crate) fn registration_of(&self, material: Vec<u8>, rid: u32, sequence: u64) -> Value {
         let statement = Statement {
             operation: Operation::Add,
             user: sid(rid),
@@ -539,5 +579,12 @@ pub(crate) async fn ready() -> (TestServer, Agent, Device) {
             .await
             .good();
     }
+    agent.policy(&server, device.id, NOTHING).await;
     (server, agent, device)
 }
+
+/// Group policy that asks for nothing.
+pub(crate) const NOTHING: PolicyOutcome = PolicyOutcome::Evaluated {
+    requires_hardware: false,
+    requires_attestation: false,
+};

@@ -259,7 +259,23 @@ impl TestServer {
         headers: &[(&str, &str)],
         body: Vec<u8>,
     ) -> Answer {
+        self.send_as(None, method, path, headers, body).await
+    }
+
+    /// The same, by somebody with a certificate and its key.
+    pub(crate) async fn send_as(
+        &self,
+        client: Option<(&X509, &PKey<Private>)>,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Answer {
         let mut builder = SslConnector::builder(SslMethod::tls_client()).unwrap();
+        if let Some((certificate, key)) = client {
+            builder.set_certificate(certificate).unwrap();
+            builder.set_private_key(key).unwrap();
+        }
         builder
             .cert_store_mut()
             .add_cert(self.certificate.clone())
