@@ -347,6 +347,12 @@ pub struct KeyStatus {
     /// The same in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// `hardware` where it was shown to be in a TPM, else `none`.
+    #[serde(default)]
+    pub level: String,
+    /// Why so.
+    #[serde(default)]
+    pub reason: String,
     /// The domain controller that was written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dc: Option<String>,

@@ -4,14 +4,17 @@
 
 use api::{
     agent::{self, AgentEnroll, AgentEnrolled},
+    attestation::{ATTESTATION_PATH, AttestationStatus, ChallengeReply},
     device::{
         Discovery, JoinAnswer, JoinRequest, KEY_PATH, KEYS_PATH, KeyAnswer, KeyList, KeyRequest,
         KeyState, KeyStatus, device_path, discover_path, key_path,
     },
+    join::{CERTIFICATE_PATH, RenewalRequest},
     oauth::{
         ChallengeAnswer, ChallengeForm, DEVICE_CREDENTIAL_HEADER, GRANT_JWT_BEARER, NonceAnswer,
         OAuthError, TokenAnswer, challenge_path, token_path,
     },
+    recovery::{LIMIT_PATH, LimitRequest, Permission, RecoveryRequest, recovery_path},
 };
 use http::Method;
 use model::{Guid, Sid};
@@ -60,6 +63,55 @@ impl Client {
             ..Call::new(Method::PUT, &path)
         };
         self.json(call).await
+    }
+
+    /// Where the device's attestation stands.
+    pub async fn attestation(&self, bearer: &str) -> Result<AttestationStatus, Error> {
+        self.json(Call::get(ATTESTATION_PATH).bearer(bearer)).await
+    }
+
+    /// Answers a challenge to the device's TPM.
+    pub async fn answer_challenge(
+        &self,
+        bearer: &str,
+        reply: &ChallengeReply,
+    ) -> Result<(), Error> {
+        let call = Call {
+            body: Body::json(reply)?,
+            ..Call::new(Method::PUT, ATTESTATION_PATH)
+        };
+        self.done(call.bearer(bearer)).await
+    }
+
+    /// The device's next certificate.
+    pub async fn renew_certificate(
+        &self,
+        bearer: &str,
+        request: &RenewalRequest,
+    ) -> Result<JoinAnswer, Error> {
+        self.json(Call::post(CERTIFICATE_PATH, Body::json(request)?).bearer(bearer))
+            .await
+    }
+
+    /// K's word for the limit of a new PIN counter.
+    pub async fn allow_limit(
+        &self,
+        bearer: &str,
+        request: &LimitRequest,
+    ) -> Result<Permission, Error> {
+        self.json(Call::post(LIMIT_PATH, Body::json(request)?).bearer(bearer))
+            .await
+    }
+
+    /// K's word for a step of a PIN reset.
+    pub async fn allow_recovery(
+        &self,
+        bearer: &str,
+        kid: &str,
+        request: &RecoveryRequest,
+    ) -> Result<Permission, Error> {
+        self.json(Call::post(&recovery_path(kid), Body::json(request)?).bearer(bearer))
+            .await
     }
 
     /// A nonce of the server.

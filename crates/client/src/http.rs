@@ -16,7 +16,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-use crate::{Error, Refusal, form::Form, tls};
+use crate::{Deletion, Error, Refusal, form::Form, tls};
 
 const CONNECT: Duration = Duration::from_secs(5);
 /// For a whole answer, beyond what a long poll waits.
@@ -175,6 +175,7 @@ impl Answer {
     /// The refusal, in whichever of the server's dialects it is written.
     pub(crate) fn refusal(&self) -> Error {
         let status = self.status;
+        let mut statement = None;
         let refusal = if let Ok(failure) = serde_json::from_slice::<Failure>(&self.body) {
             Refusal {
                 status,
@@ -192,6 +193,7 @@ impl Answer {
                 tries_left: None,
             }
         } else if let Ok(failure) = serde_json::from_slice::<OAuthError>(&self.body) {
+            statement = failure.device_deleted.map(Deletion);
             Refusal {
                 status,
                 code: failure
@@ -209,10 +211,14 @@ impl Answer {
             return Error::Protocol(format!("HTTP {status} without a reason"));
         };
         let sentence = refusal.sentence.chars().filter(|c| !c.is_control());
-        Error::Refused(Refusal {
+        let refusal = Refusal {
             sentence: sentence.take(MAX_SENTENCE).collect(),
             ..refusal
-        })
+        };
+        match statement {
+            None => Error::Refused(refusal),
+            Some(statement) => Error::DeviceDeleted { refusal, statement },
+        }
     }
 }
 

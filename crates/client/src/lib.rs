@@ -8,12 +8,14 @@
 //! Nothing is repeated here: whether a call may be made twice is its caller's to know.
 
 mod agent;
+mod deletion;
 mod device;
 mod form;
 mod http;
 mod tls;
 
 pub use agent::{Agent, AgentIdentity};
+pub use deletion::{Deletion, Expected};
 pub use device::{Challenge, CodeExchange};
 pub use http::Client;
 pub use tls::fetch_anchor;
@@ -27,6 +29,14 @@ pub enum Error {
     /// The server understood and said no.
     #[error("the server refused: {0}")]
     Refused(Refusal),
+    /// The server does not know this device any more, and gives its word on it.
+    #[error("the server says that this device was deleted: {refusal}")]
+    DeviceDeleted {
+        /// What it says besides.
+        refusal: Refusal,
+        /// Its word, to be verified.
+        statement: Deletion,
+    },
     /// The server, or something in its place, answered what the interface does not know.
     #[error("the server's answer is not understood: {0}")]
     Protocol(String),
@@ -57,7 +67,7 @@ impl Error {
     /// The code of a refusal.
     pub fn code(&self) -> Option<&str> {
         match self {
-            Self::Refused(refusal) => Some(&refusal.code),
+            Self::Refused(refusal) | Self::DeviceDeleted { refusal, .. } => Some(&refusal.code),
             _ => None,
         }
     }

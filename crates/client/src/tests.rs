@@ -1,7 +1,10 @@
+use api::device::{DELETED_TYPE, DeletedClaims};
+use model::{Guid, UnixTime};
+use token::RsaJwk;
 use zeroize::Zeroizing;
 
 use crate::{
-    Error,
+    Deletion, Error, Expected,
     form::Form,
     http::Answer,
     tls::{host_and_port, parse_fingerprint},
@@ -97,4 +100,94 @@ fn a_sentence_for_the_person_has_no_control_characters() {
         panic!("not a refusal")
     };
     assert_eq!(refusal.sentence, "a[2Jb");
+}
+
+/// Claims of a deletion, signed by this key under this type.
+fn statement(
+    key: &openssl::pkey::PKey<openssl::pkey::Private>,
+    typ: &str,
+    change: impl FnOnce(&mut DeletedClaims),
+) -> Deletion {
+    let mut claims = DeletedClaims {
+        iss: "https://s.test/t/".to_owned(),
+        device: Guid::from_le_bytes([1; 16]),
+        deleted: UnixTime(1_799_999_000),
+        nonce: "nonce".to_owned(),
+        iat: NOW.0,
+        exp: NOW.0 + 300,
+    };
+    change(&mut claims);
+    let header = token::Header {
+        typ: Some(typ.to_owned()),
+        kid: Some(RsaJwk::from_key(key).unwrap().thumbprint()),
+        x5c: Vec::new(),
+    };
+    let draft = token::Draft::new(&header, &claims).unwrap();
+    let mut context = openssl::pkey_ctx::PkeyCtx::new(key).unwrap();
+    context.sign_init().unwrap();
+    context
+        .set_rsa_padding(openssl::rsa::Padding::PKCS1)
+        .unwrap();
+    context.set_signature_md(openssl::md::Md::sha256()).unwrap();
+    let mut signature = Vec::new();
+    context
+        .sign_to_vec(&draft.digest(), &mut signature)
+        .unwrap();
+    Deletion(draft.finish(&signature).unwrap())
+}
+
+const NOW: UnixTime = UnixTime(1_800_000_000);
+
+#[test]
+fn only_the_servers_own_word_on_this_device_and_this_request_is_believed() {
+    let make =
+        || openssl::pkey::PKey::from_rsa(openssl::rsa::Rsa::generate(2048).unwrap()).unwrap();
+    let (key, stranger) = (make(), make());
+    let keys = [RsaJwk::from_key(&key).unwrap()];
+    let expected = Expected {
+        keys: &keys,
+        issuer: "https://s.test/t/",
+        device: Guid::from_le_bytes([1; 16]),
+        nonce: "nonce",
+    };
+    let good = statement(&key, DELETED_TYPE, |_| {});
+    let deleted = good.verify(&expected, NOW).unwrap();
+    assert_eq!(deleted, UnixTime(1_799_999_000));
+    for (what, wrong) in [
+        ("key", statement(&stranger, DELETED_TYPE, |_| {})),
+        ("type", statement(&key, "JWT", |_| {})),
+        (
+            "device",
+            statement(&key, DELETED_TYPE, |claims| {
+                claims.device = Guid::from_le_bytes([2; 16]);
+            }),
+        ),
+        (
+            "issuer",
+            statement(&key, DELETED_TYPE, |claims| claims.iss.clear()),
+        ),
+        (
+            "nonce",
+            statement(&key, DELETED_TYPE, |claims| claims.nonce.push('x')),
+        ),
+        (
+            "time",
+            statement(&key, DELETED_TYPE, |claims| claims.exp = NOW.0 - 600),
+        ),
+        ("form", Deletion("x".to_owned())),
+    ] {
+        assert!(wrong.verify(&expected, NOW).is_err(), "{what}");
+    }
+}
+
+#[test]
+fn a_refusal_with_a_statement_of_deletion_is_an_error_of_its_own() {
+    let body = r#"{"error":"invalid_grant","error_description":"AADSTS50155: gone",
+        "error_codes":[50155],"device_deleted":"a.b.c"}"#;
+    let error = refusal(400, body);
+    assert_eq!(error.code(), Some("50155"));
+    let Error::DeviceDeleted { statement, .. } = error else {
+        panic!("{error}");
+    };
+    assert_eq!(statement, Deletion("a.b.c".to_owned()));
 }

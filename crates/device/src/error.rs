@@ -116,7 +116,7 @@ fn of_server(error: &client::Error) -> Failure {
                 "The Latchkey server does not answer. Is this machine online?",
             )
         },
-        client::Error::Refused(refusal) => Failure {
+        client::Error::Refused(refusal) | client::Error::DeviceDeleted { refusal, .. } => Failure {
             code: refusal.code.clone(),
             sentence: text::as_sentence(&refusal.sentence),
             retry_after_s: refusal.retry_after_s,
@@ -153,6 +153,13 @@ fn of_tpm(error: &tpm::Error) -> Failure {
             "key_unusable",
             format!("Your key on this machine does not work any more ({reason}). Enroll again."),
         ),
+        tpm::Error::Authority(reason) => Failure {
+            retry_after_s: Some(10),
+            ..Failure::new(
+                "recovery_refused",
+                format!("The server did not take part in making the key: {reason}."),
+            )
+        },
         tpm::Error::Unavailable(reason) => Failure::new(
             "tpm_unavailable",
             format!("The TPM of this machine cannot be used: {reason}."),

@@ -8,6 +8,7 @@ use std::{
 use keycred::RsaPublicKey;
 use model::{Guid, Secret, Sid};
 use serde::{Deserialize, Serialize};
+use token::RsaJwk;
 use tpm::KeyBlob;
 
 use crate::{
@@ -71,6 +72,12 @@ pub struct Joined {
     /// DER of the device certificate.
     #[serde(with = "base64_bytes")]
     pub certificate: Vec<u8>,
+    /// TPMT_PUBLIC of the server's recovery key K; nothing where the server told none.
+    #[serde(default, with = "base64_bytes", skip_serializing_if = "Vec::is_empty")]
+    pub recovery_public: Vec<u8>,
+    /// The keys by which the server signs statements to this device.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub statement_keys: Vec<RsaJwk>,
 }
 
 /// The device's state on disk, with a copy in memory.

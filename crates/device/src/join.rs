@@ -8,13 +8,16 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use api::device::{AdJoinData, CertificateRequest, ClientIdentity, JoinAttestation, JoinRequest};
+use api::device::{
+    AdJoinData, CertificateRequest, ClientIdentity, JoinAttestation, JoinRequest, JoinedDevice,
+};
 use client::Client;
 use directory::{Computer, Directory, ServicePoint};
 use ipc::{Done, Join, JoinAnswer, Leave};
 use model::{Guid, Secret, UnixTime};
 use openssl::x509::X509;
 use time::OffsetDateTime;
+use token::RsaJwk;
 use tokio::time::Instant;
 use tpm::{KeyBlob, Role, Tpm};
 
@@ -66,12 +69,16 @@ pub(crate) async fn join(
         .await?;
     let answer = put(daemon, &client, &device, &auth).await?;
     let certificate = issued(&answer.certificate.raw_body, &device)?;
+    let (recovery_public, statement_keys) = told(answer.latchkey.as_ref());
+    let challenge = answer.latchkey.and_then(|told| told.challenge);
     let joined = Joined {
         url: client.base_url().to_owned(),
         anchor: String::from_utf8_lossy(&anchor.to_pem()?).into_owned(),
         tenant: discovery.tenant.tenant_id,
         agent: target.agent,
         certificate,
+        recovery_public,
+        statement_keys,
     };
     let answer = JoinAnswer {
         device_id: device.id.to_string(),
@@ -81,6 +88,12 @@ pub(crate) async fn join(
     daemon.identity.keep_server(joined)?;
     daemon.bearer.forget().await;
     tracing::info!(device = answer.device_id, server = answer.server, "joined");
+    if let Some(challenge) = challenge
+        && let Err(error) = daemon.answer_challenge(challenge).await
+    {
+        // Asked for again before a key is made.
+        tracing::warn!(%error, "the server has not seen yet that this device's keys are in a TPM");
+    }
     // A failure is kept with the set and tried again: the device has joined all the same.
     let _ = daemon.refresh_policies(&Subject::Computer).await;
     Ok(answer)
@@ -356,8 +369,19 @@ fn signed_identity(device: &Device, now: UnixTime) -> Result<String, Error> {
     ))
 }
 
+/// What a server tells its devices with each certificate.
+pub(crate) fn told(told: Option<&JoinedDevice>) -> (Vec<u8>, Vec<RsaJwk>) {
+    told.map_or_else(Default::default, |told| {
+        let recovery_public = text::from_base64(&told.recovery_public);
+        (
+            recovery_public.unwrap_or_default(),
+            told.statement_keys.clone(),
+        )
+    })
+}
+
 /// The issued certificate, if it is one for this device's key.
-fn issued(encoded: &str, device: &Device) -> Result<Vec<u8>, Error> {
+pub(crate) fn issued(encoded: &str, device: &Device) -> Result<Vec<u8>, Error> {
     let unfit = || {
         refused(
             "server_unfit",

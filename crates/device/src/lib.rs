@@ -17,6 +17,7 @@
 //! by the key that the directory or the administrator named.
 
 pub mod accounts;
+mod attestation;
 mod certificate;
 mod chip;
 pub mod config;
@@ -38,6 +39,8 @@ mod keys;
 mod keytab;
 mod peer;
 mod policies;
+mod recovery;
+mod renewal;
 pub mod run;
 mod server;
 mod session;

@@ -68,6 +68,10 @@ impl Daemon {
         let lifetime = u64::try_from(answer.expires_in).unwrap_or(0);
         let until = Instant::now() + Duration::from_secs(lifetime).saturating_sub(TOKEN_MARGIN);
         *kept = Some((answer.access_token.clone(), until));
+        if let Err(error) = self.renew_certificate(server, &answer.access_token).await {
+            // With the next token it is tried again, long before the end.
+            tracing::warn!(%error, "the device certificate could not be renewed");
+        }
         Ok(answer.access_token)
     }
 }

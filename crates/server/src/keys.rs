@@ -14,8 +14,7 @@ use store::{Audit, Device, Key};
 
 use crate::{access, app::App, error::Refusal, wait::Patience};
 
-/// A key as it is told.
-/// A key of a user that AD does not have is none that a workstation or an agent asks for.
+/// A key as it is told. A key of a user that AD does not have is none that a workstation or an agent asks for.
 pub(crate) fn told(key: Key) -> Option<KeyStatus> {
     Some(KeyStatus {
         kid: key.kid.to_string(),
@@ -31,6 +30,8 @@ pub(crate) fn told(key: Key) -> Option<KeyStatus> {
         },
         code: key.code,
         detail: key.detail,
+        level: key.attested.level.as_str().to_owned(),
+        reason: key.attested.reason,
         dc: key.dc,
         registered_ms: key.registered_ms,
         confirmed_ms: key.confirmed_ms,

@@ -20,6 +20,9 @@ pub enum Error {
     /// The TPM or the way to it is not in order: the machine's administrator, or time, helps.
     #[error("the TPM cannot be used: {0}")]
     Unavailable(String),
+    /// Whoever has the recovery key K did not give its word.
+    #[error("the recovery key did not sign: {0}")]
+    Authority(String),
     /// A refusal that the caller did not expect.
     #[error("TPM2_{command} was refused with code {code:#05x}")]
     Refused {

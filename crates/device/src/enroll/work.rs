@@ -19,7 +19,7 @@ use protocol::{
         Statement,
     },
 };
-use tpm::{Attestation, Holder, Recovery, UserKey};
+use tpm::{Attestation, Holder, Permit, Recovery, UserKey};
 
 use crate::{
     Error,
@@ -28,6 +28,8 @@ use crate::{
     error::refused,
     factors::Attempt,
     key_storage::KeyStorage,
+    policies::Subject,
+    recovery::Authority,
     stretch::Stretch,
     text,
 };
@@ -168,7 +170,12 @@ impl Work {
         if let Some(old) = self.daemon.credentials.read(*uid)? {
             self.daemon.discard(&old).await?;
         }
+        if let Err(error) = self.daemon.show_tpm().await {
+            // It matters only where hardware is demanded, and then the server says so.
+            tracing::warn!(%error, "the server could not be shown the TPM");
+        }
         let device = self.daemon.identity.device().ok_or(NO_DEVICE)?;
+        let authority = self.authority()?;
         let auth = self.daemon.identity.auth()?;
         let attestation_key = device.keys.attestation;
         let holder = Holder {
@@ -184,16 +191,27 @@ impl Work {
             .daemon
             .chip
             .run(move |tpm| {
-                let Some(stretch) = &stretching else {
-                    let key = tpm.create_user_key(&holder, &pin, Recovery::Destroyed)?;
-                    let nonce = model::sha256(key.public());
-                    let attestation = tpm.certify(&key, &pin, &attestation_key, &auth, &nonce)?;
-                    return Ok((key, Some(attestation)));
+                let stretched = stretching.as_ref().map(|stretch| stretch.apply(&pin));
+                let stretched = stretched.transpose()?;
+                let value = stretched.as_ref().unwrap_or(&pin);
+                let key = match &authority {
+                    None => tpm.create_user_key(&holder, value, Recovery::Destroyed)?,
+                    Some(server) => {
+                        let mut sign = |permit: &Permit<'_>| server.allow_limit(permit);
+                        let recovery = Recovery::Server {
+                            public: server.key()?,
+                            sign: &mut sign,
+                        };
+                        tpm.create_user_key(&holder, value, recovery)?
+                    }
                 };
-                // What a program certifies proves nothing, so it certifies nothing.
-                let value = stretch.apply(&pin)?;
-                let key = tpm.create_user_key(&holder, &value, Recovery::Destroyed)?;
-                Ok((key, None))
+                if stretching.is_some() {
+                    // What a program certifies proves nothing, so it certifies nothing.
+                    return Ok((key, None));
+                }
+                let nonce = model::sha256(key.public());
+                let attestation = tpm.certify(&key, value, &attestation_key, &auth, &nonce)?;
+                Ok((key, Some(attestation)))
             })
             .await?;
         let credential = Credential {
@@ -212,6 +230,29 @@ impl Work {
         self.attestation = attestation;
         joint(Joint::KeyMade).await;
         Ok(())
+    }
+
+    /// The server as the one who may reset the key's PIN, where policy wants that.
+    fn authority(&self) -> Result<Option<Authority>, Error> {
+        let person = Subject::Person(self.known.sid.clone());
+        let effective = self.daemon.policies.in_force(&person).effective();
+        if !effective.is_some_and(|effective| effective.pin_recovery()) {
+            return Ok(None);
+        }
+        let server = self.daemon.server()?;
+        if server.joined.recovery_public.is_empty() {
+            return Err(refused(
+                "server_unfit",
+                "Policy wants PIN recovery and the server offers none; have an administrator join \
+                 this machine again.",
+            ));
+        }
+        Ok(Some(Authority {
+            client: server.client,
+            bearer: self.token.clone().ok_or(Error::Bug("no token"))?,
+            runtime: tokio::runtime::Handle::current(),
+            public: server.joined.recovery_public,
+        }))
     }
 
     async fn state(&mut self) -> Result<Statement, Error> {

@@ -93,6 +93,7 @@ const CREATE_PRIMARY: u32 = 0x131;
 const CREATE: u32 = 0x153;
 const IMPORT: u32 = 0x156;
 const LOAD: u32 = 0x157;
+const FLUSH_CONTEXT: u32 = 0x165;
 const START_AUTH_SESSION: u32 = 0x176;
 const POLICY_PASSWORD: u32 = 0x18C;
 
@@ -300,7 +301,9 @@ impl Raw {
         let certify = take(&mut rest).to_vec();
         // sigAlg and hash stand before the signature.
         rest = &rest[4..];
-        (certify, take(&mut rest).to_vec())
+        let signature = take(&mut rest).to_vec();
+        self.call(FLUSH_CONTEXT, &[], &[], &session.to_be_bytes());
+        (certify, signature)
     }
 
     /// Makes a key by `made`, and has it certified for the registration of it.
@@ -325,6 +328,9 @@ impl Raw {
             value,
             (attestation_auth, &nonce),
         );
+        for handle in [attestation_key, key, storage] {
+            self.call(FLUSH_CONTEXT, &[], &[], &handle.to_be_bytes());
+        }
         (blob.public, certify, signature)
     }
 }

@@ -77,7 +77,7 @@ fn sign(
         200 => Ok(STANDARD
             .decode(answer.body["signature"].as_str().unwrap())
             .unwrap()),
-        _ => Err(Error::Unavailable(answer.body["code"].to_string())),
+        _ => Err(Error::Authority(answer.body["code"].to_string())),
     }
 }
 

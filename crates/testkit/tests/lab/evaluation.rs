@@ -9,7 +9,7 @@ use crate::company;
 
 const CACHE: &str = "/run/administrator.ccache";
 
-fn gpo(company: &Company, words: &[&str]) -> Result<String> {
+pub(super) fn gpo(company: &Company, words: &[&str]) -> Result<String> {
     let host = company.workstation()?;
     host.command(&["kinit", "-c", CACHE, "Administrator"])
         .stdin(format!("{}\n", company.lab.administrator_password()))

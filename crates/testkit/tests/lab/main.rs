@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod attestation;
 mod chain;
 mod domain;
 mod evaluation;

@@ -1,0 +1,73 @@
+//! K's word, asked of the server from the thread that has the TPM.
+//!
+//! A session of the TPM waits for it meanwhile, and with it everybody else who wants the TPM, so that
+//! the server has seconds and not more.
+
+use std::time::Duration;
+
+use api::recovery::{LimitRequest, Permission};
+use attest::{Act, NvPublic, Permit};
+use client::Client;
+use model::Secret;
+use openssl::{
+    bn::BigNum,
+    ec::{EcGroup, EcKey},
+    nid::Nid,
+    pkey::{PKey, Public},
+};
+use tokio::{runtime::Handle, time::timeout};
+
+use crate::{Error, text};
+
+/// How long the server may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The server as the holder of K, for the user of a token.
+#[derive(Clone)]
+pub(crate) struct Authority {
+    pub(crate) client: Client,
+    pub(crate) bearer: Secret<String>,
+    pub(crate) runtime: Handle,
+    /// TPMT_PUBLIC of K.
+    pub(crate) public: Vec<u8>,
+}
+
+impl Authority {
+    /// K.
+    pub(crate) fn key(&self) -> Result<PKey<Public>, Error> {
+        let public = attest::Public::read(&self.public).map_err(|_| NOT_A_KEY)?;
+        let attest::Key::P256 { x, y } = public.key else {
+            return Err(NOT_A_KEY);
+        };
+        let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1)?;
+        let (x, y) = (BigNum::from_slice(x)?, BigNum::from_slice(y)?);
+        let key = EcKey::from_public_key_affine_coordinates(&group, &x, &y)?;
+        Ok(PKey::from_ec_key(key)?)
+    }
+
+    /// K's word for the limit of a new PIN counter. Not to be called where tasks run.
+    pub(crate) fn allow_limit(&self, permit: &Permit<'_>) -> Result<Vec<u8>, tpm::Error> {
+        let Act::SetLimit { nv_public } = permit.act else {
+            return Err(unavailable("a new key asks for nothing but its limit"));
+        };
+        let index = NvPublic::read(nv_public).map_err(|error| unavailable(&error.to_string()))?;
+        let request = LimitRequest {
+            index: index.index,
+            nonce: text::base64(permit.nonce_tpm),
+        };
+        let asked = self.client.allow_limit(self.bearer.expose(), &request);
+        let Permission { signature } = self
+            .runtime
+            .block_on(async { timeout(PATIENCE, asked).await })
+            .map_err(|_| unavailable("the server took too long"))?
+            .map_err(|error| unavailable(&error.to_string()))?;
+        text::from_base64(&signature).ok_or_else(|| unavailable("the server's word is not base64"))
+    }
+}
+
+/// Not the TPM's fault: it would be opened anew where it was called unavailable.
+fn unavailable(why: &str) -> tpm::Error {
+    tpm::Error::Authority(why.to_owned())
+}
+
+const NOT_A_KEY: Error = Error::Bug("the server's recovery key is none");
