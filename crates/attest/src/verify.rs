@@ -9,7 +9,7 @@
 //! What cannot be proven, by no attestation of a key:
 //! - The limit of wrong PINs. It is the content of the index and not of its public area; the
 //!   daemon writes ten, and whoever holds the private half of K when the key is made may write
-//!   another.
+//!   another. K of the server signs no other.
 //! - That K was destroyed, where the device says so. An honest daemon destroys it; a hostile root can
 //!   keep it, from the moment of enrollment, and then reset the PIN of that key. K of the server is
 //!   proven by its name.

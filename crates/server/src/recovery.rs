@@ -11,7 +11,7 @@ use api::{
     oauth::AccessClaims,
     recovery::{LimitRequest, Permission, RecoveryRequest, RecoveryStep},
 };
-use attest::{Act, Holder, Permit, policy};
+use attest::{Act, Holder, NvPublic, Permit, policy};
 use axum::{
     Json,
     body::Bytes,
@@ -85,17 +85,21 @@ fn allow(app: &App, permit: &Permit<'_>, holder: &Holder) -> Result<Json<Permiss
 }
 
 /// `POST /device/v1/recovery/limit`: a new index, which nobody has written, gets the usual limit.
+///
+/// With it an index that was deleted and defined anew, under another PIN, has the name of the one
+/// before. So a key that stands beside an index of that handle is over from now on.
 pub(crate) async fn limit(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<Permission>, Refusal> {
-    let (_, _, holder) = asked_by(&app, &headers).await?;
+    let (user, device, holder) = asked_by(&app, &headers).await?;
     let request: LimitRequest = read_json(&body)?;
     if request.index >> 24 != INDEX_HANDLES {
         return Err(malformed("this is no handle of an NV index"));
     }
     let nonce = decoded(&request.nonce, MAX_NONCE)?;
+    end_keys_beside(&app, request.index, (&user, &device)).await?;
     let name = policy::name(app.keyring.recovery.public());
     let permit = Permit {
         nonce_tpm: &nonce,
@@ -104,6 +108,45 @@ pub(crate) async fn limit(
         },
     };
     allow(&app, &permit, &holder)
+}
+
+/// Deletes the keys of a user on a device that stand beside the index of this handle.
+async fn end_keys_beside(
+    app: &App,
+    index: u32,
+    (user, device): (&User, &Device),
+) -> anyhow::Result<()> {
+    for key in app.store.keys_on(app.tenant.id, device.id).await? {
+        if key.user != user.guid || key.state.is_leaving() {
+            continue;
+        }
+        let parts = parts(app, key.kid).await?;
+        let handle = parts.and_then(|parts| {
+            NvPublic::read(&parts.nv_public)
+                .ok()
+                .map(|found| found.index)
+        });
+        if handle != Some(index) {
+            continue;
+        }
+        let audit = Audit {
+            at: app.clock.now(),
+            actor: format!("user:{}", user.guid),
+            action: "key.delete",
+            subject: format!("{}: its PIN counter is made anew", key.kid),
+        };
+        app.store.delete_key(app.tenant.id, key.kid, audit).await?;
+    }
+    Ok(())
+}
+
+/// What the TPM said of a key that names this K.
+async fn parts(app: &App, kid: Guid) -> anyhow::Result<Option<verdict::Parts>> {
+    let attestation = app.store.key_attestation(app.tenant.id, kid).await?;
+    Ok(attestation
+        .and_then(|text| serde_json::from_str::<KeyAttestation>(&text).ok())
+        .and_then(|attestation| verdict::Parts::decode(&attestation).ok())
+        .filter(|parts| parts.recovery_public == app.keyring.recovery.public()))
 }
 
 /// `POST /device/v1/keys/{kid}/recovery`: a step of a PIN reset.
@@ -194,11 +237,7 @@ async fn recoverable(
     let key = key
         .filter(|key| (key.user, key.device) == (user.guid, device.id) && !key.state.is_leaving())
         .ok_or_else(unknown)?;
-    let attestation = app.store.key_attestation(app.tenant.id, kid).await?;
-    let parts = attestation
-        .and_then(|text| serde_json::from_str::<KeyAttestation>(&text).ok())
-        .and_then(|attestation| verdict::Parts::decode(&attestation).ok())
-        .filter(|parts| parts.recovery_public == app.keyring.recovery.public());
+    let parts = parts(app, kid).await?;
     match (key.attested.level, parts) {
         (AttestationLevel::Hardware, Some(parts)) => Ok((kid, parts)),
         _ => Err(beyond()),

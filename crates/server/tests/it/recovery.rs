@@ -189,6 +189,17 @@ async fn the_server_gives_its_word_for_no_other_key_and_to_nobody_else() {
     let refused = ask(&kid, &bearer).await;
     assert_eq!(refused.code(), (404, "unknown_key"), "removed by now");
 
+    // A counter that is made anew ends the key that stood beside the one of that handle: it would
+    // have its name.
+    this.swtpm.open().forget_other_users(&[]).unwrap();
+    let (_, first) = recoverable(&this, &bearer).await;
+    this.swtpm.open().forget_other_users(&[]).unwrap();
+    let counter = json!({ "index": 0x0180_4C00_u32, "nonce": "AAAA" });
+    ask(&first, &bearer).await.good();
+    let allowed = this.server.post_json(LIMIT_PATH, &bearer, &counter);
+    allowed.await.good();
+    assert_eq!(ask(&first, &bearer).await.code(), (404, "unknown_key"));
+
     // The limit is for new indices only.
     let object = json!({ "index": 0x8000_0000_u32, "nonce": "AAAA" });
     let refused = this.server.post_json(LIMIT_PATH, &bearer, &object).await;
