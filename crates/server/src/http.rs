@@ -59,10 +59,14 @@ const GRACE: Duration = Duration::from_secs(3);
 
 /// Puts what every request goes through around the routes.
 pub(crate) fn guarded(routes: Router) -> Router {
-    let routes = routes
+    routes
         .fallback(not_found)
         .layer(from_fn(bounded_body))
-        .layer(from_fn(named));
+        .layer(from_fn(named))
+}
+
+/// The same routes under paths in any case.
+pub(crate) fn in_any_case(routes: Router) -> Router {
     Router::new().fallback_service(MapRequest::new(routes, paths::in_our_case as fn(_) -> _))
 }
 

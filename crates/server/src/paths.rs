@@ -9,7 +9,7 @@ use axum::{
 };
 
 /// The words, as the routes have them.
-const WORDS: [&str; 21] = [
+const WORDS: [&str; 24] = [
     "Discover",
     "EnrollmentServer",
     "UserRealm",
@@ -24,12 +24,15 @@ const WORDS: [&str; 21] = [
     "instance",
     "key",
     "keys",
+    "login",
     "logout",
     "nativeclient",
     "oauth2",
+    "openid",
     "openid-configuration",
     "organizations",
     "token",
+    "userinfo",
     "v2.0",
 ];
 

@@ -90,7 +90,7 @@ impl Server {
         let (socket, own_uid) = admin_socket(&config.admin_socket)?;
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        let public = http::guarded(app::routes(Arc::clone(&app)));
+        let public = http::in_any_case(http::guarded(app::routes(Arc::clone(&app))));
         let admin = http::guarded(admin::routes(app));
         tasks.spawn(http::serve_tls(listener, acceptor, public, stopped.clone()));
         tasks.spawn(serve_admin(socket, own_uid, admin, stopped));

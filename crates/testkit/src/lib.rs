@@ -5,8 +5,9 @@
 //! in it by its documented commands; [`story`] is what a person would do there, step by step.
 //!
 //! **Invariant:** nothing of the machine changes: no link, mount, host name or file outside
-//! [`lab::CACHE`], [`lab::LABS`] and the cache of [`foreign`]. **Invariant:** nothing here links a library of the system,
-//! because this crate runs before the packages that the others need are installed.
+//! [`lab::CACHE`], [`lab::LABS`] and the cache of [`foreign`]. **Invariant:** nothing here links a
+//! library of the system, because this crate runs before the packages that the others need are
+//! installed.
 
 pub mod bench;
 pub mod company;

@@ -3,10 +3,11 @@
 use api::{AGENT_AUDIENCE, oauth::TokenAnswer};
 use model::Guid;
 use openssl::pkey::PKey;
+use store::Agent;
 use token::{LEEWAY_S, VerifyingKey};
 
 use super::{
-    client_proof::{self, Stated, refused},
+    client_proof::{self, Stated},
     issue,
     scope::Version,
     token::Form,
@@ -18,21 +19,19 @@ const TOKEN_S: i64 = 10 * 60;
 /// The longest life of an agent's statement about itself, with some room for its clock.
 const ASSERTION_S: i64 = 10 * 60 + LEEWAY_S;
 
-/// Whether a form comes from an agent: their ids are GUIDs, they ask for nothing by name.
-pub(crate) fn is_agent(form: &Form) -> bool {
-    let is_guid = |id: &str| id.parse::<Guid>().is_ok();
-    form.client_id.as_deref().is_some_and(is_guid)
-        && form.scope.is_none()
-        && form.resource.is_none()
+/// The agent that a form names, if it names one.
+pub(crate) async fn named(app: &App, form: &Form) -> Result<Option<Agent>, Refusal> {
+    let id: Option<Guid> = form.client_id.as_deref().and_then(|id| id.parse().ok());
+    match id {
+        Some(id) => Ok(app.store.agent(app.tenant.id, id).await?),
+        None => Ok(None),
+    }
 }
 
 /// The token of an agent.
-pub(crate) async fn redeem(app: &App, form: &Form) -> Result<TokenAnswer, Refusal> {
+pub(crate) async fn redeem(app: &App, form: &Form, agent: &Agent) -> Result<TokenAnswer, Refusal> {
     let assertion = client_proof::assertion(form)?;
-    let id = form.client_id.as_deref().unwrap_or("");
-    let guid: Guid = id.parse().map_err(|_| refused())?;
-    let agent = app.store.agent(app.tenant.id, guid).await?;
-    let agent = agent.ok_or_else(refused)?;
+    let id = &agent.id.to_string();
     let key = VerifyingKey::rs256(PKey::public_key_from_der(&agent.public_key)?)?;
     let stated = Stated {
         id,
@@ -44,6 +43,6 @@ pub(crate) async fn redeem(app: &App, form: &Form) -> Result<TokenAnswer, Refusa
     let now = app.clock.now();
     let tokens = app.tokens().await?;
     let mut claims = tokens.claims(Version::V1, AGENT_AUDIENCE, id, (now, TOKEN_S))?;
-    claims.agent = Some(guid);
+    claims.agent = Some(agent.id);
     issue::bare(&tokens, &claims, now)
 }

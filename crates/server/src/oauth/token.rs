@@ -128,11 +128,13 @@ async fn grant(app: &App, version: Version, form: &Form) -> Result<Response, Ref
                 device_request::redeem(app, version, form, request).await
             };
         }
-        "client_credentials" if agent_grant::is_agent(form) => agent_grant::redeem(app, form).await,
-        "client_credentials" => {
-            let client = client_proof::proven(app, form).await?;
-            app_grant::redeem(app, version, form, &client).await
-        }
+        "client_credentials" => match agent_grant::named(app, form).await? {
+            Some(agent) => agent_grant::redeem(app, form, &agent).await,
+            None => {
+                let client = client_proof::proven(app, form).await?;
+                app_grant::redeem(app, version, form, &client).await
+            }
+        },
         "authorization_code" => {
             let client = client_proof::expect(app, form).await?;
             code_grant::redeem(app, version, form, &client).await

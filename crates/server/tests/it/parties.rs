@@ -2,7 +2,7 @@
 //! few constants.
 
 use api::{
-    REGISTRATION_AUDIENCE, WORKSTATION_CLIENT,
+    AGENT_AUDIENCE, REGISTRATION_AUDIENCE, WORKSTATION_CLIENT,
     agent::{PasswordOutcome, PolicyOutcome, WorkClaims, WorkOutcome},
     oauth::{ASSERTION_JWT_BEARER, GRANT_JWT_BEARER},
     scim::BULK_REQUEST_SCHEMA,
@@ -148,6 +148,7 @@ impl Agent {
         let fields = [
             ("grant_type", "client_credentials"),
             ("client_id", &self.id),
+            ("resource", AGENT_AUDIENCE),
             ("client_assertion_type", ASSERTION_JWT_BEARER),
             ("client_assertion", assertion),
         ];
