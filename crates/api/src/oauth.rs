@@ -96,6 +96,22 @@ pub struct ChallengeForm {
     /// The one-time code.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub otp: Option<String>,
+    /// With the first request: the second factors that the client can show, with blanks between
+    /// them (`otp webauthn approval tap`); `otp` where it does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub factors: Option<String>,
+    /// The second factor that the person chooses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub factor: Option<String>,
+    /// A Temporary Access Pass; also in place of the password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tap: Option<String>,
+    /// What a browser says for a security key: JSON.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webauthn: Option<String>,
+    /// Seconds to wait for an approval, at most [`crate::MAX_WAIT_S`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wait: Option<u32>,
 }
 
 /// Success of the challenge endpoint.
@@ -314,13 +330,32 @@ pub struct OAuthError {
     /// Goes on with the attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_session: Option<String>,
-    /// The factor that is asked next: `password` or `otp`.
+    /// The factor that is asked next: `password`, or a second one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub factor: Option<String>,
+    /// Where the confirmation by a second factor stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmation: Option<Box<ConfirmationState>>,
     /// Seconds after which trying again makes sense.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_s: Option<u32>,
     /// The statement that the device that asks was deleted ([`crate::device::DeletedClaims`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_deleted: Option<String>,
+}
+
+/// Where a confirmation by a second factor stands.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct ConfirmationState {
+    /// `choosing`, `contacting`, `denied`, `timed_out`, `unreachable` or `exhausted`.
+    pub state: String,
+    /// The second factors that may be chosen now.
+    #[serde(default)]
+    pub next: Vec<String>,
+    /// What is to be typed where the person is signed in already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<u32>,
+    /// What a browser hands to a security key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webauthn: Option<serde_json::Value>,
 }

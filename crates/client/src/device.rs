@@ -138,7 +138,7 @@ impl Client {
         credential: &str,
         form: &ChallengeForm,
     ) -> Result<Challenge, Error> {
-        let form = Form::default()
+        let fields = Form::default()
             .field("client_id", &form.client_id)
             .maybe("username", form.username.as_deref())
             .maybe("resource", form.resource.as_deref())
@@ -150,11 +150,16 @@ impl Client {
             .maybe("amr_values", form.amr_values.as_deref())
             .maybe("auth_session", form.auth_session.as_deref())
             .maybe("password", form.password.as_deref())
-            .maybe("otp", form.otp.as_deref());
+            .maybe("otp", form.otp.as_deref())
+            .maybe("factors", form.factors.as_deref())
+            .maybe("factor", form.factor.as_deref())
+            .maybe("tap", form.tap.as_deref())
+            .maybe("webauthn", form.webauthn.as_deref())
+            .maybe("wait", form.wait.map(|wait| wait.to_string()).as_deref());
         let path = challenge_path(tenant);
         let call = Call {
             header: Some((DEVICE_CREDENTIAL_HEADER, credential)),
-            ..Call::post(&path, Body::Form(form))
+            ..Call::post(&path, Body::Form(fields)).waiting(form.wait.unwrap_or(0))
         };
         let answer = self.send(call).await?;
         match answer.status {

@@ -175,6 +175,7 @@ mod tests {
             trace_id: String::new(),
             auth_session: factor.map(|_| "s".to_owned()),
             factor: factor.map(str::to_owned),
+            confirmation: None,
             retry_after_s: None,
             device_deleted: None,
         }

@@ -22,9 +22,12 @@ use zeroize::Zeroizing;
 use crate::{
     app::App,
     applications,
-    challenge::{ONE_TIME_PASSWORD, totp_name},
     clock::rfc3339,
     error::{Refusal, read_json},
+    factors::{
+        self,
+        one_time::{self, ONE_TIME_PASSWORD, sealed_name},
+    },
     keys,
     password::AGENT_WAIT,
     random, signing_keys, totp, verdict,
@@ -69,6 +72,7 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .route("/settings", get(settings))
         .route("/settings/{name}", axum::routing::put(set_setting))
         .route("/audit", get(audit_log))
+        .merge(factors::admin::routes())
         .merge(applications::routes())
         .merge(signing_keys::routes())
         .with_state(app)
@@ -172,7 +176,7 @@ async fn set_totp(
     let sealed = app
         .keyring
         .master
-        .seal(&totp_name(user.guid), secret.expose())?;
+        .seal(&sealed_name(user.guid), secret.expose())?;
     let row = audit(&app, "user.totp", &user.upn);
     let totp = Totp {
         sealed,
@@ -192,10 +196,7 @@ async fn set_totp(
         return Ok(Json(json!({ "upn": user.upn })));
     }
     let text = Zeroizing::new(totp::base32(secret.expose()));
-    let uri = format!(
-        "otpauth://totp/Latchkey:{}?secret={}&issuer=Latchkey",
-        user.upn, *text
-    );
+    let uri = one_time::uri(&user.upn, &text);
     Ok(Json(json!({ "upn": user.upn, "uri": uri })))
 }
 

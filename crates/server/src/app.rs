@@ -10,11 +10,13 @@ use axum::{
 use model::Guid;
 use openssl::{pkey::PKey, x509::X509};
 use store::{SealedName, Store, Tenant};
+use tokio::sync::watch;
 
 use crate::{
-    agent, attestation, authority::Authority, challenge, clock::Clock, device, discover, feed, key,
-    keys, master::MasterKey, nonce::Nonces, oauth, recovery, recovery_key::RecoveryKey, renewal,
-    scim, tokens::KnownKeys, user_join, work,
+    agent, attestation, authority::Authority, challenge, clock::Clock, device, discover,
+    factors::security_key::SecurityKeys, feed, key, keys, master::MasterKey, nonce::Nonces, oauth,
+    pages, recovery, recovery_key::RecoveryKey, renewal, scim, signin, tokens::KnownKeys,
+    user_join, work,
 };
 
 /// The tenant's keys, opened.
@@ -33,6 +35,10 @@ pub struct App {
     pub(crate) keyring: Keyring,
     pub(crate) known_keys: KnownKeys,
     pub(crate) work: work::Desk,
+    /// Changes with each approval that is asked for or answered here.
+    pub(crate) approvals: watch::Sender<u64>,
+    /// None where the server's URL has an address for its host.
+    pub(crate) security_keys: Option<SecurityKeys>,
     pub(crate) clock: Clock,
 }
 
@@ -79,11 +85,13 @@ impl App {
         Ok(Self {
             store,
             tenant,
-            url,
             keyring,
             known_keys: KnownKeys::default(),
             work: work::Desk::default(),
+            approvals: watch::Sender::new(0),
+            security_keys: SecurityKeys::of_url(&url),
             clock,
+            url,
         })
     }
 
@@ -143,5 +151,7 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         )
         .route(api::scim::BULK_PATH, post(scim::bulk))
         .merge(oauth::routes())
+        .merge(signin::routes())
+        .merge(pages::routes())
         .with_state(app)
 }

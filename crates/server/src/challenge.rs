@@ -1,9 +1,12 @@
 //! Native sign-in by the authorization challenge endpoint (OAuth 2.0 for First-Party Applications):
-//! the device first, then the password, then the one-time password, then a code.
+//! the device first, then the password, then a second factor (`second`), then a code. A Temporary
+//! Access Pass stands for both.
 //!
 //! A name that nobody has goes the same way as any other: the agent is asked about a SID that no
 //! account has, and says "wrong". What an answer tells about an account is told only after its
 //! password was right.
+
+mod second;
 
 use std::sync::Arc;
 
@@ -12,40 +15,34 @@ use api::{
     oauth::{ChallengeAnswer, ChallengeForm, DEVICE_CREDENTIAL_HEADER, DeviceCredentialClaims},
 };
 use axum::{
-    Json,
+    Extension, Json,
     body::Bytes,
     extract::{Path, State},
     http::{HeaderMap, StatusCode},
 };
-use joints::Joint;
 use model::{Guid, Secret, sha256};
-use store::{Attempt, AttemptKind, Code, Limit, Verdict};
+use protocol::factor::Method;
+use store::{Attempt, AttemptKind, Code};
 
 use crate::{
     app::App,
     device_proof,
     error::Refusal,
+    factors::{Origin, access_pass, methods},
+    http::Source,
     oauth::{clients, expect_tenant, may_be_used},
-    password, random, totp,
+    password, random,
 };
-
-/// Names the tries at one-time passwords.
-pub(crate) const ONE_TIME_PASSWORD: &str = "otp";
+use second::Going;
 
 const ATTEMPT_S: i64 = 10 * 60;
 const CODE_S: i64 = 60;
-
-/// A six-digit number must not be guessed: five tries in ten minutes.
-const ONE_TIME_PASSWORDS: Limit = Limit {
-    tries: 5,
-    window_s: 600,
-    pause_s: 600,
-};
 
 /// `POST /{tenant}/oauth2/v2.0/challenge`.
 pub(crate) async fn challenge(
     State(app): State<Arc<App>>,
     Path(tenant): Path<String>,
+    source: Option<Extension<Source>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<ChallengeAnswer>, Refusal> {
@@ -55,7 +52,10 @@ pub(crate) async fn challenge(
     expect_native(&app, &form.client_id).await?;
     match form.auth_session.clone() {
         None => Err(begin(&app, &headers, form).await?),
-        Some(session) => go_on(&app, &session, form).await,
+        Some(session) => {
+            let origin = Origin::of(source, &headers);
+            go_on(&app, &session, form, &origin).await
+        }
     }
 }
 
@@ -130,7 +130,7 @@ async fn begin(app: &App, headers: &HeaderMap, form: ChallengeForm) -> Result<Re
         resource: REGISTRATION_AUDIENCE.to_owned(),
         code_challenge: Some(code_challenge),
         two_factors,
-        request: String::new(),
+        request: serde_json::to_string(&second::shown_by_client(form.factors.as_deref()))?,
         password_at: None,
         methods: Vec::new(),
         mfa_time: None,
@@ -146,7 +146,8 @@ async fn begin(app: &App, headers: &HeaderMap, form: ChallengeForm) -> Result<Re
 async fn go_on(
     app: &App,
     session: &str,
-    form: ChallengeForm,
+    mut form: ChallengeForm,
+    origin: &Origin,
 ) -> Result<Json<ChallengeAnswer>, Refusal> {
     let id = sha256(session.as_bytes());
     let attempt = app
@@ -154,30 +155,65 @@ async fn go_on(
         .attempt(app.tenant.id, id, app.clock.now())
         .await?;
     let attempt = attempt
-        .filter(|attempt| attempt.client == form.client_id)
+        .filter(|attempt| attempt.kind == AttemptKind::Native && attempt.client == form.client_id)
         .ok_or_else(over)?;
-    if attempt.password_at.is_none() {
-        let password = form
-            .password
-            .map(Secret::new)
-            .ok_or_else(|| Refusal::malformed("password is missing"))?;
-        let user = check_password(app, &attempt, password)
-            .await
-            .map_err(|refusal| refusal.going_on(session, "password"))?;
-        if attempt.two_factors {
-            let sentence = "the one-time password of your authenticator app, please";
-            return Err(ask(50076, sentence).going_on(session, "otp"));
-        }
-        let methods = vec!["pwd".to_owned()];
-        return finish(app, &attempt, user, None, methods).await;
+    if attempt.password_at.is_some() {
+        let going = Going {
+            session,
+            user: attempt.user.ok_or_else(over)?,
+            attempt,
+        };
+        return second::go_on(app, going, form, origin).await;
     }
-    let otp = form
-        .otp
-        .ok_or_else(|| Refusal::malformed("otp is missing"))?;
-    let user = attempt.user.ok_or_else(over)?;
-    check_one_time_password(app, &attempt, user, &Secret::new(otp))
+    let again = |refusal: Refusal| refusal.going_on(session, "password");
+    if let Some(pass) = form.tap.take() {
+        return show_access_pass(app, &attempt, &Secret::new(pass), origin)
+            .await
+            .map_err(again);
+    }
+    let password = form
+        .password
+        .take()
+        .map(Secret::new)
+        .ok_or_else(|| Refusal::malformed("password is missing"))?;
+    let user = check_password(app, &attempt, password)
         .await
-        .map_err(|refusal| refusal.going_on(session, "otp"))
+        .map_err(again)?;
+    if attempt.two_factors {
+        let going = Going {
+            session,
+            attempt,
+            user,
+        };
+        return Err(second::begin(app, &going, origin).await?);
+    }
+    let how = Finish {
+        methods: methods(true, None),
+        step: None,
+        is_second: false,
+    };
+    finish(app, &attempt, user, how).await
+}
+
+/// A Temporary Access Pass in place of the password and of the second factor.
+async fn show_access_pass(
+    app: &App,
+    attempt: &Attempt,
+    pass: &Secret<String>,
+    origin: &Origin,
+) -> Result<Json<ChallengeAnswer>, Refusal> {
+    let whose = (attempt.username.as_str(), attempt.user);
+    let is_right = access_pass::redeem(app, whose, pass.expose(), origin).await?;
+    let user = attempt.user.filter(|_| is_right).ok_or_else(|| {
+        let sentence = "the user name or the pass is wrong, or the pass is not good now";
+        Refusal::grant(50126, sentence)
+    })?;
+    let how = Finish {
+        methods: methods(false, Some(Method::AccessPass)),
+        step: None,
+        is_second: true,
+    };
+    finish(app, attempt, user, how).await
 }
 
 /// The user whose the password is.
@@ -199,65 +235,19 @@ async fn check_password(
     Ok(user.guid)
 }
 
-/// The time step of a one-time password that is right; it is not spent yet, and the try is counted.
-pub(crate) async fn one_time_password(
-    app: &App,
-    user: Guid,
-    otp: &Secret<String>,
-) -> Result<u64, Refusal> {
-    let (tenant, now, subject) = (app.tenant.id, app.clock.now(), user.to_string());
-    let factor = app.store.totp(tenant, user).await?;
-    let factor = factor.ok_or_else(no_second_factor)?;
-    let verdict = app
-        .store
-        .begin_try(tenant, ONE_TIME_PASSWORD, &subject, now, ONE_TIME_PASSWORDS)
-        .await?;
-    if let Verdict::Wait(seconds) = verdict {
-        let sentence = "too many wrong one-time passwords: wait before the next one";
-        return Err(Refusal::grant(50053, sentence).retry_after(seconds));
-    }
-    let secret = app.keyring.master.open(&totp_name(user), &factor.sealed)?;
-    let step = totp::step_of(secret.expose(), otp.expose(), now, factor.last_step)?;
-    step.ok_or_else(|| {
-        let sentence = "the one-time password is wrong, or was used already: wait for the next one";
-        Refusal::grant(500_121, sentence)
-    })
-}
-
-/// Nobody has set a second factor for the account.
-pub(crate) fn no_second_factor() -> Refusal {
-    let sentence = "no second factor is set for this account: an administrator sets one";
-    Refusal::bad("interaction_required", 50072, sentence)
-}
-
-/// Somebody was faster with the same one-time password.
-pub(crate) fn used_already() -> Refusal {
-    Refusal::grant(500_121, "this one-time password was used already")
-}
-
-async fn check_one_time_password(
-    app: &App,
-    attempt: &Attempt,
-    user: Guid,
-    otp: &Secret<String>,
-) -> Result<Json<ChallengeAnswer>, Refusal> {
-    let step = one_time_password(app, user, otp).await?;
-    // Before anything is written: killed here, the same password may be shown again.
-    tokio::task::spawn_blocking(|| joints::reach("server", Joint::FactorApproved)).await?;
-    let methods = ["pwd", "mfa"].map(str::to_owned).to_vec();
-    let answer = finish(app, attempt, user, Some(step), methods).await?;
-    app.store
-        .forget_tries(app.tenant.id, ONE_TIME_PASSWORD, &user.to_string())
-        .await?;
-    Ok(answer)
+/// How an attempt comes to its end.
+struct Finish {
+    methods: Vec<String>,
+    /// The time step of a one-time password, to be spent with it.
+    step: Option<u64>,
+    is_second: bool,
 }
 
 async fn finish(
     app: &App,
     attempt: &Attempt,
     user: Guid,
-    step: Option<u64>,
-    methods: Vec<String>,
+    how: Finish,
 ) -> Result<Json<ChallengeAnswer>, Refusal> {
     let now = app.clock.now();
     let (authorization_code, id) = random::bearer_text()?;
@@ -271,28 +261,26 @@ async fn finish(
         redirect_uri: None,
         nonce: None,
         code_challenge: attempt.code_challenge.clone(),
-        methods,
+        methods: how.methods,
         auth_time: now,
-        mfa_time: step.map(|_| now),
+        mfa_time: how.is_second.then_some(now),
         prt: None,
         session: None,
         expires: now.plus(CODE_S),
     };
     match app
         .store
-        .finish_attempt(app.tenant.id, attempt.id, step, code)
+        .finish_attempt(app.tenant.id, attempt.id, how.step, code)
         .await
     {
         Ok(true) => Ok(Json(ChallengeAnswer { authorization_code })),
-        Ok(false) => Err(used_already()),
+        Ok(false) => {
+            let sentence = "this one-time password was used already";
+            Err(Refusal::grant(500_121, sentence))
+        }
         Err(store::Error::Conflict(_)) => Err(over()),
         Err(error) => Err(error.into()),
     }
-}
-
-/// The name under which a user's generator is sealed.
-pub(crate) fn totp_name(user: Guid) -> String {
-    format!("totp/{user}")
 }
 
 fn ask(number: u32, sentence: &str) -> Refusal {

@@ -1,7 +1,11 @@
 //! Refusals, in the three forms that the interfaces have; and the request's id, which goes into
 //! every refusal and every line of the log.
 
-use api::{Failure, device::RegistrationError, oauth::OAuthError};
+use api::{
+    Failure,
+    device::RegistrationError,
+    oauth::{ConfirmationState, OAuthError},
+};
 use axum::{
     Json,
     http::StatusCode,
@@ -53,6 +57,7 @@ impl Refusal {
             trace_id: request_id(),
             auth_session: None,
             factor: None,
+            confirmation: None,
             retry_after_s: None,
             device_deleted: None,
         };
@@ -107,7 +112,15 @@ impl Refusal {
     pub(crate) fn going_on(mut self, session: &str, factor: &str) -> Self {
         if let Self::OAuth(_, body) = &mut self {
             body.auth_session = Some(session.to_owned());
-            body.factor = Some(factor.to_owned());
+            body.factor = Some(factor.to_owned()).filter(|factor| !factor.is_empty());
+        }
+        self
+    }
+
+    /// The same, with where the confirmation stands.
+    pub(crate) fn confirming(mut self, state: ConfirmationState) -> Self {
+        if let Self::OAuth(_, body) = &mut self {
+            body.confirmation = Some(Box::new(state));
         }
         self
     }
@@ -132,8 +145,25 @@ impl Refusal {
         self
     }
 
-    /// Its stable word, for the log.
-    fn code(&self) -> String {
+    /// The sentence alone, for a person.
+    pub(crate) fn sentence(&self) -> String {
+        let sentence = match self {
+            Self::OAuth(_, body) => match body.error_description.split_once(": ") {
+                Some((number, sentence)) if number.starts_with("AADSTS") => sentence,
+                _ => &body.error_description,
+            },
+            Self::Registration(_, body) => &body.message,
+            Self::Own(_, body) => &body.sentence,
+            Self::Internal(_) => "the server failed; its log says why",
+        };
+        let mut letters = sentence.chars();
+        let first = letters.next().map(|first| first.to_uppercase());
+        let sentence: String = first.into_iter().flatten().chain(letters).collect();
+        format!("{}.", sentence.trim_end_matches('.'))
+    }
+
+    /// Its stable word, for the log and for whoever is asked for help.
+    pub(crate) fn code(&self) -> String {
         match self {
             Self::OAuth(_, body) => body
                 .error_codes

@@ -1,6 +1,6 @@
 //! Connections: how many, how long, how much; and the request's id in every line of the log.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use api::{MAX_BODY, MAX_BULK_BODY, scim::BULK_PATH};
 use axum::{
@@ -24,6 +24,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_openssl::SslStream;
+use tower::Layer as _;
 use tower::util::MapRequest;
 use tracing::Instrument as _;
 
@@ -56,6 +57,10 @@ const LAST_REQUEST: Duration = Duration::from_secs(60);
 
 /// How long requests that are under way may go on after the word to stop.
 const GRACE: Duration = Duration::from_secs(3);
+
+/// Where the connection of a request comes from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Source(pub(crate) IpAddr);
 
 /// Puts what every request goes through around the routes.
 pub(crate) fn guarded(routes: Router) -> Router {
@@ -181,14 +186,15 @@ pub(crate) async fn serve_tls(
             () = stopped(stop.clone()) => break,
         };
         while open.try_join_next().is_some() {}
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, source) = match accepted {
+            Ok((stream, peer)) => (stream, Source(peer.ip())),
             Err(error) => {
                 wait_for_descriptors(&error).await;
                 continue;
             }
         };
-        let (acceptor, routes, stop) = (acceptor.clone(), routes.clone(), stop.clone());
+        let (acceptor, stop) = (acceptor.clone(), stop.clone());
+        let routes = Router::new().fallback_service(Extension(source).layer(routes.clone()));
         open.spawn(async move {
             let _place = place;
             // An answer is one write: waiting for more to send would only delay it.

@@ -33,7 +33,7 @@ pub(crate) const MAX_NAME: usize = 256;
 /// over a name that nobody has, and the time of an answer must not tell which it was.
 const WRONG_AFTER: Duration = Duration::from_secs(1);
 
-/// How long the agent may take over a password.
+/// How long the agent may take over a piece of work.
 pub(crate) const AGENT_WAIT: Duration = Duration::from_secs(10);
 
 /// A relative identifier that no account has: AD hands out 30 bits of them (MS-ADTS 3.1.1.1.9).

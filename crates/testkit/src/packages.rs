@@ -52,6 +52,8 @@ pub const TEST: Needed = Needed {
         "libpam-wrapper",
         "pamtester",
         "postgresql",
+        "chromium",
+        "chromium-driver",
     ],
 };
 

@@ -6,25 +6,25 @@ use std::sync::Arc;
 use axum::{
     body::Bytes,
     extract::{Path, RawQuery, State},
-    http::{HeaderMap, StatusCode, header::ACCEPT},
-    response::{IntoResponse, Response},
+    http::HeaderMap,
+    response::Response,
 };
 use store::{App as Application, Code, Digest};
 
 use super::{
     clients, credential, issue,
-    page::{Page, escaped},
     request::{Denial, Parameters, Prompt, ReplyTo, Request},
     scope::Version,
     session,
-    sign_in::{self, Purpose},
     subject::Subject,
     tenant,
 };
 use crate::{
     app::App,
     error::{Refusal, request_id},
+    pages::told,
     random,
+    signin::{self, Purpose},
 };
 
 /// How long a code is good.
@@ -35,6 +35,16 @@ const CODE_S: i64 = 60;
 pub(crate) struct Origin {
     pub(crate) prt: Option<Digest>,
     pub(crate) session: Option<Digest>,
+}
+
+impl Origin {
+    /// A browser's session.
+    pub(crate) fn session(session: Digest) -> Self {
+        Self {
+            prt: None,
+            session: Some(session),
+        }
+    }
 }
 
 /// `GET /{tenant}/oauth2/authorize`.
@@ -89,31 +99,6 @@ async fn answer(
         Ok(response) => response,
         Err(refusal) => told(headers, refusal),
     }
-}
-
-/// A refusal that no client may be told: on a page to a person, as JSON to a program.
-pub(crate) fn told(headers: &HeaderMap, refusal: Refusal) -> Response {
-    let accepts = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
-    match refusal {
-        Refusal::OAuth(status, body) if accepts.is_some_and(|text| text.contains("text/html")) => {
-            tracing::info!(code = body.error_codes.first(), "refused");
-            problem(status, &body.error_description)
-        }
-        other => other.into_response(),
-    }
-}
-
-fn problem(status: StatusCode, sentence: &str) -> Response {
-    let body = format!(
-        "<p class=\"problem\">{}</p><p class=\"small\">Request {}</p>",
-        escaped(sentence),
-        escaped(&request_id())
-    );
-    Page {
-        status,
-        ..Page::new("This does not work", body)
-    }
-    .into_response()
 }
 
 async fn authorize(
@@ -191,8 +176,12 @@ async fn decide(
         Some(primary) => primary.subject.device.as_ref().map(|device| device.id),
         None => credential::device(app, headers).await?,
     };
-    let purpose = Purpose::Client(Box::new(request));
-    sign_in::begin(app, headers, client, (purpose, device))
+    let purpose = Purpose::Client {
+        request: Box::new(request),
+        name: client.name.clone(),
+        device,
+    };
+    signin::begin(app, headers, purpose)
 }
 
 /// What a client's registration says about a request.

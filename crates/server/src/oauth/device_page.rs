@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use askama::Template;
 use axum::{
     body::Bytes,
     extract::{Path, State},
-    http::HeaderMap,
-    response::{IntoResponse, Response},
+    http::{HeaderMap, StatusCode},
+    response::Response,
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use openssl::memcmp;
@@ -14,17 +15,19 @@ use serde::Deserialize;
 use store::{App as Application, DeviceCode, SignedIn};
 
 use super::{
-    authorize::told,
     clients,
     device_code::as_typed,
-    page::{Page, escaped, hidden},
     session::{self, Open},
-    sign_in::{self, Purpose},
     subject::Subject,
     tenant,
     wanted::Wanted,
 };
-use crate::{app::App, error::Refusal};
+use crate::{
+    app::App,
+    error::Refusal,
+    pages::{Manner, answer as page, message, told},
+    signin::{self, Purpose},
+};
 
 /// The fields of the page.
 #[derive(Default, Deserialize)]
@@ -44,7 +47,7 @@ pub(crate) async fn show(
     headers: HeaderMap,
 ) -> Response {
     match tenant::expect(&app, &named).await {
-        Ok(()) => ask(None).into_response(),
+        Ok(()) => ask(None),
         Err(refusal) => told(&headers, refusal),
     }
 }
@@ -78,7 +81,7 @@ async fn typed(
         .device_code(app.tenant.id, &user_code, now)
         .await?;
     let Some(code) = code else {
-        return Ok(ask(Some("No device shows this code now.")).into_response());
+        return Ok(ask(Some("No device shows this code now.")));
     };
     let client = clients::expect(app, Some(&code.client)).await?;
     let wanted = Wanted::of_methods(&code.wanted);
@@ -88,9 +91,10 @@ async fn typed(
         let purpose = Purpose::DeviceCode {
             user_code,
             client: code.client,
+            name: client.name,
             wanted,
         };
-        return sign_in::begin(app, headers, &client, (purpose, None));
+        return signin::begin(app, headers, purpose);
     };
     let check = check(&open, &code);
     let is_from_page = fields.check.is_some_and(|given| {
@@ -99,7 +103,7 @@ async fn typed(
     match (is_from_page, fields.agree.as_deref()) {
         (true, Some("yes")) => approve(app, &user_code, &open.subject).await,
         (true, Some("no")) => refuse(app, &user_code).await,
-        _ => Ok(confirm(&client, &open.subject, (&user_code, &check)).into_response()),
+        _ => Ok(confirm(&client, &open.subject, (&user_code, &check))),
     }
 }
 
@@ -145,37 +149,36 @@ async fn answer(app: &App, user_code: &str, who: Option<SignedIn>) -> Result<Res
             "the code is over, or was used already",
         ));
     }
-    let body = format!("<p id=\"message\">{sentence}</p>");
-    Ok(Page::new("Done", body).into_response())
+    Ok(message(StatusCode::OK, ("Done", sentence), None))
 }
 
-fn ask(problem: Option<&str>) -> Page {
-    let problem = problem.map_or_else(String::new, |problem| {
-        format!(
-            "<p class=\"problem\" id=\"problem\">{}</p>",
-            escaped(problem)
-        )
-    });
-    let body = format!(
-        "{problem}<form method=\"post\" action=\"/common/oauth2/deviceauth\">\
-         <label for=\"otc\">The code that your device shows</label>\
-         <input id=\"otc\" name=\"otc\" autocomplete=\"off\" autofocus>\
-         <button id=\"idSIButton9\">Continue</button></form>"
-    );
-    Page::new("Sign in on another device", body)
+/// The page on which the code is typed.
+#[derive(Template)]
+#[template(path = "device.html")]
+struct Ask<'a> {
+    problem: Option<&'a str>,
 }
 
-fn confirm(client: &Application, subject: &Subject, (user_code, check): (&str, &str)) -> Page {
-    let body = format!(
-        "<p><b>{}</b> on another device asks to be signed in as <b>{}</b>. Agree only if you \
-         started this yourself, on a device that is in front of you.</p>\
-         <form method=\"post\" action=\"/common/oauth2/deviceauth\">{}{}\
-         <button id=\"idSIButton9\" name=\"agree\" value=\"yes\">Sign in</button> \
-         <button name=\"agree\" value=\"no\">Refuse</button></form>",
-        escaped(&client.name),
-        escaped(&subject.user.upn),
-        hidden("otc", user_code),
-        hidden("check", check),
-    );
-    Page::new("Sign in on another device", body)
+/// The page on which somebody agrees.
+#[derive(Template)]
+#[template(path = "device_confirm.html")]
+struct Confirm<'a> {
+    app: &'a str,
+    upn: &'a str,
+    code: &'a str,
+    check: &'a str,
+}
+
+fn ask(problem: Option<&str>) -> Response {
+    page(&Ask { problem }, Manner::default())
+}
+
+fn confirm(client: &Application, subject: &Subject, (code, check): (&str, &str)) -> Response {
+    let confirm = Confirm {
+        app: &client.name,
+        upn: &subject.user.upn,
+        code,
+        check,
+    };
+    page(&confirm, Manner::default())
 }

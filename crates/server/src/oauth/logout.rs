@@ -4,18 +4,17 @@ use std::sync::Arc;
 
 use axum::{
     extract::{Path, Query, State},
-    http::{HeaderMap, header::SET_COOKIE},
-    response::{IntoResponse, Response},
+    http::{HeaderMap, StatusCode, header::SET_COOKIE},
+    response::Response,
 };
 use serde::Deserialize;
 
 use super::{
     clients,
-    page::Page,
     respond::{redirect, with_query},
     session, tenant,
 };
-use crate::{app::App, error::Refusal};
+use crate::{app::App, error::Refusal, pages::message};
 
 /// What a client sends along.
 #[derive(Default, Deserialize)]
@@ -40,7 +39,8 @@ pub(crate) async fn logout(
     let mut response = match next(&app, &parameters).await? {
         Some(uri) => redirect(&uri),
         None => {
-            Page::new("Signed out", "<p>You may close this window.</p>".to_owned()).into_response()
+            let words = ("Signed out", "You may close this window.");
+            message(StatusCode::OK, words, None)
         }
     };
     response.headers_mut().append(SET_COOKIE, cookie);

@@ -4,6 +4,7 @@
 //! A redirect carries its target twice, in `Location` and as a link in the body: brokers exist
 //! that read nothing but the link.
 
+use askama::Template;
 use axum::{
     http::{
         StatusCode,
@@ -14,7 +15,7 @@ use axum::{
 
 use serde::{Deserialize, Serialize};
 
-use super::page::{Page, escaped, hidden};
+use crate::pages::{Manner, SUBMIT, answer, form_target};
 
 /// Where parameters go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,23 +79,37 @@ fn encoded(fields: &[(&str, &str)]) -> String {
     serde_urlencoded::to_string(fields).unwrap_or_default()
 }
 
+/// A page that hands the answer on.
+#[derive(Template)]
+#[template(path = "hand_on.html")]
+struct HandOn<'a> {
+    target: &'a str,
+    fields: &'a [(&'a str, &'a str)],
+    submits: bool,
+}
+
 /// To an application of the device, which its browser may not know how to open, the form waits.
 fn form(redirect_uri: &str, fields: &[(&str, &str)]) -> Response {
-    let inputs: String = fields
-        .iter()
-        .map(|(name, value)| hidden(name, value))
-        .collect();
-    let body = format!(
-        "<form name=\"hiddenform\" method=\"post\" action=\"{}\">{inputs}\
-         <p>Back to the application:</p><button>Continue</button></form>",
-        escaped(redirect_uri)
-    );
-    let is_web = redirect_uri.starts_with("https://") || redirect_uri.starts_with("http://");
-    Page {
-        submits: is_web,
-        ..Page::new("Signing in", body)
-    }
-    .into_response()
+    let submits = redirect_uri.starts_with("https://") || redirect_uri.starts_with("http://");
+    let page = HandOn {
+        target: redirect_uri,
+        fields,
+        submits,
+    };
+    let manner = Manner {
+        script: submits.then_some(SUBMIT),
+        forms_to: form_target(redirect_uri),
+        ..Manner::default()
+    };
+    answer(&page, manner)
+}
+
+/// A text as an attribute in double quotes, by the names that every reader of HTML knows.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('"', "&quot;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
 }
 
 #[cfg(test)]

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use axum::{
     Router,
+    http::StatusCode,
+    response::Response,
     routing::{get, post},
 };
 
-use super::{
-    authorize, device_code, device_page, logout, metadata, page::Page, sign_in, token, userinfo,
-};
-use crate::app::App;
+use super::{authorize, device_code, device_page, logout, metadata, token, userinfo};
+use crate::{app::App, pages::message};
 
 /// Every path of this area.
 pub(crate) fn routes() -> Router<Arc<App>> {
@@ -31,7 +31,6 @@ pub(crate) fn routes() -> Router<Arc<App>> {
             "/{tenant}/oauth2/deviceauth",
             get(device_page::show).post(device_page::submit),
         )
-        .route("/{tenant}/login", post(sign_in::submit))
         .route("/{tenant}/oauth2/logout", get(logout::logout))
         .route("/{tenant}/oauth2/v2.0/logout", get(logout::logout))
         .route("/{tenant}/oauth2/nativeclient", get(native_client))
@@ -54,6 +53,6 @@ pub(crate) fn routes() -> Router<Arc<App>> {
 }
 
 /// Where public clients have their browser sent, to take the code out of its address.
-async fn native_client() -> Page {
-    Page::new("Done", "<p>You may close this window.</p>".to_owned())
+async fn native_client() -> Response {
+    message(StatusCode::OK, ("Done", "You may close this window."), None)
 }

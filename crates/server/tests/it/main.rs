@@ -6,6 +6,7 @@ mod chip;
 mod devices;
 mod hardware;
 mod oauth;
+mod pages;
 mod parties;
 mod recovery;
 mod refusals;

@@ -81,7 +81,12 @@ pub(crate) fn rsa1(key: &PKey<Private>) -> Vec<u8> {
 
 /// The one-time password of [`SECRET`] at a time.
 pub(crate) fn otp(now: i64) -> String {
-    let key = PKey::hmac(b"12345678901234567890").unwrap();
+    otp_by(b"12345678901234567890", now)
+}
+
+/// The one-time password of a secret at a time.
+pub(crate) fn otp_by(secret: &[u8], now: i64) -> String {
+    let key = PKey::hmac(secret).unwrap();
     let step = (now / 30).to_be_bytes();
     let mac = Signer::new(MessageDigest::sha1(), &key)
         .unwrap()
@@ -413,6 +418,28 @@ impl Device {
     ) -> Answer {
         let credential = self.statement(&self.credential(server).await);
         self.begin_with(server, &credential, user, amr_values).await
+    }
+
+    /// The first request of an attempt by a device that says which second factors it shows.
+    pub(crate) async fn begin_showing(
+        &self,
+        server: &TestServer,
+        user: &str,
+        factors: &str,
+    ) -> Answer {
+        let credential = self.statement(&self.credential(server).await);
+        let challenge = URL_SAFE_NO_PAD.encode(sha256(VERIFIER.as_bytes()));
+        let fields = [
+            ("client_id", WORKSTATION_CLIENT),
+            ("username", user),
+            ("resource", REGISTRATION_AUDIENCE),
+            ("code_challenge", &challenge),
+            ("amr_values", "ngcmfa"),
+            ("factors", factors),
+        ];
+        let headers = [(api::oauth::DEVICE_CREDENTIAL_HEADER, credential.as_str())];
+        let path = api::oauth::challenge_path(server.tenant);
+        server.post_form(&path, &headers, &fields).await
     }
 
     /// The same, with a statement of the device's that was made before.

@@ -232,6 +232,26 @@ impl TestServer {
         self.server = Some(server);
     }
 
+    /// Goes on at a port that its URL names, as a browser wants it; the URL.
+    pub(crate) async fn move_to_its_url(&mut self) -> String {
+        let port = self.address.port();
+        let url = format!("{URL}:{port}");
+        let path = self.folder.join("server.toml");
+        let config = std::fs::read_to_string(&path).unwrap();
+        let config = config
+            .replace("127.0.0.1:0", &format!("127.0.0.1:{port}"))
+            .replace(&format!("\"{URL}\""), &format!("\"{url}\""));
+        std::fs::write(&path, config).unwrap();
+        self.restart().await;
+        url
+    }
+
+    /// SHA-256 of the server's public key, by which a browser may be told to trust it.
+    pub(crate) fn tls_key_sha256(&self) -> [u8; 32] {
+        let key = self.certificate.public_key().unwrap();
+        model::sha256(&key.public_key_to_der().unwrap())
+    }
+
     /// Lets time pass for the server.
     pub(crate) fn pass(&self, seconds: i64) {
         self.skew_ms.fetch_add(seconds * 1000, Ordering::Relaxed);

@@ -8,11 +8,12 @@ use crate::{expect_none, graph::GRAPH, tree::Text};
 const MOST_PACKAGES: usize = 450;
 
 /// The licences that are accepted, as their packages spell them.
-const LICENCES: [&str; 14] = [
+const LICENCES: [&str; 16] = [
     "(MIT OR Apache-2.0) AND Unicode-3.0",
     "Apache-2.0",
     "Apache-2.0 OR BSL-1.0",
     "Apache-2.0 OR MIT",
+    "BSD-2-Clause OR Apache-2.0 OR MIT",
     "BSD-3-Clause",
     "BSD-3-Clause OR MIT OR Apache-2.0",
     "ISC",
@@ -20,6 +21,7 @@ const LICENCES: [&str; 14] = [
     "MIT AND BSD-3-Clause",
     "MIT OR Apache-2.0",
     "MIT/Apache-2.0",
+    "MPL-2.0",
     "Unicode-3.0",
     "Unlicense OR MIT",
     "Zlib",

@@ -13,18 +13,18 @@ use crate::{
 };
 
 /// A browser.
-pub(super) struct Browser<'a> {
-    pub(super) server: &'a TestServer,
-    pub(super) cookies: BTreeMap<String, String>,
+pub(crate) struct Browser<'a> {
+    pub(crate) server: &'a TestServer,
+    pub(crate) cookies: BTreeMap<String, String>,
 }
 
 /// A request to the authorization endpoint.
 #[derive(Clone)]
-pub(super) struct Request(pub(super) Vec<(&'static str, String)>);
+pub(crate) struct Request(pub(crate) Vec<(&'static str, String)>);
 
 impl Request {
     /// The ordinary one.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let challenge = URL_SAFE_NO_PAD.encode(sha256(VERIFIER.as_bytes()));
         Self(Vec::new())
             .with("client_id", PORTAL)
@@ -38,26 +38,26 @@ impl Request {
     }
 
     /// The same with another value.
-    pub(super) fn with(mut self, name: &'static str, value: &str) -> Self {
+    pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
         self.0.retain(|(other, _)| *other != name);
         self.0.push((name, value.to_owned()));
         self
     }
 
     /// The same without a parameter.
-    pub(super) fn without(mut self, name: &str) -> Self {
+    pub(crate) fn without(mut self, name: &str) -> Self {
         self.0.retain(|(other, _)| *other != name);
         self
     }
 
-    pub(super) fn path(&self, server: &TestServer) -> String {
+    pub(crate) fn path(&self, server: &TestServer) -> String {
         let query = serde_urlencoded::to_string(&self.0).unwrap();
         format!("/{}/oauth2/v2.0/authorize?{query}", server.tenant)
     }
 }
 
 /// A parameter of the query, or the fragment, of a URI.
-pub(super) fn parameter(uri: &str, name: &str) -> Option<String> {
+pub(crate) fn parameter(uri: &str, name: &str) -> Option<String> {
     let (_, query) = uri.split_once(['?', '#'])?;
     let pairs: Vec<(String, String)> = serde_urlencoded::from_str(query).unwrap();
     let found = pairs.into_iter().find(|(given, _)| given == name);
@@ -65,25 +65,25 @@ pub(super) fn parameter(uri: &str, name: &str) -> Option<String> {
 }
 
 /// The hidden fields of a page.
-pub(super) fn hidden(page: &str) -> Vec<(String, String)> {
+pub(crate) fn hidden(page: &str) -> Vec<(String, String)> {
     page.split("<input type=\"hidden\" name=\"")
         .skip(1)
         .map(|rest| {
             let (name, rest) = rest.split_once("\" value=\"").unwrap();
             let (value, _) = rest.split_once('"').unwrap();
             let value = value
-                .replace("&quot;", "\"")
+                .replace("&#34;", "\"")
                 .replace("&#39;", "'")
-                .replace("&lt;", "<")
-                .replace("&gt;", ">")
-                .replace("&amp;", "&");
+                .replace("&#60;", "<")
+                .replace("&#62;", ">")
+                .replace("&#38;", "&");
             (name.to_owned(), value)
         })
         .collect()
 }
 
 impl<'a> Browser<'a> {
-    pub(super) fn new(server: &'a TestServer) -> Self {
+    pub(crate) fn new(server: &'a TestServer) -> Self {
         Self {
             server,
             cookies: BTreeMap::new(),
@@ -122,21 +122,22 @@ impl<'a> Browser<'a> {
         answer
     }
 
-    pub(super) async fn get(&mut self, path: &str) -> Answer {
+    pub(crate) async fn get(&mut self, path: &str) -> Answer {
         self.send("GET", path, &[], String::new()).await
     }
 
-    pub(super) async fn get_with(&mut self, path: &str, headers: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn get_with(&mut self, path: &str, headers: &[(&str, &str)]) -> Answer {
         self.send("GET", path, headers, String::new()).await
     }
 
-    /// Sends a page's form, with its hidden fields and what the person types.
-    pub(super) async fn submit(&mut self, page: &Answer, typed: &[(&str, &str)]) -> Answer {
+    /// Sends a page's first form, with its hidden fields and what the person types.
+    pub(crate) async fn submit(&mut self, page: &Answer, typed: &[(&str, &str)]) -> Answer {
         let (_, rest) = page.text.split_once("action=\"").unwrap_or_else(|| {
             panic!("no form in {}: {}", page.status, page.text);
         });
         let (action, _) = rest.split_once('"').unwrap();
-        let mut fields = hidden(&page.text);
+        let (form, _) = rest.split_once("</form>").unwrap();
+        let mut fields = hidden(form);
         for (name, value) in typed {
             fields.retain(|(other, _)| other != name);
             fields.push(((*name).to_owned(), (*value).to_owned()));
@@ -146,8 +147,30 @@ impl<'a> Browser<'a> {
         self.send("POST", action, &form, body).await
     }
 
+    /// Sends fields to a path, with the token that the page's forms carry, and what was sealed in it.
+    pub(crate) async fn submit_at(
+        &mut self,
+        path: &str,
+        page: &Answer,
+        typed: &[(&str, &str)],
+    ) -> Answer {
+        let mut fields: Vec<(String, String)> = typed
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        for (name, value) in hidden(&page.text) {
+            let is_carried = ["csrf", "sealed", "step"].contains(&name.as_str());
+            if is_carried && !fields.iter().any(|(given, _)| *given == name) {
+                fields.push((name, value));
+            }
+        }
+        let body = serde_urlencoded::to_string(fields).unwrap();
+        let form = [("content-type", "application/x-www-form-urlencoded")];
+        self.send("POST", path, &form, body).await
+    }
+
     /// Dora signs in, with both factors, where the first page has come.
-    pub(super) async fn fill_in(&mut self, page: &Answer) -> Answer {
+    pub(crate) async fn fill_in(&mut self, page: &Answer) -> Answer {
         // No one-time password is taken twice.
         self.server.pass(30);
         assert!(page.text.contains("id=\"i0116\""), "{}", page.text);
@@ -164,7 +187,7 @@ impl<'a> Browser<'a> {
     }
 
     /// Dora signs in for a request, unless she is signed in already; the answer that goes to the client.
-    pub(super) async fn sign_in(&mut self, request: &Request) -> Answer {
+    pub(crate) async fn sign_in(&mut self, request: &Request) -> Answer {
         let page = self.get(&request.path(self.server)).await;
         if page.status == 302 {
             return page;
@@ -173,20 +196,20 @@ impl<'a> Browser<'a> {
     }
 
     /// The same; the code.
-    pub(super) async fn code(&mut self, request: &Request) -> String {
+    pub(crate) async fn code(&mut self, request: &Request) -> String {
         let answer = self.sign_in(request).await;
         parameter(answer.location(), "code").unwrap_or_else(|| panic!("{}", answer.location()))
     }
 
     /// The same; the tokens.
-    pub(super) async fn tokens(&mut self, request: &Request) -> Value {
+    pub(crate) async fn tokens(&mut self, request: &Request) -> Value {
         let code = self.code(request).await;
         redeem(self.server, &code, &[]).await.good()
     }
 }
 
 /// The exchange of a code for [`Request::new`], with other fields where the test has them.
-pub(super) async fn redeem(server: &TestServer, code: &str, other: &[(&str, &str)]) -> Answer {
+pub(crate) async fn redeem(server: &TestServer, code: &str, other: &[(&str, &str)]) -> Answer {
     let mut fields = vec![
         ("grant_type", "authorization_code"),
         ("client_id", PORTAL),

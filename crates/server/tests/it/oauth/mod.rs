@@ -1,11 +1,11 @@
 //! Tokens as other people's clients ask for them.
 
 mod authorize;
-mod browser;
+pub(crate) mod browser;
 mod clients;
 mod code;
 mod device_code;
-mod people;
+pub(crate) mod people;
 mod prt;
 mod refresh;
 mod rotation;

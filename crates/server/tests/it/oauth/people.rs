@@ -12,13 +12,13 @@ use crate::{
     server::TestServer,
 };
 
-pub(super) const DORA: &str = "dora@cloud.example";
-pub(super) const EMIL: &str = "emil@cloud.example";
-pub(super) const PASSWORD: &str = "Correct horse & battery";
-pub(super) const PORTAL: &str = "portal";
-pub(super) const CALLBACK: &str = "https://portal.example/callback";
+pub(crate) const DORA: &str = "dora@cloud.example";
+pub(crate) const EMIL: &str = "emil@cloud.example";
+pub(crate) const PASSWORD: &str = "Correct horse & battery";
+pub(crate) const PORTAL: &str = "portal";
+pub(crate) const CALLBACK: &str = "https://portal.example/callback";
 
-pub(super) fn audit() -> Audit {
+pub(crate) fn audit() -> Audit {
     Audit {
         at: UnixTime(1_800_000_000),
         actor: "admin".to_owned(),
@@ -28,7 +28,7 @@ pub(super) fn audit() -> Audit {
 }
 
 /// A public application that may do nothing out of the ordinary.
-pub(super) fn portal() -> App {
+pub(crate) fn portal() -> App {
     App {
         client_id: PORTAL.to_owned(),
         name: "The portal".to_owned(),
@@ -45,19 +45,19 @@ pub(super) fn portal() -> App {
     }
 }
 
-pub(super) fn dora() -> Guid {
+pub(crate) fn dora() -> Guid {
     guid(41)
 }
 
 /// Dora has a generator of one-time passwords, Emil none.
-pub(super) async fn company() -> TestServer {
+pub(crate) async fn company() -> TestServer {
     let server = TestServer::start().await;
     people(&server).await;
     server
 }
 
 /// The same people on a server that is there already.
-pub(super) async fn people(server: &TestServer) {
+pub(crate) async fn people(server: &TestServer) {
     let salt = SaltString::encode_b64(&rand::<16>()).unwrap();
     let hash = Argon2::default().hash_password(PASSWORD.as_bytes(), &salt);
     let password = Password {
@@ -90,13 +90,13 @@ pub(super) async fn people(server: &TestServer) {
         .good();
 }
 
-pub(super) async fn put_app(server: &TestServer, app: App) {
+pub(crate) async fn put_app(server: &TestServer, app: App) {
     let store = server.store();
     store.put_app(server.tenant, app, audit()).await.unwrap();
 }
 
 /// Switches the tenant's doors for foreign clients.
-pub(super) async fn allow(server: &TestServer, is_allowed: bool) {
+pub(crate) async fn allow(server: &TestServer, is_allowed: bool) {
     let store = server.store();
     let mut settings = store.settings(server.tenant).await.unwrap();
     settings.allow_device_code = is_allowed;
@@ -108,13 +108,13 @@ pub(super) async fn allow(server: &TestServer, is_allowed: bool) {
 }
 
 /// The claims of a token, whose signature is checked elsewhere.
-pub(super) fn claims(token: &Value) -> Value {
+pub(crate) fn claims(token: &Value) -> Value {
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     let part = token.as_str().unwrap().split('.').nth(1).unwrap();
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
 }
 
 /// Base64 with padding.
-pub(super) fn base64(bytes: &[u8]) -> String {
+pub(crate) fn base64(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
