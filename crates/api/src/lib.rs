@@ -24,6 +24,12 @@ pub const DEVICE_AUDIENCE: &str = "urn:latchkey:device";
 /// The audience of tokens for the agent interface.
 pub const AGENT_AUDIENCE: &str = "urn:latchkey:agent";
 
+/// The audience of tokens by which applications provision users and groups.
+pub const SCIM_AUDIENCE: &str = "urn:latchkey:scim";
+
+/// The audience of tokens for the administrator's interface.
+pub const ADMIN_AUDIENCE: &str = "urn:latchkey:admin";
+
 /// The audience of tokens for the directory's interface, as clients of Microsoft Graph name it.
 pub const GRAPH_AUDIENCE: &str = "https://graph.microsoft.com";
 

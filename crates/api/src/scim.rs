@@ -1,12 +1,61 @@
-//! SCIM 2.0 bulk (RFC 7644 3.7), as the agent sends the directory in.
+//! SCIM 2.0 (RFC 7643, RFC 7644): how users, groups and computers come in.
 //!
-//! Resources are `PUT` under their objectGUID, so that sending one twice changes nothing.
+//! An agent sends its directory in bulk (RFC 7644 3.7): resources are `PUT` under their objectGUID,
+//! so that sending one twice changes nothing. Applications make users and groups of the server's own.
 
 use model::{Guid, Sid};
 use serde::{Deserialize, Serialize};
 
 /// `POST`: [`BulkRequest`] → [`BulkResponse`].
 pub const BULK_PATH: &str = "/scim/v2/Bulk";
+
+/// Where everything of SCIM is.
+pub const BASE_PATH: &str = "/scim/v2";
+
+/// The most resources of a list.
+pub const MAX_RESULTS: u32 = 500;
+
+/// The most operations of one `PATCH`.
+pub const MAX_PATCHES: usize = 100;
+
+/// Schema of a user.
+pub const USER_SCHEMA: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
+
+/// Schema of a group.
+pub const GROUP_SCHEMA: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
+
+/// Schema of a computer, which SCIM has none for.
+pub const COMPUTER_SCHEMA: &str = "urn:latchkey:scim:1.0:Computer";
+
+/// Schema of what every resource of AD has beside its own.
+pub const DIRECTORY_SCHEMA: &str = "urn:latchkey:scim:1.0:Directory";
+
+/// Schema of a list.
+pub const LIST_SCHEMA: &str = "urn:ietf:params:scim:api:messages:2.0:ListResponse";
+
+/// Schema of a `PATCH`.
+pub const PATCH_SCHEMA: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
+
+/// Schema of an error.
+pub const ERROR_SCHEMA: &str = "urn:ietf:params:scim:api:messages:2.0:Error";
+
+/// A refusal (RFC 7644 3.12), with the code and the sentence of our own interfaces.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ScimError {
+    /// [`ERROR_SCHEMA`].
+    pub schemas: Vec<String>,
+    /// The HTTP status as text.
+    pub status: String,
+    /// One of RFC 7644's words, where one fits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scim_type: Option<String>,
+    /// The sentence.
+    pub detail: String,
+    /// The rest of it.
+    #[serde(flatten)]
+    pub failure: crate::Failure,
+}
 
 /// The most operations of one request.
 pub const MAX_OPERATIONS: usize = 1000;

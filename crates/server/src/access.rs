@@ -3,12 +3,15 @@
 //! A token is good for its time and no longer than what it stands on: a user whose tokens were
 //! revoked, and a device that was switched off, are refused within the same request.
 
-use api::{AGENT_AUDIENCE, DEVICE_AUDIENCE, REGISTRATION_AUDIENCE, oauth::AccessClaims};
+use api::{
+    ADMIN_AUDIENCE, AGENT_AUDIENCE, DEVICE_AUDIENCE, REGISTRATION_AUDIENCE, SCIM_AUDIENCE,
+    oauth::AccessClaims,
+};
 use axum::http::{HeaderMap, StatusCode, header::AUTHORIZATION};
 use model::Guid;
 use store::{Agent, Device, User};
 
-use crate::{app::App, error::Refusal, oauth::may_be_used};
+use crate::{accounts::may_be_used, app::App, error::Refusal, oauth::clients};
 
 /// Why a request may not pass.
 enum NotBorne {
@@ -63,6 +66,34 @@ pub(crate) async fn agent(app: &App, headers: &HeaderMap) -> Result<Agent, Refus
     agent.ok_or(NotBorne::Refused.told())
 }
 
+/// Who brings users and groups.
+pub(crate) enum Provisioner {
+    /// The agent of a domain: what the domain has.
+    Agent(Agent),
+    /// An application, by its id: what is the server's own.
+    App(String),
+}
+
+/// Who asks for users and groups to be brought.
+pub(crate) async fn provisioner(app: &App, headers: &HeaderMap) -> Result<Provisioner, Refusal> {
+    let claims = bearer(app, headers, &[AGENT_AUDIENCE, SCIM_AUDIENCE])
+        .await
+        .map_err(NotBorne::told)?;
+    if let Some(id) = claims.agent {
+        let agent = app.store.agent(app.tenant.id, id).await?;
+        return agent
+            .map(Provisioner::Agent)
+            .ok_or(NotBorne::Refused.told());
+    }
+    // A user's token for the same audience is none: nobody provisions in a person's name.
+    let is_own = claims.idtyp.as_deref() == Some("app") && claims.aud == SCIM_AUDIENCE;
+    let client = clients::find(app, &claims.appid).await?;
+    let client = client.filter(|client| is_own && clients::may_ask(client, SCIM_AUDIENCE));
+    client
+        .map(|client| Provisioner::App(client.client_id))
+        .ok_or(NotBorne::Refused.told())
+}
+
 /// The device that asks.
 pub(crate) async fn device(app: &App, headers: &HeaderMap) -> Result<Device, Refusal> {
     let claims = bearer(app, headers, &[DEVICE_AUDIENCE])
@@ -78,6 +109,29 @@ pub(crate) async fn device(app: &App, headers: &HeaderMap) -> Result<Device, Ref
     })
 }
 
+/// How old the second factor of an administrator may be: a working day.
+const ADMIN_MFA_S: i64 = 12 * 60 * 60;
+
+/// The administrator that asks: a user who has shown both factors.
+pub(crate) async fn administrator(app: &App, headers: &HeaderMap) -> Result<User, Refusal> {
+    let claims = bearer(app, headers, &[ADMIN_AUDIENCE])
+        .await
+        .map_err(NotBorne::told)?;
+    let user = user_of(app, &claims).await?;
+    let is_fresh = claims
+        .mfa_time
+        .is_some_and(|time| app.clock.now().0 - time <= ADMIN_MFA_S);
+    if !is_fresh || !claims.amr.iter().any(|method| method == "mfa") {
+        let sentence = "administration needs both factors: sign in again with both";
+        return Err(Refusal::own(
+            StatusCode::UNAUTHORIZED,
+            "mfa_required",
+            sentence,
+        ));
+    }
+    Ok(user)
+}
+
 /// The user whose token, for one of the audiences, is borne.
 pub(crate) async fn user(
     app: &App,
@@ -87,12 +141,16 @@ pub(crate) async fn user(
     let claims = bearer(app, headers, audiences)
         .await
         .map_err(NotBorne::told)?;
+    user_of(app, &claims).await
+}
+
+async fn user_of(app: &App, claims: &AccessClaims) -> Result<User, Refusal> {
     if let Some(device) = claims.deviceid
         && usable_device(app, device).await?.is_none()
     {
         return Err(NotBorne::Refused.told());
     }
-    let user = standing(app, &claims).await?;
+    let user = standing(app, claims).await?;
     user.ok_or(NotBorne::Refused.told())
 }
 

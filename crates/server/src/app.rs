@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
 use axum::{
-    Router,
+    middleware::from_fn_with_state,
     routing::{get, post, put},
 };
 use model::Guid;
@@ -13,9 +13,27 @@ use store::{SealedName, Store, Tenant};
 use tokio::sync::watch;
 
 use crate::{
-    agent, attestation, authority::Authority, challenge, clock::Clock, device, discover,
-    factors::security_key::SecurityKeys, feed, key, keys, master::MasterKey, nonce::Nonces, oauth,
-    pages, recovery, recovery_key::RecoveryKey, renewal, scim, signin, tokens::KnownKeys,
+    admin, agent, attestation,
+    authority::Authority,
+    challenge,
+    clock::Clock,
+    device, discover,
+    factors::security_key::SecurityKeys,
+    feed,
+    hashing::Hashing,
+    health, key, keys,
+    master::MasterKey,
+    metrics,
+    metrics::Metrics,
+    nonce::Nonces,
+    oauth, pages, recovery,
+    recovery_key::RecoveryKey,
+    renewal,
+    routing::Paths,
+    scim, sign_in_log,
+    sign_in_log::{SignInLog, SignInRows},
+    signin,
+    tokens::KnownKeys,
     user_join, work,
 };
 
@@ -39,6 +57,9 @@ pub struct App {
     pub(crate) approvals: watch::Sender<u64>,
     /// None where the server's URL has an address for its host.
     pub(crate) security_keys: Option<SecurityKeys>,
+    pub(crate) hashing: Hashing,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) sign_ins: SignInLog,
     pub(crate) clock: Clock,
 }
 
@@ -48,13 +69,13 @@ pub(crate) fn sealed_name(tenant: &Tenant, name: &str) -> String {
 }
 
 impl App {
-    /// Opens the tenant's keys.
+    /// Opens the tenant's keys. What comes with it is to be written into the sign-in log.
     pub(crate) async fn open(
         store: Store,
         url: String,
         master: MasterKey,
         clock: Clock,
-    ) -> anyhow::Result<Self> {
+    ) -> anyhow::Result<(Self, SignInRows)> {
         let tenant = store
             .tenant()
             .await?
@@ -82,7 +103,8 @@ impl App {
             recovery: RecoveryKey::open(&store, &tenant, &master, &clock).await?,
             master,
         };
-        Ok(Self {
+        let (sign_ins, rows) = SignInLog::new();
+        let app = Self {
             store,
             tenant,
             keyring,
@@ -90,9 +112,13 @@ impl App {
             work: work::Desk::default(),
             approvals: watch::Sender::new(0),
             security_keys: SecurityKeys::of_url(&url),
-            clock,
             url,
-        })
+            hashing: Hashing::default(),
+            metrics: Arc::default(),
+            sign_ins,
+            clock,
+        };
+        Ok((app, rows))
     }
 
     /// Whether a principal is in one of `groups`, directly or through groups.
@@ -115,8 +141,8 @@ impl App {
 }
 
 /// Every path of the public interface.
-pub(crate) fn routes(app: Arc<App>) -> Router {
-    Router::new()
+pub(crate) fn paths(app: &Arc<App>) -> Paths {
+    Paths::new()
         .route("/{tenant}/Discover", get(discover::discover))
         .route(
             "/{tenant}/oauth2/v2.0/challenge",
@@ -149,9 +175,16 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
             &format!("{}/{{id}}", api::agent::WORK_PATH),
             post(work::answer),
         )
-        .route(api::scim::BULK_PATH, post(scim::bulk))
+        .merge(scim::routes())
         .merge(oauth::routes())
         .merge(signin::routes())
         .merge(pages::routes())
-        .with_state(app)
+        .merge(admin::remote(app))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .behind(|router| {
+            let kept = from_fn_with_state(Arc::clone(app), sign_in_log::kept);
+            let counted = from_fn_with_state(Arc::clone(&app.metrics), metrics::counted);
+            router.layer(kept).layer(counted)
+        })
 }

@@ -2,9 +2,8 @@
 //! the device first, then the password, then a second factor (`second`), then a code. A Temporary
 //! Access Pass stands for both.
 //!
-//! A name that nobody has goes the same way as any other: the agent is asked about a SID that no
-//! account has, and says "wrong". What an answer tells about an account is told only after its
-//! password was right.
+//! A name that nobody has goes the same way as any other (`accounts`). What an answer tells about an
+//! account is told only after its password was right.
 
 mod second;
 
@@ -15,7 +14,7 @@ use api::{
     oauth::{ChallengeAnswer, ChallengeForm, DEVICE_CREDENTIAL_HEADER, DeviceCredentialClaims},
 };
 use axum::{
-    Extension, Json,
+    Json,
     body::Bytes,
     extract::{Path, State},
     http::{HeaderMap, StatusCode},
@@ -25,15 +24,19 @@ use protocol::factor::Method;
 use store::{Attempt, AttemptKind, Code};
 
 use crate::{
+    accounts,
     app::App,
     device_proof,
     error::Refusal,
-    factors::{Origin, access_pass, methods},
-    http::Source,
-    oauth::{clients, expect_tenant, may_be_used},
-    password, random,
+    factors::{Origin, access_pass, methods, one_time::ONE_TIME_PASSWORD},
+    oauth::{clients, expect_tenant},
+    random, sign_in_log,
+    source::Source,
 };
 use second::Going;
+
+/// How the sign-in log calls a try at a password.
+pub(crate) const PASSWORD: &str = "password";
 
 const ATTEMPT_S: i64 = 10 * 60;
 const CODE_S: i64 = 60;
@@ -42,7 +45,6 @@ const CODE_S: i64 = 60;
 pub(crate) async fn challenge(
     State(app): State<Arc<App>>,
     Path(tenant): Path<String>,
-    source: Option<Extension<Source>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<ChallengeAnswer>, Refusal> {
@@ -53,7 +55,7 @@ pub(crate) async fn challenge(
     match form.auth_session.clone() {
         None => Err(begin(&app, &headers, form).await?),
         Some(session) => {
-            let origin = Origin::of(source, &headers);
+            let origin = Origin::of(&headers);
             go_on(&app, &session, form, &origin).await
         }
     }
@@ -101,7 +103,7 @@ async fn begin(app: &App, headers: &HeaderMap, form: ChallengeForm) -> Result<Re
     }
     let username = form.username.map(|name| name.to_lowercase());
     let username = username
-        .filter(|name| (1..=256).contains(&name.len()))
+        .filter(|name| (1..=accounts::MAX_NAME).contains(&name.len()))
         .ok_or_else(|| Refusal::malformed("username is missing, or too long"))?;
     if form.resource.as_deref() != Some(REGISTRATION_AUDIENCE) {
         return Err(Refusal::malformed(
@@ -118,7 +120,7 @@ async fn begin(app: &App, headers: &HeaderMap, form: ChallengeForm) -> Result<Re
         Some("ngcmfa") => true,
         Some(_) => return Err(Refusal::malformed("amr_values is not one that is offered")),
     };
-    let user = password::find(app, &username).await?;
+    let user = accounts::resolve(app, &username).await?;
     let (session, id) = random::bearer_text()?;
     let attempt = Attempt {
         id,
@@ -157,6 +159,17 @@ async fn go_on(
     let attempt = attempt
         .filter(|attempt| attempt.kind == AttemptKind::Native && attempt.client == form.client_id)
         .ok_or_else(over)?;
+    sign_in_log::note(|row| {
+        row.stage = match attempt.password_at {
+            None => PASSWORD.to_owned(),
+            Some(_) => ONE_TIME_PASSWORD.to_owned(),
+        };
+        row.name.clone_from(&attempt.username);
+        row.user = attempt.password_at.and(attempt.user);
+        row.client.clone_from(&attempt.client);
+        row.resource.clone_from(&attempt.resource);
+        row.device = attempt.device;
+    });
     if attempt.password_at.is_some() {
         let going = Going {
             session,
@@ -222,15 +235,15 @@ async fn check_password(
     attempt: &Attempt,
     password: Secret<String>,
 ) -> Result<Guid, Refusal> {
-    let (tenant, now) = (app.tenant.id, app.clock.now());
     let user = match attempt.user {
-        Some(user) => app.store.user(tenant, user).await?,
+        Some(user) => app.store.user(app.tenant.id, user).await?,
         None => None,
     };
-    let user = user.filter(|user| may_be_used(user, now));
-    let user = password::check_of(app, &attempt.username, user, password).await?;
+    let named = (attempt.username.as_str(), user);
+    let source = Source::of(attempt.device);
+    let user = accounts::check_password_of(app, named, password, &source).await?;
     app.store
-        .password_shown(tenant, attempt.id, app.clock.now())
+        .password_shown(app.tenant.id, attempt.id, app.clock.now())
         .await?;
     Ok(user.guid)
 }
@@ -273,7 +286,10 @@ async fn finish(
         .finish_attempt(app.tenant.id, attempt.id, how.step, code)
         .await
     {
-        Ok(true) => Ok(Json(ChallengeAnswer { authorization_code })),
+        Ok(true) => {
+            sign_in_log::note_of(|row| row.result = 0);
+            Ok(Json(ChallengeAnswer { authorization_code }))
+        }
         Ok(false) => {
             let sentence = "this one-time password was used already";
             Err(Refusal::grant(500_121, sentence))

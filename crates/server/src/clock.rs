@@ -45,6 +45,13 @@ impl fmt::Debug for Clock {
     }
 }
 
+/// The same with milliseconds.
+pub(crate) fn rfc3339_ms(ms: i64) -> String {
+    let second = rfc3339(UnixTime(ms.div_euclid(1000)));
+    let second = second.trim_end_matches('Z');
+    format!("{second}.{:03}Z", ms.rem_euclid(1000))
+}
+
 /// `yyyy-MM-ddTHH:mm:ssZ` (RFC 3339).
 pub(crate) fn rfc3339(time: UnixTime) -> String {
     let (days, second) = (time.0.div_euclid(86_400), time.0.rem_euclid(86_400));

@@ -3,11 +3,17 @@
 use std::{
     fs,
     net::SocketAddr,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
+use model::Secret;
 use serde::{Deserialize, Serialize};
+use store::{PostgresAddress, Store};
+use zeroize::Zeroizing;
+
+use crate::limits::Limits;
 
 /// Where `init` writes it.
 pub(crate) const PATH: &str = "/etc/latchkey/server.toml";
@@ -28,6 +34,9 @@ pub struct Config {
     /// The master key's file; `master.key` in `data` unless it is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub master_key: Option<PathBuf>,
+    /// Where everything is kept, unless it is `store.sqlite` in `data`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<Database>,
     /// The TLS certificate in PEM, its chain after it.
     pub tls_cert: PathBuf,
     /// Its key in PEM.
@@ -38,6 +47,45 @@ pub struct Config {
     /// The log as JSON, one object per line.
     #[serde(default)]
     pub log_json: bool,
+    /// Where metrics are, in clear; nowhere unless it is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics_listen: Option<SocketAddr>,
+    /// How many requests one party may send.
+    #[serde(default, skip_serializing_if = "Limits::are_default")]
+    pub limits: Limits,
+}
+
+/// A PostgreSQL database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Database {
+    /// Its connection string, without a password: others may read this file.
+    Url(String),
+    /// More about it.
+    Table(PostgreSql),
+}
+
+/// What there is to say of a PostgreSQL database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PostgreSql {
+    /// A connection string without a password …
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// … or a file of root's alone that holds one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url_file: Option<PathBuf>,
+    /// Who signs the database's certificate, PEM; the system's authorities unless it is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorities: Option<PathBuf>,
+    /// The most connections.
+    #[serde(default = "connections")]
+    pub connections: usize,
+}
+
+/// The default of `connections`.
+fn connections() -> usize {
+    16
 }
 
 /// The default of `admin_socket`.
@@ -66,12 +114,98 @@ impl Config {
         self.data.join("store.sqlite")
     }
 
-    /// The master key's file.
+    /// The store, for people.
+    pub(crate) fn store_named(&self) -> String {
+        match &self.store {
+            None => self.store_file().display().to_string(),
+            Some(Database::Url(url)) => url.clone(),
+            Some(Database::Table(table)) => {
+                let file = table
+                    .url_file
+                    .as_ref()
+                    .map(|file| file.display().to_string());
+                table.url.clone().or(file).unwrap_or_default()
+            }
+        }
+    }
+
+    /// The master key's file: the one that is named, else what systemd hands over as a credential,
+    /// else the one in `data`.
     pub fn master_key_file(&self) -> PathBuf {
+        let handed_over = || {
+            let folder = std::env::var_os("CREDENTIALS_DIRECTORY")?;
+            let file = Path::new(&folder).join(MASTER_KEY);
+            file.exists().then_some(file)
+        };
         self.master_key
             .clone()
-            .unwrap_or_else(|| self.data.join("master.key"))
+            .or_else(handed_over)
+            .unwrap_or_else(|| self.data.join(MASTER_KEY))
     }
+
+    /// The database, where it is PostgreSQL.
+    pub(crate) fn postgres(&self) -> anyhow::Result<Option<PostgresAddress>> {
+        let table = match &self.store {
+            None => return Ok(None),
+            Some(Database::Url(url)) => &PostgreSql {
+                url: Some(url.clone()),
+                url_file: None,
+                authorities: None,
+                connections: connections(),
+            },
+            Some(Database::Table(table)) => table,
+        };
+        let url = match (&table.url, &table.url_file) {
+            (Some(url), None) => {
+                ensure!(
+                    !has_password(url),
+                    "the store's connection string holds a password, and others may read this file: \
+                     put it into a file of root's alone, and name that as `url_file`"
+                );
+                url.clone()
+            }
+            (None, Some(file)) => read_private(file)?.trim().to_owned(),
+            _ => bail!("the store needs one of `url` and `url_file`"),
+        };
+        Ok(Some(PostgresAddress {
+            url: Secret::new(url),
+            authorities: table.authorities.clone(),
+            connections: table.connections.max(1),
+        }))
+    }
+
+    /// Opens the store, and brings its schema up to date.
+    pub(crate) async fn open_store(&self) -> anyhow::Result<Store> {
+        Ok(match self.postgres()? {
+            Some(address) => Store::open_postgres(&address).await?,
+            None => Store::open_sqlite(&self.store_file())?,
+        })
+    }
+}
+
+/// The master key's name, as a file and as a credential.
+const MASTER_KEY: &str = "master.key";
+
+/// Whether a connection string of libpq, in either form, holds a password.
+fn has_password(url: &str) -> bool {
+    let authority = url.split_once("://").map(|(_, rest)| rest);
+    let user = authority.and_then(|rest| rest.split(['/', '?']).next()?.rsplit_once('@'));
+    user.is_some_and(|(user, _)| user.contains(':')) || url.contains("password")
+}
+
+/// Reads a file that holds a secret; one that others may read is refused.
+pub(crate) fn read_private(path: &Path) -> anyhow::Result<Zeroizing<String>> {
+    let shown = path.display();
+    let mode = fs::metadata(path)
+        .with_context(|| format!("{shown}"))?
+        .permissions()
+        .mode();
+    ensure!(
+        mode & 0o077 == 0,
+        "{shown} may be read by others: chmod 600 {shown}"
+    );
+    let text = fs::read_to_string(path).with_context(|| format!("{shown}"))?;
+    Ok(Zeroizing::new(text))
 }
 
 /// Whether a URL is one that this server can have: `https`, a host, nothing after it.
@@ -111,6 +245,32 @@ mod tests {
     fn an_unknown_key_is_an_error() {
         let error = toml::from_str::<Config>(&format!("{GOOD}\nlisen = 1")).unwrap_err();
         assert!(error.to_string().contains("lisen"), "{error}");
+    }
+
+    #[test]
+    fn a_store_is_named_by_one_text_or_by_a_table() {
+        let postgres = |text: &str| {
+            let config: Config = toml::from_str(&format!("{GOOD}\n{text}")).unwrap();
+            config.postgres().map(|address| {
+                let address = address.unwrap();
+                (address.url.expose().clone(), address.connections)
+            })
+        };
+        let url = "postgres://latchkey@/latchkey?host=/run/postgresql".to_owned();
+        assert_eq!(
+            postgres(&format!("store = \"{url}\"")).unwrap(),
+            (url.clone(), 16)
+        );
+        let table = format!("[store]\nurl = \"{url}\"\nconnections = 4");
+        assert_eq!(postgres(&table).unwrap(), (url.clone(), 4));
+        for bad in [
+            "store = \"postgres://u:secret@host/db\"",
+            "store = \"host=h password=secret\"",
+            "[store]\nconnections = 4",
+            "[store]\nurl = \"x\"\nurl_file = \"/x\"",
+        ] {
+            assert!(postgres(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

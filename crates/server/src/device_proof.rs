@@ -11,7 +11,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use store::Device;
 use token::{Unverified, VerifyingKey, X5cForm};
 
-use crate::{access::usable_device, app::App, authority::subject_name, nonce};
+use crate::{access::usable_device, app::App, authority::subject_name, nonce, sign_in_log};
 
 /// Reads a statement, whose nonce is the caller's to spend; `None` where it is none of a usable device. Which of the many things is
 /// wrong is for the log alone: whoever forges one learns nothing.
@@ -20,7 +20,10 @@ pub(crate) async fn read<C: DeserializeOwned>(
     statement: &str,
 ) -> anyhow::Result<Option<(Device, C)>> {
     match check(app, statement).await? {
-        Ok(proven) => Ok(Some(proven)),
+        Ok(proven) => {
+            sign_in_log::note_of(|row| row.device = Some(proven.0.id));
+            Ok(Some(proven))
+        }
         Err(why) => {
             tracing::info!(why, "a device's statement is not accepted");
             Ok(None)

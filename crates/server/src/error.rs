@@ -13,7 +13,10 @@ use axum::{
 };
 use model::Guid;
 
-use crate::clock::{Clock, rfc3339};
+use crate::{
+    clock::{Clock, rfc3339},
+    sign_in_log,
+};
 
 tokio::task_local! {
     /// The id of the request that this task works on.
@@ -49,6 +52,7 @@ pub(crate) enum Refusal {
 impl Refusal {
     /// A refusal of the token and challenge endpoints, with its AADSTS number.
     pub(crate) fn oauth(status: StatusCode, error: &str, number: u32, sentence: &str) -> Self {
+        sign_in_log::note_of(|row| row.result = number);
         let body = OAuthError {
             error: error.to_owned(),
             error_description: format!("AADSTS{number}: {sentence}"),

@@ -7,7 +7,6 @@
 //! both.
 
 pub(crate) mod access_pass;
-pub(crate) mod admin;
 pub(crate) mod approval;
 pub(crate) mod confirm;
 pub(crate) mod one_time;
@@ -15,16 +14,13 @@ pub(crate) mod rules;
 pub(crate) mod security_key;
 pub(crate) mod ways;
 
-use axum::{
-    Extension,
-    http::{HeaderMap, header::USER_AGENT},
-};
+use axum::http::{HeaderMap, header::USER_AGENT};
 use model::{Guid, UnixTime};
 use protocol::factor::Method;
 use serde::{Deserialize, Serialize};
 use store::{Audit, Limit, Verdict};
 
-use crate::{app::App, error::Refusal, http::Source};
+use crate::{app::App, error::Refusal, source};
 
 /// Tries at one factor of one account.
 const OF_ACCOUNT: Limit = Limit {
@@ -53,16 +49,16 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// Of a request.
-    pub(crate) fn of(source: Option<Extension<Source>>, headers: &HeaderMap) -> Self {
+    /// Of the request at hand.
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
         let agent = headers
             .get(USER_AGENT)
             .and_then(|value| value.to_str().ok())
             .unwrap_or("unknown");
         Self {
-            address: source.map_or_else(
+            address: source::address().map_or_else(
                 || "unknown".to_owned(),
-                |Extension(Source(address))| address.to_string(),
+                |address| source::network(address).to_string(),
             ),
             agent: agent.chars().take(200).collect(),
         }

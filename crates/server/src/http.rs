@@ -1,6 +1,6 @@
 //! Connections: how many, how long, how much; and the request's id in every line of the log.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use api::{MAX_BODY, MAX_BULK_BODY, scim::BULK_PATH};
 use axum::{
@@ -8,7 +8,7 @@ use axum::{
     body::{Body, to_bytes},
     extract::Request,
     http::{HeaderValue, StatusCode},
-    middleware::{Next, from_fn},
+    middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
 };
 use hyper::server::conn::http1;
@@ -24,13 +24,15 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_openssl::SslStream;
-use tower::Layer as _;
 use tower::util::MapRequest;
 use tracing::Instrument as _;
 
 use crate::{
     error::{REQUEST, Refusal},
+    limits::{Counter, Limits, limited},
+    metrics::Metrics,
     paths, random,
+    source::PEER,
     stall::Impatient,
     tls::PeerCertificate,
 };
@@ -58,15 +60,13 @@ const LAST_REQUEST: Duration = Duration::from_secs(60);
 /// How long requests that are under way may go on after the word to stop.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// Where the connection of a request comes from.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Source(pub(crate) IpAddr);
-
 /// Puts what every request goes through around the routes.
-pub(crate) fn guarded(routes: Router) -> Router {
+pub(crate) fn guarded(routes: Router, limits: Limits) -> Router {
+    let counter = Arc::new(Counter::new(limits));
     routes
         .fallback(not_found)
         .layer(from_fn(bounded_body))
+        .layer(from_fn_with_state(counter, limited))
         .layer(from_fn(named))
 }
 
@@ -168,13 +168,15 @@ pub(crate) async fn wait_for_descriptors(error: &std::io::Error) {
     sleep(Duration::from_millis(50)).await;
 }
 
+/// Where connections are accepted, and by which certificate.
+pub(crate) struct Door {
+    pub(crate) listener: TcpListener,
+    pub(crate) acceptor: watch::Receiver<SslAcceptor>,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
 /// Accepts TLS connections until the word to stop, then waits for those that are open.
-pub(crate) async fn serve_tls(
-    listener: TcpListener,
-    acceptor: SslAcceptor,
-    routes: Router,
-    stop: watch::Receiver<bool>,
-) {
+pub(crate) async fn serve_tls(door: Door, routes: Router, stop: watch::Receiver<bool>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut open = tokio::task::JoinSet::new();
     loop {
@@ -182,21 +184,21 @@ pub(crate) async fn serve_tls(
             break;
         };
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = door.listener.accept() => accepted,
             () = stopped(stop.clone()) => break,
         };
         while open.try_join_next().is_some() {}
-        let (stream, source) = match accepted {
-            Ok((stream, peer)) => (stream, Source(peer.ip())),
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 wait_for_descriptors(&error).await;
                 continue;
             }
         };
-        let (acceptor, stop) = (acceptor.clone(), stop.clone());
-        let routes = Router::new().fallback_service(Extension(source).layer(routes.clone()));
-        open.spawn(async move {
-            let _place = place;
+        let (routes, stop) = (routes.clone(), stop.clone());
+        let (acceptor, counted) = (door.acceptor.borrow().clone(), door.metrics.opened());
+        let connection = async move {
+            let _held = (place, counted);
             // An answer is one write: waiting for more to send would only delay it.
             let _ = stream.set_nodelay(true);
             let Ok(ssl) = Ssl::new(acceptor.context()) else {
@@ -213,9 +215,30 @@ pub(crate) async fn serve_tls(
                 };
                 serve_connection(stream, routes, stop).await;
             }
-        });
+        };
+        open.spawn(PEER.scope(Some(peer.ip()), connection));
     }
     while open.join_next().await.is_some() {}
+}
+
+/// Accepts connections in clear until the word to stop: for metrics, on an address of its own.
+pub(crate) async fn serve_plain(
+    listener: TcpListener,
+    routes: Router,
+    stop: watch::Receiver<bool>,
+) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stopped(stop.clone()) => return,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                tokio::spawn(serve_connection(stream, routes.clone(), stop.clone()));
+            }
+            Err(error) => wait_for_descriptors(&error).await,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -10,16 +10,17 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use store::{Administrator, Audit, Sealed, SealedName, SigningKey, Store, Tenant};
+use store::{Administrator, Audit, Sealed, SealedName, SigningKey, Tenant};
 use zeroize::Zeroizing;
 
 use crate::{
     app::sealed_name,
     authority::{Authority, make_key},
     clock::Clock,
-    config::{self, Config},
+    config::{self, Config, Database},
+    hashing::hashed,
+    limits::Limits,
     master::MasterKey,
-    password::hashed,
     random, say, tls,
 };
 
@@ -47,6 +48,10 @@ pub struct Args {
     /// Its key in PEM.
     #[arg(long)]
     pub tls_key: PathBuf,
+    /// A PostgreSQL database to keep everything in, instead of a file in the folder: a connection
+    /// string of libpq without a password.
+    #[arg(long)]
+    pub store: Option<String>,
     /// The organisation's name, for people.
     #[arg(long)]
     pub tenant_name: String,
@@ -85,7 +90,10 @@ pub async fn init(args: &Args, clock: &Clock) -> anyhow::Result<Vec<String>> {
         tls_cert: args.tls_cert.clone(),
         tls_key: args.tls_key.clone(),
         admin_socket: args.admin_socket.clone(),
+        store: args.store.clone().map(Database::Url),
         log_json: false,
+        metrics_listen: None,
+        limits: Limits::default(),
     };
     // What may be wrong is found before anything is made.
     for made in [
@@ -109,7 +117,7 @@ pub async fn init(args: &Args, clock: &Clock) -> anyhow::Result<Vec<String>> {
             true,
         )
     };
-    let password_hash = hashed(&password, random::bytes()?)?;
+    let password_hash = hashed(&password)?;
 
     make_folder(&args.data, 0o700)?;
     // It may have been there before, open to others.
@@ -129,7 +137,7 @@ pub async fn init(args: &Args, clock: &Clock) -> anyhow::Result<Vec<String>> {
 
     let mut lines = vec![
         format!("folder       {}", args.data.display()),
-        format!("store        {}", config.store_file().display()),
+        format!("store        {}", config.store_named()),
         format!(
             "master key   {} (back it up apart from the store)",
             config.master_key_file().display()
@@ -195,7 +203,9 @@ async fn fill_store(
         name: args.admin.clone(),
         password_hash,
     };
-    Store::open_sqlite(&config.store_file())?
+    config
+        .open_store()
+        .await?
         .create_tenant(tenant.clone(), administrator, sealed, signing_key, audit)
         .await?;
     Ok(())

@@ -90,7 +90,8 @@ pub(crate) fn transport_key(text: &str) -> Result<TransportKey, Refusal> {
 /// A transport key as a JSON Web Key.
 pub(crate) fn jwk_key(jwk: String) -> Result<TransportKey, Refusal> {
     let read = serde_json::from_str::<serde_json::Value>(&jwk);
-    if jwk.len() > MAX_KEY || !read.is_ok_and(|key| key["kty"].is_string()) {
+    let has_kind = |key: serde_json::Value| key.get("kty").is_some_and(|kind| kind.is_string());
+    if jwk.len() > MAX_KEY || !read.is_ok_and(has_kind) {
         return Err(malformed("the transport key is not a JSON Web Key"));
     }
     Ok(TransportKey::Jwk(jwk))

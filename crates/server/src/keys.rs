@@ -71,9 +71,10 @@ pub(crate) async fn status(
     headers: HeaderMap,
     Query(query): Query<StatusQuery>,
 ) -> Result<Json<KeyStatus>, Refusal> {
-    let device = access::device(&app, &headers).await?;
     let mut patience = Patience::new(app.store.watch_keys(), query.wait);
     loop {
+        // Each time: one that is switched off meanwhile waits no longer.
+        let device = access::device(&app, &headers).await?;
         let key = own_key(&app, &device, &kid).await?;
         let key = told(key).ok_or_else(unknown)?;
         if Some(key.state) != query.seen || !patience.lasts().await {

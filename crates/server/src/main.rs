@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use latchkey_server::{admin_cli, init, run};
+use latchkey_server::{admin_cli, backup, check_config, init, run};
 
 /// Freed memory is wiped: passwords pass through buffers of libraries that do not wipe theirs.
 #[global_allocator]
@@ -26,6 +26,12 @@ enum Verb {
     Run(run::Args),
     /// Talks to the running server as its administrator.
     Admin(admin_cli::Args),
+    /// Looks whether the server would start, and changes nothing.
+    CheckConfig(check_config::Args),
+    /// Writes the store to one file, while the server goes on.
+    Backup(backup::BackupArgs),
+    /// Puts such a file in the place of the store, while the server is stopped.
+    Restore(backup::RestoreArgs),
 }
 
 fn main() -> ExitCode {
@@ -33,6 +39,9 @@ fn main() -> ExitCode {
         Verb::Init(args) => init::main(&args),
         Verb::Run(args) => run::main(&args),
         Verb::Admin(args) => admin_cli::main(&args),
+        Verb::CheckConfig(args) => check_config::main(&args),
+        Verb::Backup(args) => backup::back_up(&args),
+        Verb::Restore(args) => backup::restore(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,7 +4,7 @@
 use std::{
     fs,
     io::{self, Write as _},
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::Path,
 };
 
@@ -17,7 +17,7 @@ use openssl::{
 };
 use zeroize::Zeroizing;
 
-use crate::random;
+use crate::{config::read_private, random};
 
 /// Begins the file; the number is the version of its form.
 const FIRST_LINE: &str = "latchkey master key 1";
@@ -52,14 +52,7 @@ impl MasterKey {
     /// Reads the file; one that others may read is refused.
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
         let shown = path.display();
-        let mode = fs::metadata(path)
-            .with_context(|| format!("{shown}"))?
-            .permissions()
-            .mode();
-        if mode & 0o077 != 0 {
-            bail!("{shown} may be read by others: chmod 600 {shown}");
-        }
-        let text = Zeroizing::new(fs::read_to_string(path).with_context(|| format!("{shown}"))?);
+        let text = read_private(path)?;
         let mut lines = text.lines();
         if lines.next() != Some(FIRST_LINE) {
             bail!("{shown} is not a master key of version 1: a newer release may have written it");

@@ -8,11 +8,8 @@ mod qr;
 mod security;
 mod visitor;
 
-use std::sync::Arc;
-
 use askama::Template;
 use axum::{
-    Router,
     http::{
         HeaderMap, HeaderValue, StatusCode,
         header::{
@@ -27,9 +24,9 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use model::{UnixTime, sha256};
 
 use crate::{
-    app::App,
     clock::rfc3339,
     error::{Refusal, request_id},
+    routing::Paths,
 };
 
 /// The style of every page.
@@ -114,8 +111,8 @@ pub(crate) fn form_target(redirect_uri: &str) -> Option<String> {
 }
 
 /// Every path of a page that is no step of a sign-in.
-pub(crate) fn routes() -> Router<Arc<App>> {
-    Router::new()
+pub(crate) fn routes() -> Paths {
+    Paths::new()
         .route("/security", get(security::show).post(security::submit))
         .route("/approvals", get(approvals::show).post(approvals::submit))
         .route("/signout", post(visitor::sign_out))

@@ -10,7 +10,6 @@ use std::{
 
 use anyhow::Context as _;
 use axum::Router;
-use store::Store;
 use tokio::{
     net::{TcpListener, UnixListener},
     signal::unix::{SignalKind, signal},
@@ -20,7 +19,17 @@ use tokio::{
 use tracing_subscriber::{EnvFilter, util::SubscriberInitExt as _};
 
 use crate::{
-    admin, app, app::App, clock::Clock, config, config::Config, ffi, http, master::MasterKey, tls,
+    admin, app,
+    app::App,
+    certificate::Certificate,
+    clock::Clock,
+    config,
+    config::Config,
+    ffi,
+    http::{self, Door},
+    limits::Limits,
+    master::MasterKey,
+    metrics,
 };
 
 /// Serves until it is told to stop.
@@ -42,11 +51,15 @@ pub fn main(args: &Args) -> anyhow::Result<()> {
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hang_up = signal(SignalKind::hangup())?;
         let server = Server::start(config, Clock::system()).await?;
         tracing::info!(address = %server.address, "ready");
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hang_up.recv() => server.reload(),
+            }
         }
         tracing::info!("stopping");
         server.stop().await;
@@ -71,34 +84,64 @@ fn log_to_stderr(json: bool) {
 pub struct Server {
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where its metrics are, if anywhere.
+    pub metrics_address: Option<SocketAddr>,
+    /// Every path of the public interface, as routers write it.
+    pub paths: Vec<String>,
+    certificate: Arc<Certificate>,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
 }
 
 impl Server {
-    /// Opens the store and both sockets, and serves.
+    /// Opens the store and the sockets, and serves.
     pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Self> {
         let master = MasterKey::read(&config.master_key_file())?;
-        let store = Store::open_sqlite(&config.store_file())?;
-        let app = Arc::new(App::open(store, config.url.clone(), master, clock).await?);
+        let store = config.open_store().await?;
+        let (app, sign_ins) = App::open(store, config.url.clone(), master, clock).await?;
+        let app = Arc::new(app);
         let authorities = app.keyring.authority.certificates();
-        let acceptor = tls::acceptor(&config.tls_cert, &config.tls_key, authorities)?;
-        let listener = TcpListener::bind(config.listen)
-            .await
-            .with_context(|| format!("{} cannot be listened on", config.listen))?;
+        let certificate = Arc::new(Certificate::read(&config, authorities)?);
+        let listener = listen(config.listen).await?;
         let address = listener.local_addr()?;
         let (socket, own_uid) = admin_socket(&config.admin_socket)?;
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        let public = http::in_any_case(http::guarded(app::routes(Arc::clone(&app))));
-        let admin = http::guarded(admin::routes(app));
-        tasks.spawn(http::serve_tls(listener, acceptor, public, stopped.clone()));
+        tasks.spawn(sign_ins.write(app.store.clone(), app.tenant.id));
+        let mut metrics_address = None;
+        if let Some(wanted) = config.metrics_listen {
+            let listener = listen(wanted).await?;
+            metrics_address = Some(listener.local_addr()?);
+            let routes = http::guarded(metrics::routes(Arc::clone(&app)), Limits::NONE);
+            tasks.spawn(http::serve_plain(listener, routes, stopped.clone()));
+        }
+        let watched = (Arc::clone(&certificate), stopped.clone());
+        tasks.spawn(async move { watched.0.watch(watched.1).await });
+        let door = Door {
+            listener,
+            acceptor: certificate.acceptor(),
+            metrics: Arc::clone(&app.metrics),
+        };
+        let paths = app::paths(&app);
+        let names = paths.names().to_vec();
+        let public = http::guarded(paths.with(Arc::clone(&app)), config.limits);
+        let public = http::in_any_case(public);
+        tasks.spawn(http::serve_tls(door, public, stopped.clone()));
+        let admin = http::guarded(admin::local(app), Limits::NONE);
         tasks.spawn(serve_admin(socket, own_uid, admin, stopped));
         Ok(Self {
             address,
+            metrics_address,
+            paths: names,
+            certificate,
             stop,
             tasks,
         })
+    }
+
+    /// Takes up the certificate's files as they are now.
+    pub fn reload(&self) {
+        self.certificate.reload();
     }
 
     /// Stops: what is under way has a moment to end.
@@ -106,6 +149,12 @@ impl Server {
         self.stop.send_replace(true);
         while self.tasks.join_next().await.is_some() {}
     }
+}
+
+async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("{address} cannot be listened on"))
 }
 
 /// Binds the administrator's socket, 0600, and tells whose it is; one that a killed server left

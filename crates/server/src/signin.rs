@@ -17,7 +17,6 @@ mod steps;
 use std::sync::Arc;
 
 use axum::{
-    Extension, Router,
     body::Bytes,
     extract::{Path, Query, State},
     http::{HeaderMap, header::SET_COOKIE},
@@ -31,16 +30,16 @@ use crate::{
     app::App,
     error::Refusal,
     factors::Origin,
-    http::Source,
     oauth::{Request, Wanted, expect_tenant, session},
     pages::told,
+    routing::Paths,
 };
 use flow::Flow;
 use show::{Ask, Held, Sheet};
 
 /// Every path of a sign-in.
-pub(crate) fn routes() -> Router<Arc<App>> {
-    Router::new()
+pub(crate) fn routes() -> Paths {
+    Paths::new()
         .route("/signin", get(show))
         .route("/{tenant}/login", post(submit))
         .route("/{tenant}/login/wait", get(wait))
@@ -187,7 +186,6 @@ pub(crate) fn begin(app: &App, headers: &HeaderMap, purpose: Purpose) -> Result<
 pub(crate) async fn submit(
     State(app): State<Arc<App>>,
     Path(named): Path<String>,
-    source: Option<Extension<Source>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
@@ -195,7 +193,7 @@ pub(crate) async fn submit(
         expect_tenant(&app, &named).await?;
         let fields: Fields = serde_urlencoded::from_bytes(&body)
             .map_err(|_| Refusal::malformed("the request is not a form"))?;
-        steps::go_on(&app, &Call::new(&headers, source), fields).await
+        steps::go_on(&app, &Call::new(&headers), fields).await
     };
     outcome
         .await
@@ -212,13 +210,12 @@ pub(crate) struct Awaited {
 pub(crate) async fn wait(
     State(app): State<Arc<App>>,
     Path(named): Path<String>,
-    source: Option<Extension<Source>>,
     headers: HeaderMap,
     Query(awaited): Query<Awaited>,
 ) -> Response {
     let outcome = async {
         expect_tenant(&app, &named).await?;
-        second::wait(&app, &Call::new(&headers, source), &awaited.attempt).await
+        second::wait(&app, &Call::new(&headers), &awaited.attempt).await
     };
     outcome
         .await
@@ -226,10 +223,10 @@ pub(crate) async fn wait(
 }
 
 impl<'a> Call<'a> {
-    fn new(headers: &'a HeaderMap, source: Option<Extension<Source>>) -> Self {
+    fn new(headers: &'a HeaderMap) -> Self {
         Self {
             headers,
-            origin: Origin::of(source, headers),
+            origin: Origin::of(headers),
         }
     }
 }

@@ -209,7 +209,7 @@ impl Store {
             .await
     }
 
-    /// Switches a device on or off; false where it is unknown.
+    /// Switches a device on or off, and wakes it where it waits; false where it is unknown.
     pub async fn set_device_enabled(
         &self,
         tenant: Guid,
@@ -217,7 +217,7 @@ impl Store {
         enabled: bool,
         audit: Audit,
     ) -> Result<bool> {
-        self.audited(tenant, audit, move |db| {
+        self.audited_keys(tenant, audit, move |db| {
             let sql = "UPDATE devices SET enabled = ?3 WHERE tenant = ?1 AND id = ?2";
             db.touched(sql, args![tenant, id, enabled])
         })

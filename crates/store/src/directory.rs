@@ -69,6 +69,8 @@ fn apply(db: &dyn Sql, tenant: Guid, domain: Guid, change: &DirectoryChange) -> 
         return Ok(false);
     }
     match change {
+        // Nobody takes the name of an account that no directory has, or shuts it out by a second one.
+        DirectoryChange::PutUser(user) if user::is_of_own(db, tenant, user)? => return Ok(false),
         DirectoryChange::PutUser(user) => user::put(db, tenant, user)?,
         DirectoryChange::PutGroup(group, members) => {
             group::put(db, tenant, group)?;
@@ -82,19 +84,27 @@ fn apply(db: &dyn Sql, tenant: Guid, domain: Guid, change: &DirectoryChange) -> 
     Ok(true)
 }
 
+/// Whether somebody who waits may have to be told that this is over.
+fn shuts_out(change: &DirectoryChange) -> bool {
+    match change {
+        DirectoryChange::PutUser(user) => !user.active,
+        DirectoryChange::PutComputer(computer) => !computer.active,
+        DirectoryChange::PutGroup(..) => false,
+        DirectoryChange::Delete(kind, _) => *kind != ObjectKind::Group,
+    }
+}
+
 impl Store {
     /// Makes every change, all in one commit; one answer per change, in order. False where the
-    /// object belongs to another domain: an agent speaks for its own only.
+    /// object belongs to another domain, or the principal name to a user of the server's own: an
+    /// agent speaks for its own only.
     pub async fn apply(
         &self,
         tenant: Guid,
         domain: Guid,
         changes: Vec<DirectoryChange>,
     ) -> Result<Vec<bool>> {
-        let deletes_users = changes
-            .iter()
-            .any(|change| matches!(change, DirectoryChange::Delete(ObjectKind::User, _)));
-        let touches = if deletes_users {
+        let touches = if changes.iter().any(shuts_out) {
             Touches::Keys
         } else {
             Touches::Rows

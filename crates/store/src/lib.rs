@@ -40,6 +40,7 @@ mod session;
 mod settings;
 mod sign_in;
 mod signing_key;
+mod source;
 mod sql;
 mod sqlite;
 mod store;

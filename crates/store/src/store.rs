@@ -38,7 +38,7 @@ pub(crate) enum Touches {
     Rows,
     /// Rows of a log too: whoever reads on behind the newest one has missed none.
     Logs,
-    /// Those, and keys or their feed: whoever waits for them is woken.
+    /// Those, and keys, their feed, or who may go on: whoever waits for any of it is woken.
     Keys,
 }
 
@@ -174,7 +174,13 @@ impl Store {
         backup::restore(from, to)
     }
 
-    /// Changes with each commit that touched a key or the feed.
+    /// Whether a SQLite file is a store that this release can read, or bring up to date; nothing is
+    /// changed.
+    pub fn check_sqlite(path: &Path) -> Result<()> {
+        backup::check(path)
+    }
+
+    /// Changes with each commit that touched a key, the feed, or whether somebody may go on.
     pub fn watch_keys(&self) -> watch::Receiver<u64> {
         match &self.door {
             Door::Sqlite(sqlite) => sqlite.news(),
@@ -187,7 +193,7 @@ impl Store {
 const SWEEP_S: i64 = 60;
 
 /// Tables whose rows are worth nothing so many seconds after a time in them.
-const EXPIRING: [(&str, &str, i64); 11] = [
+const EXPIRING: [(&str, &str, i64); 12] = [
     ("enrollment_codes", "expires", 0),
     ("spent_statements", "expires", 0),
     // Longer than any window: names that nobody has must not pile up.
@@ -200,4 +206,5 @@ const EXPIRING: [(&str, &str, i64); 11] = [
     ("refresh_tokens", "expires", 0),
     ("refresh_families", "expires", 0),
     ("prts", "expires", 0),
+    ("sources", "expires", 0),
 ];

@@ -155,6 +155,13 @@ pub(crate) fn put(db: &dyn Sql, tenant: Guid, user: &User) -> Result<()> {
     )
 }
 
+/// Whether the user's principal name is that of one of the server's own.
+pub(crate) fn is_of_own(db: &dyn Sql, tenant: Guid, user: &User) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM users WHERE tenant = ?1 AND upn_key = ?2
+         AND domain IS NULL)";
+    db.holds(sql, args![tenant, user.upn.to_lowercase()])
+}
+
 /// Ends whatever lets the user in without signing in anew.
 fn end_tokens(db: &dyn Sql, tenant: Guid, guid: Guid) -> Result<()> {
     for table in [
@@ -180,6 +187,7 @@ pub(crate) fn delete(db: &dyn Sql, tenant: Guid, guid: Guid) -> Result<()> {
         ("approvals", "account"),
         ("evaluations", "account"),
         ("passwords", "account"),
+        ("sources", "account"),
         ("role_assignments", "principal"),
         ("members", "member"),
         ("users", "guid"),
@@ -267,7 +275,7 @@ impl Store {
     /// Changes a user of the server's own; false where there is none. From when on its tokens count
     /// stays.
     pub async fn update_user(&self, tenant: Guid, user: User, audit: Audit) -> Result<bool> {
-        self.audited(tenant, audit, move |db| {
+        self.audited_keys(tenant, audit, move |db| {
             only_cloud(&user)?;
             if !is_cloud(db, tenant, user.guid)? {
                 return Ok(false);
@@ -333,7 +341,7 @@ impl Store {
         from: UnixTime,
         audit: Audit,
     ) -> Result<bool> {
-        self.audited(tenant, audit, move |db| {
+        self.audited_keys(tenant, audit, move |db| {
             end_tokens(db, tenant, guid)?;
             let sql = "UPDATE users SET tokens_valid_from = ?3 WHERE tenant = ?1 AND guid = ?2";
             db.touched(sql, args![tenant, guid, from])

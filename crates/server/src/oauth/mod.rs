@@ -39,6 +39,6 @@ pub(crate) use device_page::approve as approve_device_code;
 pub(crate) use request::Request;
 pub(crate) use routes::routes;
 pub(crate) use scope::Version;
-pub(crate) use subject::{Kept, Subject, may_be_used};
+pub(crate) use subject::{Kept, Subject};
 pub(crate) use tenant::{expect as expect_tenant, is_ours};
 pub(crate) use wanted::Wanted;

@@ -12,7 +12,7 @@ use super::{
     subject::{Kept, Subject},
     token::{Form, needed},
 };
-use crate::{app::App, error::Refusal, password, random};
+use crate::{accounts, app::App, error::Refusal, random, source::Source};
 
 /// The tokens for a name and a password.
 pub(crate) async fn redeem(
@@ -52,7 +52,7 @@ pub(crate) async fn sign_in(
         let sentence = "sign-in by user name and password is not offered to this client";
         return Err(Refusal::bad("unauthorized_client", 7_000_218, sentence));
     }
-    let user = password::check(app, name, secret).await?;
+    let user = accounts::check_password(app, name, secret, &Source::of(None)).await?;
     let kept = Kept {
         user: user.guid,
         device: None,

@@ -1,20 +1,17 @@
 //! The paths of this area.
 
-use std::sync::Arc;
-
 use axum::{
-    Router,
     http::StatusCode,
     response::Response,
     routing::{get, post},
 };
 
 use super::{authorize, device_code, device_page, logout, metadata, token, userinfo};
-use crate::{app::App, pages::message};
+use crate::{pages::message, routing::Paths};
 
 /// Every path of this area.
-pub(crate) fn routes() -> Router<Arc<App>> {
-    Router::new()
+pub(crate) fn routes() -> Paths {
+    Paths::new()
         .route("/{tenant}/oauth2/token", post(token::v1))
         .route("/{tenant}/oauth2/v2.0/token", post(token::v2))
         .route(

@@ -8,7 +8,7 @@ use model::{Guid, UnixTime};
 use store::{Code, Device, RefreshFamily, Session, User};
 
 use super::wanted::FRESH_S;
-use crate::{access::usable_device, app::App, error::Refusal};
+use crate::{access::usable_device, accounts::may_be_used, app::App, error::Refusal, sign_in_log};
 
 /// A sign-in as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +49,7 @@ impl Kept {
                     .ok_or_else(|| Refusal::grant(50155, "the device is not accepted any more"))?,
             ),
         };
+        sign_in_log::note_who(user.guid, self.device);
         Ok(Subject {
             user,
             device,
@@ -89,11 +90,6 @@ impl Subject {
 pub(crate) const KEY: &str = "rsa";
 
 const NGCMFA: &str = "ngcmfa";
-
-/// Whether an account may be used at all.
-pub(crate) fn may_be_used(user: &User, now: UnixTime) -> bool {
-    user.active && user.account_expires.is_none_or(|end| now < end)
-}
 
 impl From<&Code> for Kept {
     fn from(code: &Code) -> Self {

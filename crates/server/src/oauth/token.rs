@@ -23,7 +23,7 @@ use super::{
     scope::{Asked, Version},
     session_request, tenant,
 };
-use crate::{app::App, error::Refusal, random};
+use crate::{app::App, error::Refusal, random, sign_in_log};
 
 /// `grant_type` of a sign-in on another device (RFC 8628).
 const GRANT_DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
@@ -107,7 +107,20 @@ async fn endpoint(
     tenant::expect(app, named).await?;
     let form: Form = serde_urlencoded::from_bytes(body)
         .map_err(|_| Refusal::malformed("the request is not a form"))?;
+    if form.grant_type != "srv_challenge" {
+        sign_in_log::note(|row| {
+            row.stage.clone_from(&form.grant_type);
+            row.client = form.client_id.clone().unwrap_or_default();
+            row.name = form.username.clone().unwrap_or_default();
+            row.resource = form
+                .resource
+                .clone()
+                .or(form.scope.clone())
+                .unwrap_or_default();
+        });
+    }
     let mut response = grant(app, version, &form).await?;
+    sign_in_log::note_of(|row| row.result = 0);
     response
         .headers_mut()
         .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::{
-    Extension,
     body::Bytes,
     extract::{Query, State},
     http::{HeaderMap, StatusCode},
@@ -31,7 +30,6 @@ use crate::{
         security_key::{self, Added},
         ways,
     },
-    http::Source,
     signin::{self, Purpose},
 };
 
@@ -132,7 +130,6 @@ pub(crate) async fn show(
 /// `POST /security`.
 pub(crate) async fn submit(
     State(app): State<Arc<App>>,
-    source: Option<Extension<Source>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
@@ -152,7 +149,7 @@ pub(crate) async fn submit(
         if verdict != Verdict::Go {
             return refused(&app, &headers, &visitor, verdict);
         }
-        change(&app, &visitor, fields, &Origin::of(source, &headers)).await
+        change(&app, &visitor, fields, &Origin::of(&headers)).await
     };
     outcome
         .await

@@ -13,11 +13,14 @@ use super::{
     show::{Ask, Held, Sheet},
 };
 use crate::{
+    accounts,
     app::App,
+    challenge::PASSWORD,
     error::Refusal,
     factors::{access_pass, count_address, methods, security_key},
     oauth::session,
-    password, random,
+    random, sign_in_log,
+    source::Source,
 };
 
 /// How long an attempt may take.
@@ -95,7 +98,7 @@ async fn first(
         _ => fields.login.trim().to_lowercase(),
     };
     let is_passkey = fields.step == "passkey";
-    if !is_passkey && !(1..=password::MAX_NAME).contains(&name.len()) {
+    if !is_passkey && !(1..=accounts::MAX_NAME).contains(&name.len()) {
         let problem = Some("Enter the name that you sign in with.");
         return ask_name(app, &flow, ("", problem));
     }
@@ -118,7 +121,7 @@ async fn begin_attempt(app: &App, flow: &Flow, name: String) -> Result<(String, 
     let (text, id) = random::bearer_text()?;
     let user = match name.as_str() {
         "" => None,
-        name => password::find(app, name).await?,
+        name => accounts::resolve(app, name).await?,
     };
     let attempt = Attempt {
         id,
@@ -244,7 +247,15 @@ impl Going<'_> {
         };
         let counted = count_address(app, &call.origin).await?;
         let name = &self.attempt.username;
-        let user = match password::check_of(app, name, user, Secret::new(typed)).await {
+        sign_in_log::note(|row| {
+            row.stage = PASSWORD.to_owned();
+            row.name.clone_from(name);
+            row.client.clone_from(&self.attempt.client);
+            row.device = self.attempt.device;
+        });
+        let (named, source) = ((name.as_str(), user), Source::of(self.attempt.device));
+        let checked = accounts::check_password_of(app, named, Secret::new(typed), &source);
+        let user = match checked.await {
             Ok(user) => user.guid,
             Err(Refusal::Internal(cause)) => return Err(Refusal::Internal(cause)),
             Err(refusal) => {

@@ -294,7 +294,7 @@ async fn a_key_that_others_can_compute_or_that_is_weak_is_refused() {
 fn faulty_modulus() -> Vec<u8> {
     use openssl::bn::{BigNum, BigNumContext};
     let mut context = BigNumContext::new().unwrap();
-    let is_prime = |number: &u32| (2..*number).all(|divisor| number % divisor != 0);
+    let is_prime = |number: &u32| (2..*number).all(|divisor| !number.is_multiple_of(divisor));
     let mut m = BigNum::from_u32(1).unwrap();
     for prime in (2..).filter(is_prime).take(39) {
         m.mul_word(prime).unwrap();

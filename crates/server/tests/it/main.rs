@@ -2,13 +2,20 @@
 //! The real ones meet it in the lab.
 #![cfg(test)]
 
+mod accounts;
+mod administration;
+mod administrators;
+mod authorization;
 mod chip;
+mod crashes;
 mod devices;
 mod hardware;
 mod oauth;
+mod operations;
 mod pages;
 mod parties;
 mod recovery;
 mod refusals;
+mod scim;
 mod server;
 mod story;

@@ -312,6 +312,28 @@ impl Device {
         }
     }
 
+    /// One that has joined, as the store has it.
+    pub(crate) fn row(n: u8, name: &str) -> store::Device {
+        store::Device {
+            id: guid(100 + n),
+            domain: None,
+            owner: None,
+            join_type: 0,
+            display_name: name.to_owned(),
+            os_version: "Debian 12".to_owned(),
+            certificate: vec![n],
+            transport_key: None,
+            attestation_key: None,
+            attestation_trust: store::AttestationTrust::None,
+            endorsement_key: None,
+            endorsement_hash: None,
+            endorsement_certificate: None,
+            enabled: true,
+            joined: UnixTime(1_800_000_000),
+            last_seen: None,
+        }
+    }
+
     /// As the agent brings it: the certificate that it wrote into AD itself.
     pub(crate) fn as_operation(&self) -> Value {
         let certificate = self_signed(&self.id.to_string(), &self.key)

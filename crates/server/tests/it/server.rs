@@ -32,6 +32,10 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
 };
+use tokio_openssl::SslStream;
+
+/// Why there is no connection.
+type Broken = Box<dyn std::error::Error + Send + Sync>;
 
 pub(crate) const URL: &str = "https://localhost";
 
@@ -153,20 +157,20 @@ impl Template {
         let config = config.replace(FOLDER, folder.to_str().unwrap());
         std::fs::write(folder.join("server.toml"), config).unwrap();
     }
+}
 
-    /// The word after `name` in what `init` printed.
-    fn shown(&self, name: &str) -> String {
-        let line = self
-            .lines
-            .lines()
-            .find(|line| line.starts_with(name))
-            .unwrap();
-        line.split_whitespace().nth(1).unwrap().to_owned()
-    }
+/// The word after `name` in what `init` printed.
+fn shown(lines: &str, name: &str) -> String {
+    let line = lines.lines().find(|line| line.starts_with(name)).unwrap();
+    line.split_whitespace().nth(1).unwrap().to_owned()
 }
 
 /// `latchkey-server init` in a folder that holds a certificate and its key.
 pub(crate) fn run_init(folder: &Path) -> std::process::Output {
+    run_init_with(folder, &[])
+}
+
+fn run_init_with(folder: &Path, further: &[&str]) -> std::process::Output {
     let path = |name: &str| folder.join(name).into_os_string();
     let mut init = Command::new(env!("CARGO_BIN_EXE_latchkey-server"));
     init.args([
@@ -187,6 +191,7 @@ pub(crate) fn run_init(folder: &Path) -> std::process::Output {
     ] {
         init.arg(flag).arg(path(name));
     }
+    init.args(further);
     init.output().unwrap()
 }
 
@@ -207,8 +212,8 @@ impl TestServer {
         let folder = new_folder();
         template.write(&folder);
         let mut server = Self {
-            tenant: template.shown("tenant").parse().unwrap(),
-            fingerprint: template.shown("fingerprint"),
+            tenant: shown(&template.lines, "tenant").parse().unwrap(),
+            fingerprint: shown(&template.lines, "fingerprint"),
             folder,
             address: ([127, 0, 0, 1], 0).into(),
             certificate: template.certificate.clone(),
@@ -219,11 +224,63 @@ impl TestServer {
         server
     }
 
+    /// One whose store is a PostgreSQL database, and that does not run yet.
+    pub(crate) fn on_postgres(url: &str) -> Self {
+        let folder = new_folder();
+        let certificate = write_certificate(&folder);
+        let output = run_init_with(&folder, &["--store", url]);
+        assert!(output.status.success(), "{output:?}");
+        let lines = String::from_utf8(output.stdout).unwrap();
+        Self {
+            tenant: shown(&lines, "tenant").parse().unwrap(),
+            fingerprint: shown(&lines, "fingerprint"),
+            folder,
+            address: ([127, 0, 0, 1], 0).into(),
+            certificate,
+            skew_ms: Arc::default(),
+            server: None,
+        }
+    }
+
+    /// Requests go to a process that runs on this folder.
+    pub(crate) fn attach(&mut self, address: SocketAddr) {
+        self.address = address;
+    }
+
+    /// One request over TLS, to a server that may be gone.
+    pub(crate) async fn try_post_json(
+        &self,
+        path: &str,
+        bearer: &str,
+        body: &Value,
+    ) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
+        let stream = self.try_connect().await?;
+        let bearer = format!("Bearer {bearer}");
+        let headers = [("authorization", bearer.as_str())];
+        try_exchange(
+            stream,
+            "POST",
+            path,
+            &headers,
+            body.to_string().into_bytes(),
+        )
+        .await
+    }
+
+    /// One request to the administrator's socket of a server that may be gone.
+    pub(crate) async fn try_admin(
+        &self,
+        method: &str,
+        path: &str,
+        body: &Value,
+    ) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
+        let stream = UnixStream::connect(self.folder.join("admin.sock")).await?;
+        try_exchange(stream, method, path, &[], body.to_string().into_bytes()).await
+    }
+
     /// Stops it where it runs, and starts it anew on what is stored.
     pub(crate) async fn restart(&mut self) {
-        if let Some(server) = self.server.take() {
-            server.stop().await;
-        }
+        self.stop().await;
         let skew = Arc::clone(&self.skew_ms);
         let clock = Clock::new(move || now_ms() + skew.load(Ordering::Relaxed));
         let config = Config::read(&self.folder.join("server.toml")).unwrap();
@@ -252,6 +309,23 @@ impl TestServer {
         model::sha256(&key.public_key_to_der().unwrap())
     }
 
+    /// Every path of the public interface.
+    pub(crate) fn paths(&self) -> &[String] {
+        &self.server.as_ref().unwrap().paths
+    }
+
+    /// The server itself.
+    pub(crate) fn running(&self) -> &Server {
+        self.server.as_ref().unwrap()
+    }
+
+    /// Adds lines to the configuration, for the next start.
+    pub(crate) fn configure(&self, lines: &str) {
+        let path = self.folder.join("server.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(path, format!("{text}\n{lines}\n")).unwrap();
+    }
+
     /// Lets time pass for the server.
     pub(crate) fn pass(&self, seconds: i64) {
         self.skew_ms.fetch_add(seconds * 1000, Ordering::Relaxed);
@@ -271,7 +345,53 @@ impl TestServer {
         store::Store::open_sqlite(&self.folder.join("data/store.sqlite")).unwrap()
     }
 
-    /// One request over TLS, to a server whose certificate is this one's.
+    /// Stops it where it runs.
+    pub(crate) async fn stop(&mut self) {
+        if let Some(server) = self.server.take() {
+            server.stop().await;
+        }
+    }
+
+    /// Takes another certificate for the server's; the one before.
+    pub(crate) fn trust(&mut self, certificate: X509) -> X509 {
+        std::mem::replace(&mut self.certificate, certificate)
+    }
+
+    /// A connection over TLS, to a server whose certificate is this one's.
+    pub(crate) async fn connect(&self) -> SslStream<TcpStream> {
+        self.try_connect().await.unwrap()
+    }
+
+    async fn try_connect(&self) -> Result<SslStream<TcpStream>, Broken> {
+        self.connect_as(None).await
+    }
+
+    async fn connect_as(
+        &self,
+        client: Option<(&X509, &PKey<Private>)>,
+    ) -> Result<SslStream<TcpStream>, Broken> {
+        let mut builder = SslConnector::builder(SslMethod::tls_client()).unwrap();
+        if let Some((certificate, key)) = client {
+            builder.set_certificate(certificate).unwrap();
+            builder.set_private_key(key).unwrap();
+        }
+        builder
+            .cert_store_mut()
+            .add_cert(self.certificate.clone())
+            .unwrap();
+        let ssl = builder
+            .build()
+            .configure()
+            .unwrap()
+            .into_ssl("localhost")
+            .unwrap();
+        let stream = TcpStream::connect(self.address).await?;
+        let mut stream = SslStream::new(ssl, stream)?;
+        Pin::new(&mut stream).connect().await?;
+        Ok(stream)
+    }
+
+    /// One request over TLS.
     pub(crate) async fn send(
         &self,
         method: &str,
@@ -291,24 +411,7 @@ impl TestServer {
         headers: &[(&str, &str)],
         body: Vec<u8>,
     ) -> Answer {
-        let mut builder = SslConnector::builder(SslMethod::tls_client()).unwrap();
-        if let Some((certificate, key)) = client {
-            builder.set_certificate(certificate).unwrap();
-            builder.set_private_key(key).unwrap();
-        }
-        builder
-            .cert_store_mut()
-            .add_cert(self.certificate.clone())
-            .unwrap();
-        let ssl = builder
-            .build()
-            .configure()
-            .unwrap()
-            .into_ssl("localhost")
-            .unwrap();
-        let stream = TcpStream::connect(self.address).await.unwrap();
-        let mut stream = tokio_openssl::SslStream::new(ssl, stream).unwrap();
-        Pin::new(&mut stream).connect().await.unwrap();
+        let stream = self.connect_as(client).await.unwrap();
         exchange(stream, method, path, headers, body).await
     }
 
@@ -447,9 +550,22 @@ async fn exchange<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .unwrap();
+    let answer = try_exchange(stream, method, path, headers, body).await;
+    answer.unwrap()
+}
+
+async fn try_exchange<S>(
+    stream: S,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Vec<u8>,
+) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let driver = tokio::spawn(connection);
     let mut request = Request::builder()
         .method(method)
@@ -458,18 +574,18 @@ where
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let request = request.body(Full::new(Bytes::from(body))).unwrap();
-    let response = sender.send_request(request).await.unwrap();
+    let request = request.body(Full::new(Bytes::from(body)))?;
+    let response = sender.send_request(request).await?;
     let status = response.status().as_u16();
     let headers = response.headers().clone();
-    let body = response.into_body().collect().await.unwrap().to_bytes();
+    let body = response.into_body().collect().await?.to_bytes();
     driver.abort();
     let text = String::from_utf8_lossy(&body).into_owned();
     let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-    Answer {
+    Ok(Answer {
         status,
         headers,
         text,
         body,
-    }
+    })
 }

@@ -45,6 +45,16 @@ CREATE TABLE hosts (
     PRIMARY KEY (tenant, name)
 );
 
+-- Where accounts have signed in from.
+CREATE TABLE sources (
+    tenant  TEXT COLLATE "C" NOT NULL,
+    account TEXT COLLATE "C" NOT NULL,
+    source  TEXT COLLATE "C" NOT NULL,
+    expires BIGINT NOT NULL,
+    PRIMARY KEY (tenant, account, source)
+);
+CREATE INDEX sources_by_end ON sources (expires);
+
 CREATE TABLE domains (
     tenant       TEXT COLLATE "C" NOT NULL,
     guid         TEXT COLLATE "C" NOT NULL,

@@ -29,6 +29,12 @@ impl Sqlite {
     }
 }
 
+/// Whether a file is a store that this release can read, or bring up to date; nothing is changed.
+pub(crate) fn check(path: &Path) -> Result<()> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    migrate::check(&Connection::open_with_flags(path, flags)?, path)
+}
+
 /// Puts a copy in the place of a store that is not there; the copy is looked through first.
 pub(crate) fn restore(from: &Path, to: &Path) -> Result<()> {
     // A journal of the store that was there would be taken for one of the copy.

@@ -96,6 +96,16 @@ CREATE TABLE hosts (
     PRIMARY KEY (tenant, name)
 ) STRICT, WITHOUT ROWID;
 
+-- Where accounts have signed in from.
+CREATE TABLE sources (
+    tenant  TEXT NOT NULL,
+    account TEXT NOT NULL,
+    source  TEXT NOT NULL,
+    expires INTEGER NOT NULL,
+    PRIMARY KEY (tenant, account, source)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX sources_by_end ON sources (expires);
+
 -- Factors.
 ALTER TABLE totp RENAME COLUMN user TO account;
 ALTER TABLE totp ADD COLUMN name TEXT NOT NULL DEFAULT '';

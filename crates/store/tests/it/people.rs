@@ -25,6 +25,8 @@ on_every_store!(
     a_device_that_joins_again_is_replaced,
     a_device_that_is_deleted_leaves_a_tombstone_and_no_key,
     a_device_is_found_by_its_certificate_and_its_owner,
+    a_source_is_known_for_its_time_and_for_one_account,
+    whoever_is_shut_out_is_woken,
 );
 
 pub(crate) fn synced(byte: u8, domain: Guid, upn: &str) -> User {
@@ -505,4 +507,48 @@ async fn a_device_is_found_by_its_certificate_and_its_owner(store: Store) {
     };
     assert!(!trust(9).await);
     assert!(trust(2).await);
+}
+
+async fn a_source_is_known_for_its_time_and_for_one_account(store: Store) {
+    let note = async |until| {
+        let noted = store.note_source(tenant(), guid(11), "address:192.0.2.7", until);
+        noted.await.unwrap();
+    };
+    let is_known = async |account: u8, source: &str, at| {
+        let known = store.is_known_source(tenant(), guid(account), source, at);
+        known.await.unwrap()
+    };
+    note(NOW.plus(10)).await;
+    assert!(is_known(11, "address:192.0.2.7", NOW.plus(9)).await);
+    assert!(!is_known(11, "address:192.0.2.7", NOW.plus(10)).await);
+    assert!(!is_known(12, "address:192.0.2.7", NOW).await);
+    assert!(!is_known(11, "address:192.0.2.8", NOW).await);
+    note(NOW.plus(20)).await;
+    assert!(is_known(11, "address:192.0.2.7", NOW.plus(10)).await);
+}
+
+async fn whoever_is_shut_out_is_woken(store: Store) {
+    join(&store, device(31, b"one")).await;
+    let news = store.watch_keys();
+    let mut before = *news.borrow();
+    let mut woken = async || {
+        let mut news = news.clone();
+        let last = before;
+        let changed = news.wait_for(|now| *now != last);
+        let changed = tokio::time::timeout(std::time::Duration::from_secs(10), changed);
+        before = *changed.await.unwrap().unwrap();
+    };
+    let off = store.set_device_enabled(tenant(), guid(31), false, audit("off"));
+    assert!(off.await.unwrap());
+    woken().await;
+    let user = User {
+        active: false,
+        ..synced(51, guid(2), "off@corp.example")
+    };
+    let put = vec![DirectoryChange::PutUser(user)];
+    assert_eq!(store.apply(tenant(), guid(2), put).await.unwrap(), [true]);
+    woken().await;
+    let revoked = store.revoke_tokens(tenant(), guid(51), NOW, audit("revoke"));
+    assert!(revoked.await.unwrap());
+    woken().await;
 }

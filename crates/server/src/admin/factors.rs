@@ -1,10 +1,10 @@
-//! What an administrator does about the factors of others: sees them, issues a Temporary Access Pass,
-//! and takes everything away from somebody who has lost it.
+//! The factors of others: seen, taken from somebody who has lost them, and Temporary Access Passes for
+//! who has none yet.
 
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
+    Json,
     body::Bytes,
     extract::{Path, State},
     http::StatusCode,
@@ -12,17 +12,21 @@ use axum::{
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
-use store::{Audit, User};
 
-use super::access_pass::{self, Wanted};
+use super::{
+    caller::{Caller, needs},
+    users::expect,
+};
 use crate::{
     app::App,
     clock::rfc3339,
     error::{Refusal, read_json},
-    password,
+    factors::access_pass::{self, Wanted},
+    roles::Action,
+    routing::Paths,
 };
 
-/// `POST /users/{name}/access-pass`.
+/// `POST /users/{user}/access-pass`.
 #[derive(Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct NewPass {
@@ -44,36 +48,24 @@ impl Default for NewPass {
     }
 }
 
-/// Every path of this part of the administrator's interface.
-pub(crate) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/users/{name}/factors", get(list).delete(remove_all))
+pub(super) fn routes() -> Paths {
+    Paths::new()
         .route(
-            "/users/{name}/access-pass",
-            post(issue).delete(take_access_pass),
+            "/users/{user}/factors",
+            needs(Action::ManageFactors, get(list).delete(remove_all)),
         )
-}
-
-async fn find(app: &App, name: &str) -> Result<User, Refusal> {
-    let user = password::find(app, &name.to_lowercase()).await?;
-    let sentence = "there is no user of that name who may sign in, or there are two";
-    user.ok_or_else(|| Refusal::own(StatusCode::NOT_FOUND, "not_found", sentence))
-}
-
-fn audit(app: &App, action: &'static str, user: &User) -> Audit {
-    Audit {
-        at: app.clock.now(),
-        actor: "admin".to_owned(),
-        action,
-        subject: user.upn.clone(),
-    }
+        .route(
+            "/users/{user}/access-pass",
+            needs(Action::Help, post(issue).delete(take_access_pass)),
+        )
 }
 
 async fn list(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Path(name): Path<String>,
 ) -> Result<Json<Value>, Refusal> {
-    let user = find(&app, &name).await?;
+    let user = expect(&app, &caller, Action::ManageFactors, &name).await?;
     let factors = app.store.factors(app.tenant.id, user.guid).await?;
     let keys = factors.security_keys.iter().map(|key| {
         json!({
@@ -105,10 +97,11 @@ async fn list(
 
 async fn remove_all(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Path(name): Path<String>,
 ) -> Result<StatusCode, Refusal> {
-    let user = find(&app, &name).await?;
-    let row = audit(&app, "factor.remove_all", &user);
+    let user = expect(&app, &caller, Action::ManageFactors, &name).await?;
+    let row = caller.audit(&app, "user.factors.delete", &user.upn);
     app.store
         .delete_factors(app.tenant.id, user.guid, row)
         .await?;
@@ -117,6 +110,7 @@ async fn remove_all(
 
 async fn issue(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Path(name): Path<String>,
     body: Bytes,
 ) -> Result<Json<Value>, Refusal> {
@@ -125,7 +119,7 @@ async fn issue(
     } else {
         read_json(&body)?
     };
-    let user = find(&app, &name).await?;
+    let user = expect(&app, &caller, Action::Help, &name).await?;
     let wanted = Wanted {
         starts: app
             .clock
@@ -134,7 +128,7 @@ async fn issue(
         life_s: i64::from(asked.minutes) * 60,
         once: asked.once,
     };
-    let row = audit(&app, "access_pass.issue", &user);
+    let row = caller.audit(&app, "access_pass.issue", &user.upn);
     let pass = access_pass::issue(&app, user.guid, wanted, row).await?;
     Ok(Json(json!({
         "upn": user.upn,
@@ -147,10 +141,11 @@ async fn issue(
 
 async fn take_access_pass(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Path(name): Path<String>,
 ) -> Result<StatusCode, Refusal> {
-    let user = find(&app, &name).await?;
-    let row = audit(&app, "access_pass.remove", &user);
+    let user = expect(&app, &caller, Action::Help, &name).await?;
+    let row = caller.audit(&app, "access_pass.remove", &user.upn);
     app.store
         .delete_access_pass(app.tenant.id, user.guid, row)
         .await?;

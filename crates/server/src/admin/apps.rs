@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
+    Json,
     body::Bytes,
     extract::{Path, State},
     http::{StatusCode, Uri},
@@ -13,12 +13,23 @@ use serde::{Deserialize, Serialize};
 use store::{App as Application, AppKind, Compat};
 use token::Jwks;
 
+use super::{
+    caller::{Caller, needs},
+    find::unknown,
+    listing::Rows,
+    malformed,
+};
 use crate::{
-    admin::audit,
     app::App,
     error::{Refusal, read_json},
     oauth::clients,
+    roles::Action,
+    routing::Paths,
 };
+
+const MAX_NAME: usize = 256;
+const MAX_TEXT: usize = 2048;
+const MAX_LIST: usize = 100;
 
 /// A registration, as it is sent and shown.
 #[derive(Serialize, Deserialize)]
@@ -59,15 +70,19 @@ fn yes() -> bool {
     true
 }
 
-/// The paths of the administrator's interface.
-pub(crate) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/apps", get(list))
-        .route("/apps/{client_id}", put(register).delete(forget))
+pub(super) fn routes() -> Paths {
+    Paths::new()
+        .route("/apps", needs(Action::ReadTenant, get(list)))
+        .route(
+            "/apps/{client_id}",
+            needs(Action::ReadTenant, get(show))
+                .merge(needs(Action::ManageTenant, put(register).delete(forget))),
+        )
 }
 
 /// Every client: those that are registered, then those that are known without it.
-async fn list(State(app): State<Arc<App>>) -> Result<Json<Vec<Registration>>, Refusal> {
+async fn list(State(app): State<Arc<App>>, caller: Caller) -> Result<Rows, Refusal> {
+    caller.expect_whole(Action::ReadTenant)?;
     let registered = app.store.apps(app.tenant.id).await?;
     let known: Vec<Application> = clients::built_in()
         .filter(|known| {
@@ -77,17 +92,33 @@ async fn list(State(app): State<Arc<App>>) -> Result<Json<Vec<Registration>>, Re
         })
         .collect();
     let all = registered.into_iter().chain(known);
-    Ok(Json(all.map(Registration::told).collect()))
+    let told = all.map(|app| serde_json::to_value(Registration::told(app)));
+    Ok(Rows::all(told.collect::<Result<Vec<_>, _>>()?))
+}
+
+async fn show(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(client_id): Path<String>,
+) -> Result<Json<Registration>, Refusal> {
+    caller.expect_whole(Action::ReadTenant)?;
+    let registered = app.store.app(app.tenant.id, &client_id).await?;
+    let known = || clients::built_in().find(|known| known.client_id == client_id);
+    let found = registered.or_else(known);
+    let found = found.ok_or_else(|| unknown("there is no application of this id"))?;
+    Ok(Json(Registration::told(found)))
 }
 
 async fn register(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Path(client_id): Path<String>,
     body: Bytes,
 ) -> Result<Json<Registration>, Refusal> {
+    caller.expect_whole(Action::ManageTenant)?;
     let registration: Registration = read_json(&body)?;
     let application = registration.checked(client_id)?;
-    let audit = audit(&app, "app.put", &application.client_id);
+    let audit = caller.audit(&app, "app.put", &application.client_id);
     app.store
         .put_app(app.tenant.id, application.clone(), audit)
         .await?;
@@ -96,9 +127,11 @@ async fn register(
 
 async fn forget(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Path(client_id): Path<String>,
 ) -> Result<StatusCode, Refusal> {
-    let audit = audit(&app, "app.delete", &client_id);
+    caller.expect_whole(Action::ManageTenant)?;
+    let audit = caller.audit(&app, "app.delete", &client_id);
     if app
         .store
         .delete_app(app.tenant.id, &client_id, audit)
@@ -106,8 +139,7 @@ async fn forget(
     {
         return Ok(StatusCode::NO_CONTENT);
     }
-    let sentence = "no application is registered under this id";
-    Err(Refusal::own(StatusCode::NOT_FOUND, "not_found", sentence))
+    Err(unknown("no application is registered under this id"))
 }
 
 impl Registration {
@@ -133,22 +165,31 @@ impl Registration {
 
     /// What is stored can be served: later nothing is checked again.
     fn checked(self, client_id: String) -> Result<Application, Refusal> {
-        let bad = |sentence| Refusal::own(StatusCode::BAD_REQUEST, "bad_request", sentence);
-        if !(1..=256).contains(&client_id.len()) || self.name.is_empty() {
-            return Err(bad("an application needs an id and a name"));
+        let is_named = [&client_id, &self.name]
+            .iter()
+            .all(|text| (1..=MAX_NAME).contains(&text.len()));
+        let lists = [&self.redirect_uris, &self.post_logout_uris, &self.resources];
+        let is_bounded = lists
+            .iter()
+            .all(|list| list.len() <= MAX_LIST && list.iter().all(|text| text.len() <= MAX_TEXT));
+        if !is_named || !is_bounded {
+            return Err(malformed(
+                "an application needs an id and a name, and bounded lists",
+            ));
         }
         let uris = self.redirect_uris.iter().chain(&self.post_logout_uris);
         if !uris.into_iter().all(|uri| may_be_sent_to(uri)) {
-            return Err(bad(
+            return Err(malformed(
                 "a redirect URI must be absolute and without a fragment; http is for this machine \
                  alone",
             ));
         }
         let jwks = self.jwks.map(|jwks| jwks.to_string());
         let keys = jwks.as_deref().map(Jwks::read).transpose();
-        let keys = keys.map_err(|_| bad("jwks is not a set of RSA keys of 2,048 bits or more"))?;
+        let keys =
+            keys.map_err(|_| malformed("jwks is not a set of RSA keys of 2,048 bits or more"))?;
         if self.confidential && keys.is_none_or(|set| set.keys.is_empty()) {
-            return Err(bad("a confidential application needs a key in jwks"));
+            return Err(malformed("a confidential application needs a key in jwks"));
         }
         Ok(Application {
             client_id,

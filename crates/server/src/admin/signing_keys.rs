@@ -7,11 +7,11 @@
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
+    Json,
     body::Bytes,
     extract::{Path, State},
     http::StatusCode,
-    routing::{delete, get},
+    routing::{delete, get, post},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -19,11 +19,18 @@ use store::SigningKey;
 use token::RsaJwk;
 use zeroize::Zeroizing;
 
+use super::{
+    caller::{Caller, needs},
+    find::unknown,
+    listing::Rows,
+};
 use crate::{
-    admin::audit,
     app::{App, sealed_name},
     authority::make_key,
+    clock::rfc3339,
     error::{Refusal, read_json},
+    roles::Action,
+    routing::Paths,
 };
 
 /// How long a new key is shown before it signs.
@@ -36,27 +43,37 @@ struct NewKey {
     at_once: bool,
 }
 
-/// The paths of the administrator's interface.
-pub(crate) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/signing-keys", get(list).post(add))
-        .route("/signing-keys/{kid}", delete(retire))
+pub(super) fn routes() -> Paths {
+    Paths::new()
+        .route(
+            "/signing-keys",
+            needs(Action::ReadTenant, get(list)).merge(needs(Action::ManageTenant, post(add))),
+        )
+        .route(
+            "/signing-keys/{kid}",
+            needs(Action::ManageTenant, delete(retire)),
+        )
 }
 
-async fn list(State(app): State<Arc<App>>) -> Result<Json<Value>, Refusal> {
+async fn list(State(app): State<Arc<App>>, caller: Caller) -> Result<Rows, Refusal> {
+    caller.expect_whole(Action::ReadTenant)?;
     let keys = app.store.signing_keys(app.tenant.id).await?;
-    let told = keys.iter().map(|key| {
+    Ok(Rows::all(keys.iter().map(|key| {
         json!({
             "kid": key.name,
             "alg": key.alg,
-            "not_before": key.not_before,
-            "retires": key.retires,
+            "not_before": rfc3339(key.not_before),
+            "retires": key.retires.map(rfc3339),
         })
-    });
-    Ok(Json(told.collect()))
+    })))
 }
 
-async fn add(State(app): State<Arc<App>>, body: Bytes) -> Result<Json<Value>, Refusal> {
+async fn add(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    body: Bytes,
+) -> Result<Json<Value>, Refusal> {
+    caller.expect_whole(Action::ManageTenant)?;
     let new: NewKey = match body.is_empty() {
         true => NewKey::default(),
         false => read_json(&body)?,
@@ -76,17 +93,21 @@ async fn add(State(app): State<Arc<App>>, body: Bytes) -> Result<Json<Value>, Re
         not_before,
         retires: None,
     };
-    let audit = audit(&app, "signing_key.add", &kid);
+    let audit = caller.audit(&app, "signing_key.add", &kid);
     app.store.add_signing_key(app.tenant.id, key, audit).await?;
     app.known_keys.forget();
-    Ok(Json(json!({ "kid": kid, "not_before": not_before })))
+    Ok(Json(
+        json!({ "kid": kid, "not_before": rfc3339(not_before) }),
+    ))
 }
 
 /// The last key that signs does not retire: nobody could sign in any more.
 async fn retire(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Path(kid): Path<String>,
 ) -> Result<StatusCode, Refusal> {
+    caller.expect_whole(Action::ManageTenant)?;
     let now = app.clock.now();
     let keys = app.store.signing_keys(app.tenant.id).await?;
     let signs = |key: &&SigningKey| key.retires.is_none() && key.not_before <= now;
@@ -94,15 +115,14 @@ async fn retire(
         let sentence = "no other key signs tokens now: add one at once before";
         return Err(Refusal::own(StatusCode::CONFLICT, "conflict", sentence));
     }
-    let audit = audit(&app, "signing_key.retire", &kid);
+    let audit = caller.audit(&app, "signing_key.retire", &kid);
     let is_known = app
         .store
         .retire_signing_key(app.tenant.id, &kid, now, audit)
         .await?;
     app.known_keys.forget();
     if !is_known {
-        let sentence = "there is no such signing key";
-        return Err(Refusal::own(StatusCode::NOT_FOUND, "not_found", sentence));
+        return Err(unknown("there is no such signing key"));
     }
     Ok(StatusCode::NO_CONTENT)
 }

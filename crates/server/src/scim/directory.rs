@@ -1,0 +1,178 @@
+//! Resources of a directory, as its agent brings them: each under its objectGUID, with a SID of the
+//! agent's own domain.
+
+use api::scim;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use model::{Guid, Sid, UnixTime};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
+use store::{Agent, Computer, DirectoryChange, Domain, Group, GroupKind, User, UserKind};
+
+use crate::app::App;
+
+/// The most certificates of one computer.
+const MAX_CERTIFICATES: usize = 64;
+
+/// The longest text of a resource.
+const MAX_TEXT: usize = 1024;
+
+/// Why a resource is not taken.
+pub(super) type Reason = &'static str;
+
+/// The store says so where an agent speaks of what is not its own.
+pub(super) const NOT_OURS: Reason =
+    "the object is of another domain, or its name is that of one of the server's own";
+
+/// The domain of an agent.
+pub(super) async fn of(app: &App, agent: &Agent) -> Result<Domain, store::Error> {
+    let domains = app.store.domains(app.tenant.id).await?;
+    let domain = domains
+        .into_iter()
+        .find(|domain| domain.guid == agent.domain);
+    domain.ok_or(store::Error::Bug("an agent has no domain"))
+}
+
+const MALFORMED: Reason = "the resource is not what its schema says";
+
+fn read<T: DeserializeOwned>(data: Value) -> Result<T, Reason> {
+    serde_json::from_value(data).map_err(|_| MALFORMED)
+}
+
+fn expect(condition: bool, reason: Reason) -> Result<(), Reason> {
+    if condition { Ok(()) } else { Err(reason) }
+}
+
+fn expect_object(named: Guid, guid: Guid, texts: &[&String]) -> Result<(), Reason> {
+    expect(
+        named == guid,
+        "externalId is not the objectGUID of the path",
+    )?;
+    expect(
+        texts.iter().all(|text| text.len() <= MAX_TEXT),
+        "a text is longer than 1,024 bytes",
+    )
+}
+
+fn expect_account(sid: &Sid, domain: &Sid) -> Result<(), Reason> {
+    expect(
+        sid.domain().as_ref() == Some(domain),
+        "the SID is of another domain",
+    )
+}
+
+/// What an agent may say of a user beside what it must.
+#[derive(Deserialize)]
+struct More {
+    #[serde(default)]
+    emails: Vec<Email>,
+    #[serde(default, rename = "urn:latchkey:scim:1.0:Directory")]
+    directory: Account,
+}
+
+#[derive(Deserialize)]
+struct Email {
+    value: String,
+}
+
+/// Unix seconds each.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Account {
+    account_expires: Option<i64>,
+    locked_until: Option<i64>,
+}
+
+impl More {
+    fn mail(&self) -> Option<String> {
+        let first = self.emails.first().map(|email| email.value.clone());
+        first.filter(|mail| (1..=MAX_TEXT).contains(&mail.len()))
+    }
+}
+
+pub(super) fn user(
+    data: Value,
+    guid: Guid,
+    domain: Guid,
+    sid: &Sid,
+) -> Result<DirectoryChange, Reason> {
+    let more = More::deserialize(&data).map_err(|_| MALFORMED)?;
+    let user: scim::User = read(data)?;
+    let directory = user.directory;
+    let texts = [
+        &user.user_name,
+        &user.display_name,
+        &directory.sam_account_name,
+        &directory.dn,
+    ];
+    expect_object(user.external_id, guid, &texts)?;
+    expect_account(&directory.sid, sid)?;
+    Ok(DirectoryChange::PutUser(User {
+        guid,
+        kind: UserKind::Synced {
+            domain,
+            sid: directory.sid,
+            sam: directory.sam_account_name,
+            dn: directory.dn,
+        },
+        upn: user.user_name,
+        display_name: user.display_name,
+        mail: more.mail(),
+        active: user.active,
+        account_expires: more.directory.account_expires.map(UnixTime),
+        locked_until: more.directory.locked_until.map(UnixTime),
+        tokens_valid_from: UnixTime(0),
+    }))
+}
+
+/// A group may be one of the built-in domain, whose SID is every domain's.
+pub(super) fn group(data: Value, guid: Guid, domain: Guid) -> Result<DirectoryChange, Reason> {
+    let group: scim::Group = read(data)?;
+    let texts = [&group.display_name, &group.directory.dn];
+    expect_object(group.external_id, guid, &texts)?;
+    let members = group.members.into_iter().map(|member| member.value);
+    let members = members.collect();
+    let group = Group {
+        guid,
+        kind: GroupKind::Synced {
+            domain,
+            sid: group.directory.sid,
+            dn: group.directory.dn,
+        },
+        name: group.display_name,
+    };
+    Ok(DirectoryChange::PutGroup(group, members))
+}
+
+pub(super) fn computer(
+    data: Value,
+    guid: Guid,
+    domain: Guid,
+    sid: &Sid,
+) -> Result<DirectoryChange, Reason> {
+    let computer: scim::Computer = read(data)?;
+    expect_object(
+        computer.external_id,
+        guid,
+        &[&computer.display_name, &computer.directory.dn],
+    )?;
+    expect_account(&computer.directory.sid, sid)?;
+    expect(
+        computer.user_certificates.len() <= MAX_CERTIFICATES,
+        "more than 64 certificates",
+    )?;
+    let certificates = computer
+        .user_certificates
+        .iter()
+        .map(|der| STANDARD.decode(der));
+    Ok(DirectoryChange::PutComputer(Computer {
+        guid,
+        domain,
+        sid: computer.directory.sid,
+        name: computer.display_name,
+        dn: computer.directory.dn,
+        active: computer.active,
+        certificates: certificates
+            .collect::<Result<_, _>>()
+            .map_err(|_| "a certificate is not base64")?,
+    }))
+}

@@ -1,0 +1,131 @@
+//! The sign-in log: one row for each request in which somebody tried to get in, with what became of it.
+//!
+//! Handlers say what they come to know (`note`) while a request is worked on; the row is made when its
+//! answer is, so that no way out of a handler is without one. Rows are written together, a moment
+//! later: what a crash takes are the last of them, and none of what was answered.
+
+use std::{cell::RefCell, sync::Arc};
+
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::Response,
+};
+use model::Guid;
+use store::{SignIn, Store};
+use tokio::sync::mpsc;
+
+use crate::{app::App, error::request_id, source};
+
+/// Rows that may wait; beyond it requests wait for the log.
+const QUEUE: usize = 4096;
+
+/// The most rows that are written together.
+const BATCH: usize = 512;
+
+/// The longest of each text that is kept.
+const MAX_TEXT: usize = 256;
+
+/// The number of a failure of the server itself.
+const FAILED: u32 = 90000;
+
+tokio::task_local! {
+    static NOTE: RefCell<Option<SignIn>>;
+}
+
+/// Where rows go.
+pub(crate) struct SignInLog(mpsc::Sender<SignIn>);
+
+/// Says something about the sign-in that the request at hand is, which it is from then on.
+pub(crate) fn note(change: impl FnOnce(&mut SignIn)) {
+    let _ = NOTE.try_with(|note| {
+        let mut note = note.borrow_mut();
+        change(note.get_or_insert_with(nothing));
+    });
+}
+
+/// Says something about it if it is one.
+pub(crate) fn note_of(change: impl FnOnce(&mut SignIn)) {
+    let _ = NOTE.try_with(|note| {
+        if let Some(note) = note.borrow_mut().as_mut() {
+            change(note);
+        }
+    });
+}
+
+fn nothing() -> SignIn {
+    SignIn {
+        at_ms: 0,
+        user: None,
+        name: String::new(),
+        client: String::new(),
+        resource: String::new(),
+        device: None,
+        ip: String::new(),
+        stage: String::new(),
+        result: 0,
+        request: String::new(),
+    }
+}
+
+/// Says who it was and where, where both are known.
+pub(crate) fn note_who(user: Guid, device: Option<Guid>) {
+    note_of(|row| {
+        row.user = Some(user);
+        row.device = device.or(row.device);
+    });
+}
+
+/// What comes out of the log's other end.
+pub(crate) struct SignInRows(mpsc::Receiver<SignIn>);
+
+impl SignInLog {
+    pub(crate) fn new() -> (Self, SignInRows) {
+        let (sender, rows) = mpsc::channel(QUEUE);
+        (Self(sender), SignInRows(rows))
+    }
+}
+
+impl SignInRows {
+    /// Writes rows until nobody is left to make any.
+    pub(crate) async fn write(mut self, store: Store, tenant: Guid) {
+        let mut rows = Vec::new();
+        while self.0.recv_many(&mut rows, BATCH).await > 0 {
+            let written = store.log_sign_ins(tenant, std::mem::take(&mut rows)).await;
+            if let Err(error) = written {
+                tracing::error!(code = "sign_in_log", %error, "rows of the log are lost");
+            }
+        }
+    }
+}
+
+/// Keeps what is noted while a request is worked on.
+pub(crate) async fn kept(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let work = async {
+        let response = next.run(request).await;
+        let note = NOTE.try_with(|note| note.borrow_mut().take());
+        (response, note.ok().flatten())
+    };
+    let (response, note) = NOTE.scope(RefCell::new(None), work).await;
+    let Some(mut row) = note else {
+        return response;
+    };
+    row.at_ms = app.clock.now_ms();
+    row.ip = source::address().map_or_else(String::new, |address| address.to_string());
+    row.request = request_id();
+    if row.result == 0 && response.status().is_server_error() {
+        row.result = FAILED;
+    }
+    for text in [
+        &mut row.name,
+        &mut row.client,
+        &mut row.resource,
+        &mut row.stage,
+    ] {
+        let end = text.floor_char_boundary(MAX_TEXT);
+        text.truncate(end);
+    }
+    // A log that has ended ends with the server.
+    let _ = app.sign_ins.0.send(row).await;
+    response
+}

@@ -1,0 +1,194 @@
+//! Accounts: the forms of their names, what happens when one is renamed or shut out, and wrong
+//! passwords.
+
+use serde_json::{Value, json};
+
+use crate::{
+    parties::{ALICE, Agent, Device, PASSWORD, guid, otp, ready, session, sid},
+    server::{Answer, TestServer, rsa_key},
+};
+
+/// Alice as the agent brings her, under a name of the test's.
+fn alice(upn: &str, sam: &str, active: bool) -> Value {
+    json!([{ "method": "PUT", "path": format!("/Users/{}", guid(11)), "data": {
+        "externalId": guid(11),
+        "userName": upn,
+        "displayName": "Alice",
+        "active": active,
+        "urn:latchkey:scim:1.0:Directory": {
+            "sid": sid(1104), "samAccountName": sam, "dn": "CN=alice"
+        },
+    }}])
+}
+
+async fn password(
+    (server, agent, device): (&TestServer, &Agent, &Device),
+    name: &str,
+    password: &str,
+) -> Answer {
+    let session = session(&device.begin(server, name, Some("ngcmfa")).await);
+    device.password(server, agent, &session, password).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_is_found_by_every_form_of_its_name() {
+    let (server, agent, device) = ready().await;
+    let parties = (&server, &agent, &device);
+    // A principal name with another suffix than the domain's.
+    agent
+        .bulk(&server, alice("a.liddell@company.example", "alice", true))
+        .await
+        .good();
+    for name in [
+        "a.liddell@company.example",
+        "A.Liddell@Company.Example",
+        "alice@corp.example",
+        "CORP\\alice",
+        "corp\\ALICE",
+        "alice",
+    ] {
+        let asked = password(parties, name, PASSWORD).await;
+        assert_eq!(asked.number(), 50076, "{name}: {}", asked.body);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rename_changes_nothing_but_the_name() {
+    let (server, agent, device) = ready().await;
+    let bearer = device.user_token(&server, &agent).await;
+    let registration = device.registration(&rsa_key("user"), 1104, 1);
+    let kid = device
+        .register(&server, &bearer, &registration)
+        .await
+        .good();
+    agent
+        .bulk(&server, alice("alicia@corp.example", "alicia", true))
+        .await
+        .good();
+    let user = server.admin("GET", "/users/alicia", None).await.good();
+    assert_eq!(user["keys"][0]["kid"], kid["kid"]);
+    assert_eq!(user["second_factor"], true);
+    let old = server.admin("GET", &format!("/users/{ALICE}"), None).await;
+    assert_eq!(old.code(), (404, "not_found"));
+    // What was issued before is of the same account.
+    let again = device
+        .register(&server, &bearer, &registration)
+        .await
+        .good();
+    assert_eq!(again["kid"], kid["kid"]);
+    assert_eq!(again["upn"], "alicia@corp.example");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_disabled_is_refused_at_once_and_let_in_again_when_enabled() {
+    let (server, agent, device) = ready().await;
+    let bearer = device.user_token(&server, &agent).await;
+    let registration = device.registration(&rsa_key("user"), 1104, 1);
+    device
+        .register(&server, &bearer, &registration)
+        .await
+        .good();
+    agent
+        .bulk(&server, alice(ALICE, "alice", false))
+        .await
+        .good();
+    let refused = device.register(&server, &bearer, &registration).await;
+    assert_eq!(refused.code(), (403, "user_disabled"));
+    let parties = (&server, &agent, &device);
+    let wrong = password(parties, ALICE, PASSWORD).await;
+    assert_eq!(wrong.number(), 50126);
+    agent
+        .bulk(&server, alice(ALICE, "alice", true))
+        .await
+        .good();
+    device
+        .register(&server, &bearer, &registration)
+        .await
+        .good();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_is_disabled_waits_no_longer() {
+    let (server, agent, device) = ready().await;
+    let bearer = device.user_token(&server, &agent).await;
+    let registration = device.registration(&rsa_key("user"), 1104, 1);
+    let key = device
+        .register(&server, &bearer, &registration)
+        .await
+        .good();
+    let token = device.token(&server).await;
+    let kid = key["kid"].as_str().unwrap();
+    let path = format!("/device/v1/keys/{kid}?wait=25&seen=registered");
+    let begun = std::time::Instant::now();
+    let disable = async {
+        let path = format!("/devices/{}/disable", device.id);
+        server.admin("POST", &path, None).await.good();
+    };
+    let (answer, ()) = tokio::join!(server.get(&path, &token), disable);
+    assert_eq!(answer.code(), (403, "device_disabled"));
+    assert!(begun.elapsed().as_secs() < 10);
+    let path = format!("/devices/{}/enable", device.id);
+    server.admin("POST", &path, None).await.good();
+    server
+        .get(&format!("/device/v1/keys/{kid}"), &token)
+        .await
+        .good();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_who_guess_shut_out_themselves_and_not_the_account_where_it_is_known() {
+    let (server, agent, device) = ready().await;
+    let parties = (&server, &agent, &device);
+    // From here on the device is one that Alice signs in at.
+    assert_eq!(password(parties, ALICE, PASSWORD).await.number(), 50076);
+    server
+        .admin(
+            "PUT",
+            "/settings/allow-ropc",
+            Some(json!({ "values": ["on"] })),
+        )
+        .await
+        .good();
+    let body = json!({
+        "name": "Stranger",
+        "compat": { "ropc": true },
+        "resources": ["https://graph.microsoft.com"],
+    });
+    server
+        .admin("PUT", "/apps/stranger", Some(body))
+        .await
+        .good();
+    let guess = async |name: &str| {
+        let fields = [
+            ("grant_type", "password"),
+            ("client_id", "stranger"),
+            ("username", name),
+            ("password", "a guess"),
+            ("scope", "openid"),
+        ];
+        let path = api::oauth::token_path_v2(server.tenant);
+        server.post_form(&path, &[], &fields).await
+    };
+    // Every form of the name is one account.
+    for name in [ALICE, "CORP\\alice", "alice", ALICE, "corp\\Alice"] {
+        let (answer, _) = tokio::join!(guess(name), agent.check_one_password(&server));
+        assert_eq!(answer.number(), 50126, "{}", answer.body);
+    }
+    assert_eq!(guess(ALICE).await.number(), 50053);
+    assert_eq!(guess("alice").await.number(), 50053);
+    // Alice herself, at her own device, goes on.
+    assert_eq!(password(parties, ALICE, PASSWORD).await.number(), 50076);
+    let session = session(&device.begin(&server, ALICE, Some("ngcmfa")).await);
+    device.password(&server, &agent, &session, PASSWORD).await;
+    device
+        .factor(&server, &session, "otp", &otp(server.now()))
+        .await
+        .good();
+    // All tries together stay below ten, which AD counts to at the least that is recommended.
+    for _ in 0..2 {
+        assert_eq!(password(parties, ALICE, "wrong").await.number(), 50126);
+    }
+    let session = crate::parties::session(&device.begin(&server, ALICE, Some("ngcmfa")).await);
+    let locked = device.factor(&server, &session, "password", PASSWORD).await;
+    assert_eq!(locked.number(), 50053);
+}
