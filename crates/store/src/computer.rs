@@ -4,7 +4,7 @@ use model::{Guid, Sid};
 
 use crate::{
     Result, Store,
-    sql::{Sql, args, fields},
+    sql::{Put, Sql, args, fields},
 };
 
 /// A computer.
@@ -26,27 +26,33 @@ pub struct Computer {
     pub certificates: Vec<Vec<u8>>,
 }
 
-/// Writes the computer with its certificates.
-pub(crate) fn put(db: &dyn Sql, tenant: Guid, computer: &Computer) -> Result<()> {
-    db.put(
-        "computers",
-        "tenant, guid",
-        fields! {
-            tenant: tenant,
-            guid: computer.guid,
-            domain: computer.domain,
-            sid: computer.sid,
-            name: computer.name,
-            dn: computer.dn,
-            active: computer.active,
-        },
-    )?;
+const PUT: Put = Put {
+    table: "computers",
+    key: "tenant, guid",
+    kept: "",
+    only_if: " WHERE computers.domain = excluded.domain",
+};
+
+/// Writes the computer with its certificates; false where it is there already, of another domain.
+pub(crate) fn put(db: &dyn Sql, tenant: Guid, computer: &Computer) -> Result<bool> {
+    let row = fields! {
+        tenant: tenant,
+        guid: computer.guid,
+        domain: computer.domain,
+        sid: computer.sid,
+        name: computer.name,
+        dn: computer.dn,
+        active: computer.active,
+    };
+    if !db.put_as(&PUT, row)? {
+        return Ok(false);
+    }
     delete_certificates(db, tenant, computer.guid)?;
     for (place, der) in (0_u32..).zip(&computer.certificates) {
         let row = fields! { tenant: tenant, computer: computer.guid, place: place, der: der };
         db.insert("computer_certificates", row)?;
     }
-    Ok(())
+    Ok(true)
 }
 
 fn delete_certificates(db: &dyn Sql, tenant: Guid, guid: Guid) -> Result<()> {

@@ -3,7 +3,7 @@
 use model::Guid;
 
 use crate::{
-    Computer, Group, GroupKind, Result, Store, User, computer, group,
+    Computer, Error, Group, GroupKind, Result, Store, User, computer, group,
     sql::{Sql, args},
     store::Touches,
     user,
@@ -50,38 +50,68 @@ fn is_own(db: &dyn Sql, kind: ObjectKind, tenant: Guid, guid: Guid, domain: Guid
     Ok(owner.is_none_or(|owner| owner == Some(domain)))
 }
 
-fn apply(db: &dyn Sql, tenant: Guid, domain: Guid, change: &DirectoryChange) -> Result<bool> {
-    let (kind, guid, claimed) = match change {
-        DirectoryChange::PutUser(user) => (ObjectKind::User, user.guid, user.domain()),
-        DirectoryChange::PutGroup(group, _) => {
-            let claimed = match &group.kind {
-                GroupKind::Synced { domain, .. } => Some(*domain),
-                GroupKind::Own => None,
-            };
-            (ObjectKind::Group, group.guid, claimed)
+/// Makes changes of which either all or none put a user.
+fn apply(
+    db: &dyn Sql,
+    tenant: Guid,
+    domain: Guid,
+    changes: &[DirectoryChange],
+) -> Result<Vec<bool>> {
+    let users: Vec<&User> = changes
+        .iter()
+        .filter_map(|change| match change {
+            DirectoryChange::PutUser(user) => Some(user),
+            _ => None,
+        })
+        .collect();
+    if users.is_empty() {
+        let one = |change| apply_one(db, tenant, domain, change);
+        return changes.iter().map(one).collect();
+    }
+    // Nobody takes the name of an account that no directory has, or shuts it out by a second one.
+    let may_be_put = |user: &&User| -> Result<bool> {
+        Ok(user.domain() == Some(domain) && !user::is_of_own(db, tenant, user)?)
+    };
+    let allowed: Vec<bool> = users.iter().map(may_be_put).collect::<Result<_>>()?;
+    if allowed.iter().all(|allowed| *allowed) {
+        return user::put(db, tenant, &users);
+    }
+    let one =
+        |(user, allowed): (&&User, bool)| Ok(allowed && user::put(db, tenant, &[*user])? == [true]);
+    users.iter().zip(allowed).map(one).collect()
+}
+
+fn apply_one(db: &dyn Sql, tenant: Guid, domain: Guid, change: &DirectoryChange) -> Result<bool> {
+    match change {
+        DirectoryChange::PutUser(_) => Err(Error::Bug("a user among other changes")),
+        DirectoryChange::PutGroup(group, members) => {
+            let is_of_domain =
+                matches!(group.kind, GroupKind::Synced { domain: of, .. } if of == domain);
+            if !is_of_domain || !group::put(db, tenant, group)? {
+                return Ok(false);
+            }
+            group::put_members(db, tenant, group.guid, members)?;
+            Ok(true)
         }
         DirectoryChange::PutComputer(computer) => {
-            (ObjectKind::Computer, computer.guid, Some(computer.domain))
+            Ok(computer.domain == domain && computer::put(db, tenant, computer)?)
         }
-        DirectoryChange::Delete(kind, guid) => (*kind, *guid, Some(domain)),
-    };
-    if claimed != Some(domain) || !is_own(db, kind, tenant, guid, domain)? {
-        return Ok(false);
-    }
-    match change {
-        // Nobody takes the name of an account that no directory has, or shuts it out by a second one.
-        DirectoryChange::PutUser(user) if user::is_of_own(db, tenant, user)? => return Ok(false),
-        DirectoryChange::PutUser(user) => user::put(db, tenant, user)?,
-        DirectoryChange::PutGroup(group, members) => {
-            group::put(db, tenant, group)?;
-            group::put_members(db, tenant, group.guid, members)?;
+        DirectoryChange::Delete(kind, guid) => {
+            if !is_own(db, *kind, tenant, *guid, domain)? {
+                return Ok(false);
+            }
+            match kind {
+                ObjectKind::User => user::delete(db, tenant, *guid)?,
+                ObjectKind::Group => group::delete(db, tenant, *guid)?,
+                ObjectKind::Computer => computer::delete(db, tenant, *guid)?,
+            }
+            Ok(true)
         }
-        DirectoryChange::PutComputer(computer) => computer::put(db, tenant, computer)?,
-        DirectoryChange::Delete(ObjectKind::User, guid) => user::delete(db, tenant, *guid)?,
-        DirectoryChange::Delete(ObjectKind::Group, guid) => group::delete(db, tenant, *guid)?,
-        DirectoryChange::Delete(ObjectKind::Computer, guid) => computer::delete(db, tenant, *guid)?,
     }
-    Ok(true)
+}
+
+fn puts_user(change: &DirectoryChange) -> bool {
+    matches!(change, DirectoryChange::PutUser(_))
 }
 
 /// Whether somebody who waits may have to be told that this is over.
@@ -110,10 +140,9 @@ impl Store {
             Touches::Rows
         };
         self.write(touches, move |db| {
-            changes
-                .iter()
-                .map(|change| apply(db, tenant, domain, change))
-                .collect()
+            let runs = changes.chunk_by(|a, b| puts_user(a) == puts_user(b));
+            let answers = runs.map(|run| apply(db, tenant, domain, run));
+            Ok(answers.collect::<Result<Vec<_>>>()?.concat())
         })
         .await
     }

@@ -1,10 +1,12 @@
 //! Groups: those of a directory, whom its agent brings, and the server's own.
 
+use std::collections::BTreeSet;
+
 use model::{Guid, Sid};
 
 use crate::{
     Audit, Error, Listing, Page, Result, Store,
-    sql::{Listed, Row, Sql, args, fields},
+    sql::{Listed, Put, Row, Sql, args, fields},
 };
 
 /// Where a group comes from.
@@ -56,56 +58,52 @@ fn by_guid(db: &dyn Sql, tenant: Guid, guid: Guid) -> Result<Option<Group>> {
     db.one(sql, args![tenant, guid], group)
 }
 
-/// Writes the group without its members.
-pub(crate) fn put(db: &dyn Sql, tenant: Guid, group: &Group) -> Result<()> {
+const PUT: Put = Put {
+    table: "groups",
+    key: "tenant, guid",
+    kept: "",
+    only_if: " WHERE groups.domain = excluded.domain
+         OR (groups.domain IS NULL AND excluded.domain IS NULL)",
+};
+
+/// Writes the group without its members; false where it is there already, of another domain.
+pub(crate) fn put(db: &dyn Sql, tenant: Guid, group: &Group) -> Result<bool> {
     let (domain, sid, dn) = match &group.kind {
         GroupKind::Synced { domain, sid, dn } => (Some(domain), Some(sid), Some(dn)),
         GroupKind::Own => (None, None, None),
     };
-    db.put(
-        "groups",
-        "tenant, guid",
-        fields! {
-            tenant: tenant,
-            guid: group.guid,
-            domain: domain,
-            sid: sid,
-            dn: dn,
-            name: group.name,
-            name_key: group.name.to_lowercase(),
-        },
-    )
+    let row = fields! {
+        tenant: tenant,
+        guid: group.guid,
+        domain: domain,
+        sid: sid,
+        dn: dn,
+        name: group.name,
+        name_key: group.name.to_lowercase(),
+    };
+    db.put_as(&PUT, row)
 }
 
 /// Makes `members` the direct members. Only the differences are written: a group of a hundred
 /// thousand that one person has left costs one row.
 pub(crate) fn put_members(db: &dyn Sql, tenant: Guid, group: Guid, members: &[Guid]) -> Result<()> {
     let sql = "SELECT member FROM members WHERE tenant = ?1 AND parent = ?2";
-    let there: std::collections::BTreeSet<Guid> = db
+    let there: BTreeSet<Guid> = db
         .all(sql, args![tenant, group], |row| row.get("member"))?
         .into_iter()
         .collect();
-    let wanted: std::collections::BTreeSet<Guid> = members.iter().copied().collect();
-    for member in there.difference(&wanted) {
-        take_out(db, tenant, group, *member)?;
-    }
-    for member in wanted.difference(&there) {
-        put_in(db, tenant, group, *member)?;
-    }
+    let wanted: BTreeSet<Guid> = members.iter().copied().collect();
+    let row = |member: &Guid| args![tenant, group, member].to_vec();
+    let gone: Vec<_> = there.difference(&wanted).map(row).collect();
+    db.each(OUT, &gone)?;
+    let new: Vec<_> = wanted.difference(&there).map(row).collect();
+    db.each(IN, &new)?;
     Ok(())
 }
 
-fn put_in(db: &dyn Sql, tenant: Guid, group: Guid, member: Guid) -> Result<bool> {
-    db.add(
-        "members",
-        fields! { tenant: tenant, parent: group, member: member },
-    )
-}
-
-fn take_out(db: &dyn Sql, tenant: Guid, group: Guid, member: Guid) -> Result<bool> {
-    let sql = "DELETE FROM members WHERE tenant = ?1 AND parent = ?2 AND member = ?3";
-    db.touched(sql, args![tenant, group, member])
-}
+const IN: &str = "INSERT INTO members (tenant, parent, member) VALUES (?1, ?2, ?3)
+     ON CONFLICT DO NOTHING";
+const OUT: &str = "DELETE FROM members WHERE tenant = ?1 AND parent = ?2 AND member = ?3";
 
 /// Deletes the group, its members' membership, its own in others, and its roles.
 pub(crate) fn delete(db: &dyn Sql, tenant: Guid, guid: Guid) -> Result<()> {
@@ -211,7 +209,7 @@ impl Store {
         let group = own(guid, name);
         self.audited(tenant, audit, move |db| {
             expect_free(db, tenant, &group)?;
-            put(db, tenant, &group)
+            put(db, tenant, &group).map(|_| ())
         })
         .await
     }
@@ -230,8 +228,7 @@ impl Store {
                 return Ok(false);
             }
             expect_free(db, tenant, &group)?;
-            put(db, tenant, &group)?;
-            Ok(true)
+            put(db, tenant, &group)
         })
         .await
     }
@@ -258,7 +255,7 @@ impl Store {
         audit: Audit,
     ) -> Result<bool> {
         self.audited(tenant, audit, move |db| {
-            Ok(is_own(db, tenant, group)? && put_in(db, tenant, group, member)?)
+            Ok(is_own(db, tenant, group)? && db.touched(IN, args![tenant, group, member])?)
         })
         .await
     }
@@ -272,7 +269,7 @@ impl Store {
         audit: Audit,
     ) -> Result<bool> {
         self.audited(tenant, audit, move |db| {
-            Ok(is_own(db, tenant, group)? && take_out(db, tenant, group, member)?)
+            Ok(is_own(db, tenant, group)? && db.touched(OUT, args![tenant, group, member])?)
         })
         .await
     }

@@ -64,24 +64,24 @@ impl Store {
     /// Appends to the log.
     pub async fn log_sign_ins(&self, tenant: Guid, sign_ins: Vec<SignIn>) -> Result<()> {
         self.write(Touches::Logs, move |db| {
-            sign_ins.iter().try_for_each(|sign_in| {
-                db.insert(
-                    "sign_ins",
-                    fields! {
-                        tenant: tenant,
-                        at_ms: sign_in.at_ms,
-                        account: sign_in.user,
-                        name: sign_in.name,
-                        client: sign_in.client,
-                        resource: sign_in.resource,
-                        device: sign_in.device,
-                        ip: sign_in.ip,
-                        stage: sign_in.stage,
-                        result: sign_in.result,
-                        request: sign_in.request,
-                    },
-                )
-            })
+            let row = |sign_in: &SignIn| {
+                fields! {
+                    tenant: tenant,
+                    at_ms: sign_in.at_ms,
+                    account: sign_in.user,
+                    name: sign_in.name,
+                    client: sign_in.client,
+                    resource: sign_in.resource,
+                    device: sign_in.device,
+                    ip: sign_in.ip,
+                    stage: sign_in.stage,
+                    result: sign_in.result,
+                    request: sign_in.request,
+                }
+                .to_vec()
+            };
+            let rows: Vec<_> = sign_ins.iter().map(row).collect();
+            db.insert_each("sign_ins", &rows)
         })
         .await
     }

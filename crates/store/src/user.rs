@@ -8,7 +8,7 @@ use model::{Guid, Sid, UnixTime};
 
 use crate::{
     Audit, Error, Listing, Page, Result, Store, key,
-    sql::{Listed, Row, Sql, args, fields},
+    sql::{Field, Listed, Put, Row, Sql, args, fields},
 };
 
 /// Where a user comes from.
@@ -122,37 +122,44 @@ fn unique(mut users: Vec<User>) -> Option<User> {
     first.filter(|_| users.is_empty())
 }
 
-/// Writes the user; from when on its tokens count is left alone where it is there already.
-pub(crate) fn put(db: &dyn Sql, tenant: Guid, user: &User) -> Result<()> {
+/// From when on tokens count is the server's to say, and one user's row is no other's.
+const PUT: Put = Put {
+    table: "users",
+    key: "tenant, guid",
+    kept: "tokens_valid_from",
+    only_if: " WHERE users.domain = excluded.domain
+         OR (users.domain IS NULL AND excluded.domain IS NULL)",
+};
+
+/// Writes users; false for one who is there already, of another domain.
+pub(crate) fn put(db: &dyn Sql, tenant: Guid, users: &[&User]) -> Result<Vec<bool>> {
+    let rows: Vec<_> = users.iter().map(|user| columns(tenant, user)).collect();
+    db.put_each(&PUT, &rows)
+}
+
+fn columns(tenant: Guid, user: &User) -> Vec<Field> {
     let (sam, dn) = match &user.kind {
         UserKind::Synced { sam, dn, .. } => (Some(sam), Some(dn)),
         UserKind::Cloud => (None, None),
     };
-    let valid_from: Option<UnixTime> = db.only(
-        "SELECT tokens_valid_from FROM users WHERE tenant = ?1 AND guid = ?2",
-        args![tenant, user.guid],
-    )?;
-    db.put(
-        "users",
-        "tenant, guid",
-        fields! {
-            tenant: tenant,
-            guid: user.guid,
-            domain: user.domain(),
-            sid: user.sid(),
-            sam: sam,
-            sam_key: sam.map(|sam| sam.to_lowercase()),
-            dn: dn,
-            upn: user.upn,
-            upn_key: user.upn.to_lowercase(),
-            display_name: user.display_name,
-            mail: user.mail,
-            active: user.active,
-            account_expires: user.account_expires,
-            locked_until: user.locked_until,
-            tokens_valid_from: valid_from.unwrap_or(user.tokens_valid_from),
-        },
-    )
+    fields! {
+        tenant: tenant,
+        guid: user.guid,
+        domain: user.domain(),
+        sid: user.sid(),
+        sam: sam,
+        sam_key: sam.map(|sam| sam.to_lowercase()),
+        dn: dn,
+        upn: user.upn,
+        upn_key: user.upn.to_lowercase(),
+        display_name: user.display_name,
+        mail: user.mail,
+        active: user.active,
+        account_expires: user.account_expires,
+        locked_until: user.locked_until,
+        tokens_valid_from: user.tokens_valid_from,
+    }
+    .to_vec()
 }
 
 /// Whether the user's principal name is that of one of the server's own.
@@ -266,7 +273,7 @@ impl Store {
         self.audited(tenant, audit, move |db| {
             only_cloud(&user)?;
             expect_free(db, tenant, &user)?;
-            put(db, tenant, &user)?;
+            put(db, tenant, &[&user])?;
             put_password(db, tenant, user.guid, &password)
         })
         .await
@@ -281,7 +288,7 @@ impl Store {
                 return Ok(false);
             }
             expect_free(db, tenant, &user)?;
-            put(db, tenant, &user)?;
+            put(db, tenant, &[&user])?;
             Ok(true)
         })
         .await

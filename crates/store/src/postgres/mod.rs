@@ -18,10 +18,7 @@ use std::sync::{
     atomic::{AtomicU32, Ordering},
 };
 
-use tokio::{
-    runtime::Handle,
-    sync::{Semaphore, watch},
-};
+use tokio::sync::{Semaphore, watch};
 
 use crate::{Error, Result, sql::Sql, store::Touches};
 pub use server::PostgresAddress;
@@ -126,12 +123,12 @@ impl Postgres {
     {
         let free = Arc::clone(&self.pool.free).acquire_owned().await;
         let free = free.map_err(|_| Error::Closed)?;
-        let (pool, runtime) = (Arc::clone(&self.pool), Handle::current());
+        let pool = Arc::clone(&self.pool);
         let done = tokio::task::spawn_blocking(move || {
             let _free = free;
             let mut attempt = 1;
             loop {
-                let session = pool.take(&runtime)?;
+                let session = pool.take()?;
                 let answer = work(&session);
                 let is_again = answer.as_ref().is_err_and(|e| session.may_begin_again(e));
                 pool.put_back(session);
@@ -150,17 +147,19 @@ impl Pool {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self, runtime: &Handle) -> Result<Session> {
+    fn take(&self) -> Result<Session> {
         let idle = self.idle().pop();
-        match idle.filter(Session::is_usable) {
-            Some(session) => Ok(session),
-            None => Session::open(&self.server, runtime),
-        }
+        idle.map_or_else(|| Session::open(&self.server), Ok)
     }
 
+    /// Where one connection was lost the idle ones are likely to be too, and nobody looks after
+    /// them while they are.
     fn put_back(&self, session: Session) {
+        let mut idle = self.idle();
         if session.is_usable() {
-            self.idle().push(session);
+            idle.push(session);
+        } else {
+            idle.clear();
         }
     }
 }

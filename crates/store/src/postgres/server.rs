@@ -17,8 +17,11 @@ use crate::{Error, Result};
 #[derive(Debug, Clone)]
 pub struct PostgresAddress {
     /// A connection string of libpq, `host=/run/postgresql dbname=latchkey` or
-    /// `postgres://user:password@host/latchkey`. A host that is no local socket is reached over TLS.
-    pub url: Secret<String>,
+    /// `postgres://user@host/latchkey`, without a password. A host that is no local socket is
+    /// reached over TLS.
+    pub url: String,
+    /// The password, where the database asks for one.
+    pub password: Option<Secret<String>>,
     /// Who signs the database's certificate, PEM; the system's authorities where it is not given.
     pub authorities: Option<PathBuf>,
     /// The most connections of this server, beside the one that listens.
@@ -47,7 +50,13 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) fn at(address: &PostgresAddress) -> Result<Self> {
-        let mut config: Config = address.url.expose().parse().map_err(Error::database)?;
+        let mut config: Config = address.url.parse().map_err(Error::database)?;
+        if config.get_password().is_some() {
+            return Err(Error::Address("a password belongs into a file of its own"));
+        }
+        if let Some(password) = &address.password {
+            config.password(password.expose());
+        }
         let hosts = config.get_hosts();
         let local = hosts.iter().filter(|host| matches!(host, Host::Unix(_)));
         let mode = match (local.count(), hosts.len()) {

@@ -1,4 +1,6 @@
-//! One connection, used by one piece of work at a time, on a thread that may wait.
+//! One connection, used by one piece of work at a time, on a thread that may wait. It has a runtime
+//! of its own, so that a statement goes from this thread to the database and back and wakes no
+//! other; while it is idle nothing moves.
 
 use std::{
     cell::{Cell, RefCell},
@@ -6,7 +8,8 @@ use std::{
     sync::Arc,
 };
 
-use tokio::runtime::Handle;
+use futures_util::future::try_join_all;
+use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::{
     Client, Statement,
     error::SqlState,
@@ -44,10 +47,14 @@ impl Hold {
     }
 }
 
+/// The most runs of a statement that are under way together.
+const AT_ONCE: usize = 1000;
+
 /// A connection with the statements that it has prepared.
 pub(super) struct Session {
     client: Client,
-    runtime: Handle,
+    /// There until it is dropped.
+    runtime: Option<Runtime>,
     statements: RefCell<HashMap<String, Statement>>,
     /// A commit was asked for: nobody knows what became of it where no answer came.
     committing: Cell<bool>,
@@ -56,7 +63,9 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn open(server: &Server, runtime: &Handle) -> Result<Self> {
+    pub(super) fn open(server: &Server) -> Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(Error::database)?;
         let (client, connection) = runtime.block_on(server.connect())?;
         runtime.spawn(async move {
             // Whoever uses the connection is told the same.
@@ -64,11 +73,20 @@ impl Session {
         });
         Ok(Self {
             client,
-            runtime: runtime.clone(),
+            runtime: Some(runtime),
             statements: RefCell::default(),
             committing: Cell::new(false),
             broken: Cell::new(false),
         })
+    }
+
+    /// What the database answers.
+    fn wait<T>(
+        &self,
+        answer: impl Future<Output = std::result::Result<T, tokio_postgres::Error>>,
+    ) -> Result<T> {
+        let runtime = self.runtime.as_ref().ok_or(Error::Closed)?;
+        runtime.block_on(answer).map_err(Error::database)
     }
 
     pub(super) fn is_usable(&self) -> bool {
@@ -108,19 +126,18 @@ impl Session {
 
     /// Sends two commands at once; the second is run even where the first one fails.
     fn both(&self, first: &str, second: &str) -> Result<()> {
-        let (first, second) = self.runtime.block_on(async {
-            tokio::join!(
+        let (first, second) = self.wait(async {
+            Ok(tokio::join!(
                 self.client.batch_execute(first),
                 self.client.batch_execute(second)
-            )
-        });
+            ))
+        })?;
         first.and(second).map_err(Error::database)
     }
 
     /// Runs commands that take no parameters and answer nothing.
     pub(super) fn batch(&self, commands: &str) -> Result<()> {
-        let done = self.runtime.block_on(self.client.batch_execute(commands));
-        done.map_err(Error::database)
+        self.wait(self.client.batch_execute(commands))
     }
 
     fn statement(&self, sql: &str) -> Result<Statement> {
@@ -128,11 +145,19 @@ impl Session {
             return Ok(known.clone());
         }
         let text = numbered(sql);
-        let prepared = self.runtime.block_on(self.client.prepare(&text));
-        let prepared = prepared.map_err(Error::database)?;
+        let prepared = self.wait(self.client.prepare(&text))?;
         let mut statements = self.statements.borrow_mut();
         statements.insert(sql.to_owned(), prepared.clone());
         Ok(prepared)
+    }
+}
+
+impl Drop for Session {
+    /// A store may be dropped where nothing may wait.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 
@@ -161,17 +186,27 @@ impl Sql for Session {
     fn execute(&self, sql: &str, args: &[Value]) -> Result<u64> {
         let statement = self.statement(sql)?;
         let args = parameters(&statement, args);
-        let done = self
-            .runtime
-            .block_on(self.client.execute(&statement, &args));
-        done.map_err(Error::database)
+        self.wait(self.client.execute(&statement, &args))
+    }
+
+    /// All are sent before the first one is answered.
+    fn each(&self, sql: &str, rows: &[Vec<Value>]) -> Result<Vec<u64>> {
+        let statement = self.statement(sql)?;
+        let mut touched = Vec::with_capacity(rows.len());
+        for rows in rows.chunks(AT_ONCE) {
+            let args: Vec<_> = rows.iter().map(|row| parameters(&statement, row)).collect();
+            let sent = args
+                .iter()
+                .map(|args| self.client.execute(&statement, args));
+            touched.extend(self.wait(try_join_all(sent))?);
+        }
+        Ok(touched)
     }
 
     fn query(&self, sql: &str, args: &[Value]) -> Result<Vec<Row>> {
         let statement = self.statement(sql)?;
         let args = parameters(&statement, args);
-        let rows = self.runtime.block_on(self.client.query(&statement, &args));
-        let rows = rows.map_err(Error::database)?;
+        let rows = self.wait(self.client.query(&statement, &args))?;
         let columns = statement.columns();
         let names: Arc<[String]> = columns.iter().map(|c| c.name().to_owned()).collect();
         let row = |row: &tokio_postgres::Row| {

@@ -19,6 +19,9 @@ pub(crate) trait Sql {
     /// Runs a statement; the number of rows that it touched.
     fn execute(&self, sql: &str, args: &[Value]) -> Result<u64>;
 
+    /// Runs a statement once for each row of parameters, in order; how many rows each run touched.
+    fn each(&self, sql: &str, rows: &[Vec<Value>]) -> Result<Vec<u64>>;
+
     /// Runs a statement; the rows that it answered.
     fn query(&self, sql: &str, args: &[Value]) -> Result<Vec<Row>>;
 }
@@ -100,25 +103,92 @@ impl dyn Sql + '_ {
     }
 
     /// Adds a row; one that is there with the same `key` takes its values.
-    pub(crate) fn put(&self, table: &str, key: &str, fields: Fields<'_>) -> Result<()> {
-        let taken: Vec<String> = fields
-            .iter()
-            .map(|(name, _)| *name)
-            .filter(|name| !key.split(", ").any(|part| part == *name))
-            .map(|name| format!("{name} = excluded.{name}"))
-            .collect();
-        let tail = format!(" ON CONFLICT ({key}) DO UPDATE SET {}", taken.join(", "));
-        self.write_row(table, fields, &tail).map(|_| ())
+    pub(crate) fn put(
+        &self,
+        table: &'static str,
+        key: &'static str,
+        row: Fields<'_>,
+    ) -> Result<()> {
+        let put = Put {
+            table,
+            key,
+            kept: "",
+            only_if: "",
+        };
+        self.put_as(&put, row).map(|_| ())
+    }
+
+    /// The same with what it says about a row that is there; false where that one stays as it is.
+    pub(crate) fn put_as(&self, put: &Put, row: Fields<'_>) -> Result<bool> {
+        let tail = put.tail(row);
+        Ok(self.write_row(put.table, row, &tail)? > 0)
+    }
+
+    /// The same for many rows with the same columns.
+    pub(crate) fn put_each(&self, put: &Put, rows: &[Vec<Field>]) -> Result<Vec<bool>> {
+        let Some(first) = rows.first() else {
+            return Ok(Vec::new());
+        };
+        let touched = self.each(
+            &insertion(put.table, first, &put.tail(first)),
+            &values(rows),
+        )?;
+        Ok(touched.into_iter().map(|count| count > 0).collect())
+    }
+
+    /// Adds many rows with the same columns.
+    pub(crate) fn insert_each(&self, table: &str, rows: &[Vec<Field>]) -> Result<()> {
+        let Some(first) = rows.first() else {
+            return Ok(());
+        };
+        self.each(&insertion(table, first, ""), &values(rows))
+            .map(|_| ())
     }
 
     fn write_row(&self, table: &str, fields: Fields<'_>, tail: &str) -> Result<u64> {
-        let (names, values): (Vec<&str>, Vec<Value>) = fields.iter().cloned().unzip();
-        let places: Vec<String> = (1..=names.len()).map(|n| format!("?{n}")).collect();
-        let (names, places) = (names.join(", "), places.join(", "));
-        let sql = format!("INSERT INTO {table} ({names}) VALUES ({places}){tail}");
-        self.execute(&sql, &values)
+        let values: Vec<Value> = fields.iter().map(|(_, value)| value.clone()).collect();
+        self.execute(&insertion(table, fields, tail), &values)
     }
 }
 
+/// How a row is put where one with the same key may be.
+pub(crate) struct Put {
+    pub(crate) table: &'static str,
+    pub(crate) key: &'static str,
+    /// The column that stays as it is.
+    pub(crate) kept: &'static str,
+    /// ` WHERE` and what must hold of the row that is there, or nothing.
+    pub(crate) only_if: &'static str,
+}
+
+impl Put {
+    fn tail(&self, fields: Fields<'_>) -> String {
+        let taken: Vec<String> = fields
+            .iter()
+            .map(|(name, _)| *name)
+            .filter(|name| *name != self.kept)
+            .filter(|name| !self.key.split(", ").any(|part| part == *name))
+            .map(|name| format!("{name} = excluded.{name}"))
+            .collect();
+        let (key, taken) = (self.key, taken.join(", "));
+        format!(" ON CONFLICT ({key}) DO UPDATE SET {taken}{}", self.only_if)
+    }
+}
+
+fn values(rows: &[Vec<Field>]) -> Vec<Vec<Value>> {
+    let values = |row: &Vec<Field>| row.iter().map(|(_, value)| value.clone()).collect();
+    rows.iter().map(values).collect()
+}
+
+fn insertion(table: &str, fields: Fields<'_>, tail: &str) -> String {
+    let names: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
+    let places: Vec<String> = (1..=names.len()).map(|n| format!("?{n}")).collect();
+    let (names, places) = (names.join(", "), places.join(", "));
+    format!("INSERT INTO {table} ({names}) VALUES ({places}){tail}")
+}
+
+/// A column with its value.
+pub(crate) type Field = (&'static str, Value);
+
 /// Columns with their values.
-pub(crate) type Fields<'a> = &'a [(&'static str, Value)];
+pub(crate) type Fields<'a> = &'a [Field];

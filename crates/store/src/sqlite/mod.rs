@@ -132,6 +132,12 @@ impl Sql for Connection {
         Ok(touched as u64)
     }
 
+    fn each(&self, sql: &str, rows: &[Vec<Value>]) -> Result<Vec<u64>> {
+        rows.iter()
+            .map(|args| Sql::execute(self, sql, args))
+            .collect()
+    }
+
     fn query(&self, sql: &str, args: &[Value]) -> Result<Vec<Row>> {
         tracing::trace!(target: "store::sql", sql);
         let mut statement = self.prepare_cached(sql)?;

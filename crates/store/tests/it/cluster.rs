@@ -18,7 +18,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use model::Secret;
 use store::{PostgresAddress, Store};
 use tokio::sync::OnceCell;
 use tokio_postgres::NoTls;
@@ -198,7 +197,8 @@ impl Database {
     pub(crate) fn address(&self) -> PostgresAddress {
         let folder = CLUSTER.folder.display();
         PostgresAddress {
-            url: Secret::new(format!("host={folder} user=postgres dbname={}", self.name)),
+            url: format!("host={folder} user=postgres dbname={}", self.name),
+            password: None,
             authorities: None,
             connections: 4,
         }
@@ -211,7 +211,7 @@ impl Database {
     /// A connection beside the store.
     pub(crate) async fn connect(&self) -> tokio_postgres::Client {
         let address = self.address();
-        let connected = tokio_postgres::connect(address.url.expose(), NoTls).await;
+        let connected = tokio_postgres::connect(&address.url, NoTls).await;
         let (client, connection) = connected.unwrap();
         tokio::spawn(connection);
         client

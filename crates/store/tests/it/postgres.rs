@@ -292,9 +292,8 @@ async fn a_host_is_reached_over_tls_that_it_proves_itself_by() {
     ];
     let cluster = Cluster::start(&settings.each_ref().map(String::as_str));
     let address = |host: &str, authorities: Option<&PathBuf>| PostgresAddress {
-        url: Secret::new(format!(
-            "host={host} hostaddr=127.0.0.1 port={port} user=postgres sslmode=disable"
-        )),
+        url: format!("host={host} hostaddr=127.0.0.1 port={port} user=postgres sslmode=disable"),
+        password: None,
         authorities: authorities.cloned(),
         connections: 1,
     };
@@ -331,11 +330,46 @@ async fn a_host_is_reached_over_tls_that_it_proves_itself_by() {
     );
 }
 
-#[tokio::test]
-async fn an_address_that_names_no_place_or_two_kinds_is_refused() {
-    for url in ["dbname=latchkey", "host=/run/postgresql,db.example"] {
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_is_proved_where_the_database_asks_for_one() {
+    let cluster = Cluster::start(&[]);
+    let client = cluster.connect_at(5432).await;
+    let made = "CREATE ROLE keeper LOGIN PASSWORD 'right'; CREATE DATABASE kept OWNER keeper";
+    for statement in made.split("; ") {
+        client.batch_execute(statement).await.unwrap();
+    }
+    let rules = "local all postgres trust\nlocal all all scram-sha-256\n";
+    std::fs::write(cluster.folder.join("data/pg_hba.conf"), rules).unwrap();
+    client.query("SELECT pg_reload_conf()", &[]).await.unwrap();
+    let open = async |password: Option<&str>| {
         let address = PostgresAddress {
-            url: Secret::new(url.to_owned()),
+            url: format!("host={} user=keeper dbname=kept", cluster.folder.display()),
+            password: password.map(|text| Secret::new(text.to_owned())),
+            authorities: None,
+            connections: 1,
+        };
+        Store::open_postgres(&address).await
+    };
+    let refused = async |password| match open(password).await {
+        Ok(_) => Err("the rule is not in force yet"),
+        Err(error) => Ok(error),
+    };
+    eventually(async || refused(Some("wrong")).await).await;
+    refused(None).await.unwrap();
+    let store = open(Some("right")).await.unwrap();
+    assert_eq!(store.tenant().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn an_address_that_names_no_place_two_kinds_or_a_password_is_refused() {
+    for url in [
+        "dbname=latchkey",
+        "host=/run/postgresql,db.example",
+        "host=/run/postgresql password=secret",
+    ] {
+        let address = PostgresAddress {
+            url: url.to_owned(),
+            password: None,
             authorities: None,
             connections: 1,
         };

@@ -12,6 +12,7 @@ const LICENCES: [&str; 16] = [
     "(MIT OR Apache-2.0) AND Unicode-3.0",
     "Apache-2.0",
     "Apache-2.0 OR BSL-1.0",
+    "Apache-2.0 OR BSL-1.0 OR MIT",
     "Apache-2.0 OR MIT",
     "BSD-2-Clause OR Apache-2.0 OR MIT",
     "BSD-3-Clause",
@@ -25,6 +26,7 @@ const LICENCES: [&str; 16] = [
     "Unicode-3.0",
     "Unlicense OR MIT",
     "Zlib",
+    "Zlib OR Apache-2.0 OR MIT",
 ];
 
 /// Implementations of cryptography that packages are known to bring.
@@ -65,7 +67,7 @@ const PROVIDERS: [&str; 33] = [
 ];
 
 /// The providers that are in the build beside OpenSSL, each with its reason.
-const OTHER_PROVIDERS: [(&str, &str); 10] = [
+const OTHER_PROVIDERS: [(&str, &str); 11] = [
     ("aes", "what the SMB library of SYSVOL signs and seals with"),
     (
         "aes-gcm",
@@ -77,10 +79,17 @@ const OTHER_PROVIDERS: [(&str, &str); 10] = [
     ),
     ("blake2", "what argon2 hashes with"),
     (
-        "hmac",
-        "what the SMB library of SYSVOL signs and seals with",
+        "chacha20",
+        "what the PostgreSQL library draws its nonce with when it proves a password",
     ),
-    ("md-5", "the SMB library has NTLM, which is never spoken"),
+    (
+        "hmac",
+        "what the SMB library of SYSVOL signs and seals with, and PostgreSQL's proves a password",
+    ),
+    (
+        "md-5",
+        "the SMB library has NTLM, the PostgreSQL library an older proof of a password",
+    ),
     ("md4", "the SMB library has NTLM, which is never spoken"),
     (
         "pbkdf2",
@@ -92,7 +101,7 @@ const OTHER_PROVIDERS: [(&str, &str); 10] = [
     ),
     (
         "sha2",
-        "what the SMB library of SYSVOL signs and seals with",
+        "what the SMB library of SYSVOL signs and seals with, and PostgreSQL's proves a password",
     ),
 ];
 
