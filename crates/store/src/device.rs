@@ -3,7 +3,7 @@
 use model::{Guid, UnixTime, sha256};
 
 use crate::{
-    Audit, Digest, Listing, Page, Result, Store, key,
+    Audit, Digest, Listing, Page, Result, Store, group, key,
     sql::{Listed, Row, Sql, args, fields, words},
 };
 
@@ -288,11 +288,7 @@ impl Store {
                 let sql = format!("DELETE FROM {table} WHERE tenant = ?1 AND device = ?2");
                 db.execute(&sql, args![tenant, id])?;
             }
-            // Groups of a directory are its agent's.
-            let sql = "DELETE FROM members WHERE tenant = ?1 AND member = ?2 AND EXISTS
-                 (SELECT 1 FROM groups g
-                  WHERE g.tenant = ?1 AND g.guid = members.parent AND g.domain IS NULL)";
-            db.execute(sql, args![tenant, id])?;
+            group::leave_own(db, tenant, id)?;
             key::remove_all(db, tenant, "device", id)?;
             db.put(
                 "device_tombstones",

@@ -105,11 +105,20 @@ const IN: &str = "INSERT INTO members (tenant, parent, member) VALUES (?1, ?2, ?
      ON CONFLICT DO NOTHING";
 const OUT: &str = "DELETE FROM members WHERE tenant = ?1 AND parent = ?2 AND member = ?3";
 
+/// Takes a principal that is no more out of the server's own groups. What groups of a directory hold
+/// is their agent's to say, which says it once: whoever comes back is in them still.
+pub(crate) fn leave_own(db: &dyn Sql, tenant: Guid, member: Guid) -> Result<()> {
+    let sql = "DELETE FROM members WHERE tenant = ?1 AND member = ?2 AND EXISTS
+         (SELECT 1 FROM groups g
+          WHERE g.tenant = ?1 AND g.guid = members.parent AND g.domain IS NULL)";
+    db.execute(sql, args![tenant, member]).map(|_| ())
+}
+
 /// Deletes the group, its members' membership, its own in others, and its roles.
 pub(crate) fn delete(db: &dyn Sql, tenant: Guid, guid: Guid) -> Result<()> {
+    leave_own(db, tenant, guid)?;
     for (table, column) in [
         ("members", "parent"),
-        ("members", "member"),
         ("role_assignments", "principal"),
         ("groups", "guid"),
     ] {

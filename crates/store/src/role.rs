@@ -8,7 +8,7 @@ use crate::{
 };
 
 words! {
-    /// What a role lets do; `docs/` says which verb needs which.
+    /// What a role lets its holder do.
     pub enum Role {
         /// Everything, roles too.
         Global = "global",

@@ -7,7 +7,7 @@
 use model::{Guid, Sid, UnixTime};
 
 use crate::{
-    Audit, Error, Listing, Page, Result, Store, key,
+    Audit, Error, Listing, Page, Result, Store, group, key,
     sql::{Field, Listed, Put, Row, Sql, args, fields},
 };
 
@@ -196,12 +196,12 @@ pub(crate) fn delete(db: &dyn Sql, tenant: Guid, guid: Guid) -> Result<()> {
         ("passwords", "account"),
         ("sources", "account"),
         ("role_assignments", "principal"),
-        ("members", "member"),
         ("users", "guid"),
     ] {
         let sql = format!("DELETE FROM {table} WHERE tenant = ?1 AND {column} = ?2");
         db.execute(&sql, args![tenant, guid])?;
     }
+    group::leave_own(db, tenant, guid)?;
     key::remove_all(db, tenant, "account", guid)
 }
 

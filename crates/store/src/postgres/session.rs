@@ -56,7 +56,7 @@ pub(super) struct Session {
     /// There until it is dropped.
     runtime: Option<Runtime>,
     statements: RefCell<HashMap<String, Statement>>,
-    /// A commit was asked for: nobody knows what became of it where no answer came.
+    /// A commit was asked for and no answer came: nobody knows what became of it.
     committing: Cell<bool>,
     /// What it holds is not known.
     broken: Cell<bool>,
@@ -96,31 +96,27 @@ impl Session {
     /// Whether what ended so changed nothing, and may end otherwise next time: another write came
     /// first, or the connection broke before a commit was asked for.
     pub(super) fn may_begin_again(&self, error: &Error) -> bool {
-        let is_race = matches!(
-            state(error),
-            Some(
-                &SqlState::T_R_SERIALIZATION_FAILURE
-            | &SqlState::T_R_DEADLOCK_DETECTED
+        let races = [
+            &SqlState::T_R_SERIALIZATION_FAILURE,
+            &SqlState::T_R_DEADLOCK_DETECTED,
             // Two added the same row, and neither saw the other's.
-            | &SqlState::UNIQUE_VIOLATION
-            )
-        );
+            &SqlState::UNIQUE_VIOLATION,
+        ];
+        let is_race = state(error).is_some_and(|state| races.contains(&state));
         is_race || (self.client.is_closed() && !self.committing.get())
     }
 
     /// Runs `work` in a transaction. Lock and beginning are one way to the database and back, commit
     /// and unlocking another.
     pub(super) fn transact<T>(&self, hold: Hold, work: impl Fn(&Self) -> Result<T>) -> Result<T> {
-        self.committing.set(false);
         let begun = self.both(hold.lock(), "BEGIN ISOLATION LEVEL SERIALIZABLE");
         let answer = begun.and_then(|()| work(self));
-        self.committing.set(answer.is_ok());
-        let end = if answer.is_ok() { "COMMIT" } else { "ROLLBACK" };
+        let is_commit = answer.is_ok();
+        let end = if is_commit { "COMMIT" } else { "ROLLBACK" };
         let ended = self.both(end, hold.unlock());
-        // A commit that lost a race is over, and the lock is free.
-        let is_over = ended.as_ref().is_err_and(|error| state(error).is_some());
-        self.broken.set(ended.is_err() && !is_over);
-        self.committing.set(self.committing.get() && !is_over);
+        let is_unknown = ended.as_ref().is_err_and(|error| !is_refusal(error));
+        self.broken.set(is_unknown);
+        self.committing.set(is_unknown && is_commit);
         answer.and_then(|answer| ended.map(|()| answer))
     }
 
@@ -167,6 +163,13 @@ fn state(error: &Error) -> Option<&SqlState> {
         return None;
     };
     cause.downcast_ref::<tokio_postgres::Error>()?.code()
+}
+
+/// Whether a commit was refused for what else there is: then the transaction is over, and the lock
+/// is free. A connection that the database ends says why too, but not whether before the commit.
+fn is_refusal(error: &Error) -> bool {
+    let classes = ["23", "40"];
+    state(error).is_some_and(|state| classes.iter().any(|class| state.code().starts_with(class)))
 }
 
 /// The error as it is told: a key that is there already is the caller's matter.

@@ -20,6 +20,7 @@ on_every_store!(
     users_are_listed_by_pages,
     members_are_found_through_groups_and_circles_of_them,
     a_group_of_the_servers_own_is_made_changed_and_deleted,
+    whoever_comes_back_is_in_groups_of_the_directory_and_in_no_other,
     roles_are_given_to_users_and_through_groups,
     a_scope_tag_in_use_stays,
     a_device_that_joins_again_is_replaced,
@@ -315,6 +316,28 @@ async fn a_group_of_the_servers_own_is_made_changed_and_deleted(store: Store) {
     assert!(!delete(21).await);
     let groups = store.groups(tenant(), Page::first(10)).await.unwrap();
     assert_eq!(groups.rows.len(), 2);
+}
+
+async fn whoever_comes_back_is_in_groups_of_the_directory_and_in_no_other(store: Store) {
+    let alice = DirectoryChange::PutUser(user(11, "alice@corp.example"));
+    apply(&store, vec![alice.clone(), group(21, &[11])]).await;
+    let own = guid(22);
+    store
+        .create_group(tenant(), own, "Own", audit("create"))
+        .await
+        .unwrap();
+    assert!(
+        store
+            .add_member(tenant(), own, guid(11), audit("add"))
+            .await
+            .unwrap()
+    );
+    let gone = DirectoryChange::Delete(ObjectKind::User, guid(11));
+    apply(&store, vec![gone, alice]).await;
+    assert_eq!(
+        store.groups_of(tenant(), guid(11)).await.unwrap(),
+        [guid(21)]
+    );
 }
 
 async fn roles_are_given_to_users_and_through_groups(store: Store) {
