@@ -29,6 +29,10 @@ use crate::{
 };
 use writer::Writer;
 
+/// Pages that the writer keeps in memory, as SQLite wants it: in KiB, less than nothing. An import of
+/// a large company writes all over the indexes of names.
+const CACHE_KIB: i64 = -64 * 1024;
+
 /// Statements that a connection keeps compiled.
 const STATEMENTS: usize = 256;
 
@@ -62,6 +66,7 @@ impl Sqlite {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         // A commit that was answered survives a power cut.
         connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "cache_size", CACHE_KIB)?;
         connection.pragma_update(None, "foreign_keys", "ON")?;
         // Deleted codes and sessions are not left in free pages.
         connection.pragma_update(None, "secure_delete", "ON")?;
