@@ -147,15 +147,8 @@ impl Going<'_> {
     }
 
     async fn context(&self, app: &App, origin: &Origin) -> Result<Context, Refusal> {
-        let device = match self.attempt.device {
-            Some(id) => app.store.device(app.tenant.id, id).await?,
-            None => None,
-        };
-        Ok(Context {
-            app: "Registration of a key on a workstation".to_owned(),
-            origin: origin.clone(),
-            device: device.map(|device| device.display_name),
-        })
+        let name = "Registration of a key on a workstation";
+        Context::of(app, name, self.attempt.device, origin).await
     }
 
     /// What the client is told of a confirmation that is not approved.

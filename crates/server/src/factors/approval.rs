@@ -30,6 +30,26 @@ pub(crate) struct Context {
     pub(crate) device: Option<String>,
 }
 
+impl Context {
+    /// Of a sign-in to an application, perhaps on a joined device.
+    pub(crate) async fn of(
+        app: &App,
+        name: &str,
+        device: Option<Guid>,
+        origin: &Origin,
+    ) -> Result<Self, Refusal> {
+        let device = match device {
+            Some(id) => app.store.device(app.tenant.id, id).await?,
+            None => None,
+        };
+        Ok(Self {
+            app: name.to_owned(),
+            origin: origin.clone(),
+            device: device.map(|device| device.display_name),
+        })
+    }
+}
+
 /// What a person answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answered {

@@ -64,11 +64,8 @@ async fn choose(
     (going, user): (Going<'_>, Guid),
     way: Method,
 ) -> Result<Response, Refusal> {
-    let context = Context {
-        app: going.flow.purpose.name().to_owned(),
-        origin: call.origin.clone(),
-        device: None,
-    };
+    let (name, device) = (going.flow.purpose.name(), going.attempt.device);
+    let context = Context::of(app, name, device, &call.origin).await?;
     let outcome = confirm::choose(app, &going.attempt, (user, way), &context).await;
     shown(app, call, (going, user), outcome).await
 }
