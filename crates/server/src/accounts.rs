@@ -1,9 +1,10 @@
 //! Accounts: whose a name is, and whether a password is right.
 //!
 //! What must hold: an account is known by its objectGUID, so that a name is only a way to it; and
-//! nobody learns from an answer, or from its time, whether there is an account. So every password
-//! that is not right goes one way: a hash is computed here, the agent of the domain is asked about
-//! some SID, and a second passes. A name that nobody has differs in neither.
+//! nobody learns from an answer, or from its time, whether there is an account. So for every password
+//! that is not right a hash is computed here, the agent of the domain that the name is of is asked
+//! about some SID, and a second passes. A name that nobody has goes the same way. What shows, and only
+//! while no agent answers, is an account whose principal name has another suffix than its domain.
 //!
 //! Wrong passwords shut out where they come from before they shut out the account: the account's
 //! own devices and addresses have tries of their own left. All together stay below what AD itself
@@ -320,7 +321,7 @@ async fn outcome(
     })
 }
 
-/// Whom the agent is asked about, and in which domain; nobody where there is no domain.
+/// Whom the agent is asked about, and in which domain; nobody where the name is of no domain.
 fn asked_about(
     user: Option<&User>,
     name: &str,
@@ -332,9 +333,9 @@ fn asked_about(
     let named = match typed(name) {
         Typed::Down { domain, .. } => domain_of(domain, domains),
         Typed::Principal { suffix, .. } => domain_of(suffix, domains),
-        Typed::Bare(_) => None,
+        Typed::Bare(_) => domains.first(),
     };
-    let Some(domain) = named.or(domains.first()) else {
+    let Some(domain) = named else {
         return Ok(None);
     };
     let sid = format!("{}-{NOBODYS_RID}", domain.sid)

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use model::Secret;
 use serde::{Deserialize, Serialize};
 use store::{PostgresAddress, Store};
@@ -69,12 +69,11 @@ pub enum Database {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PostgreSql {
-    /// A connection string without a password …
+    /// A connection string without a password: others may read this file.
+    pub url: String,
+    /// A file of root's alone that holds the password, where the database asks for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub url: Option<String>,
-    /// … or a file of root's alone that holds one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub url_file: Option<PathBuf>,
+    pub password_file: Option<PathBuf>,
     /// Who signs the database's certificate, PEM; the system's authorities unless it is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authorities: Option<PathBuf>,
@@ -119,13 +118,7 @@ impl Config {
         match &self.store {
             None => self.store_file().display().to_string(),
             Some(Database::Url(url)) => url.clone(),
-            Some(Database::Table(table)) => {
-                let file = table
-                    .url_file
-                    .as_ref()
-                    .map(|file| file.display().to_string());
-                table.url.clone().or(file).unwrap_or_default()
-            }
+            Some(Database::Table(table)) => table.url.clone(),
         }
     }
 
@@ -148,27 +141,28 @@ impl Config {
         let table = match &self.store {
             None => return Ok(None),
             Some(Database::Url(url)) => &PostgreSql {
-                url: Some(url.clone()),
-                url_file: None,
+                url: url.clone(),
+                password_file: None,
                 authorities: None,
                 connections: connections(),
             },
             Some(Database::Table(table)) => table,
         };
-        let url = match (&table.url, &table.url_file) {
-            (Some(url), None) => {
-                ensure!(
-                    !has_password(url),
-                    "the store's connection string holds a password, and others may read this file: \
-                     put it into a file of root's alone, and name that as `url_file`"
-                );
-                url.clone()
+        ensure!(
+            !has_password(&table.url),
+            "the store's connection string holds a password, and others may read this file: put it \
+             into a file of root's alone, and name that as `password_file`"
+        );
+        let password = match &table.password_file {
+            None => None,
+            Some(file) => {
+                let text = read_private(file)?;
+                Some(Secret::new(text.lines().next().unwrap_or("").to_owned()))
             }
-            (None, Some(file)) => read_private(file)?.trim().to_owned(),
-            _ => bail!("the store needs one of `url` and `url_file`"),
         };
         Ok(Some(PostgresAddress {
-            url: Secret::new(url),
+            url: table.url.clone(),
+            password,
             authorities: table.authorities.clone(),
             connections: table.connections.max(1),
         }))
@@ -253,7 +247,7 @@ mod tests {
             let config: Config = toml::from_str(&format!("{GOOD}\n{text}")).unwrap();
             config.postgres().map(|address| {
                 let address = address.unwrap();
-                (address.url.expose().clone(), address.connections)
+                (address.url, address.connections)
             })
         };
         let url = "postgres://latchkey@/latchkey?host=/run/postgresql".to_owned();
@@ -266,8 +260,7 @@ mod tests {
         for bad in [
             "store = \"postgres://u:secret@host/db\"",
             "store = \"host=h password=secret\"",
-            "[store]\nconnections = 4",
-            "[store]\nurl = \"x\"\nurl_file = \"/x\"",
+            "[store]\nurl = \"x\"\npassword_file = \"/no/such/file\"",
         ] {
             assert!(postgres(bad).is_err(), "{bad}");
         }

@@ -6,7 +6,7 @@ use openssl::rsa::Rsa;
 
 /// M of keys with 1,984 to 3,936 bits: the product of the first 126 primes.
 fn primorial() -> BigNum {
-    let is_prime = |number: &u32| (2..*number).all(|divisor| number % divisor != 0);
+    let is_prime = |number: &u32| (2..*number).all(|divisor| !number.is_multiple_of(divisor));
     let mut product = BigNum::from_u32(1).unwrap();
     for prime in (2..).filter(is_prime).take(126) {
         product.mul_word(prime).unwrap();

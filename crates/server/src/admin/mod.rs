@@ -6,6 +6,7 @@
 
 mod apps;
 mod caller;
+mod device_codes;
 mod devices;
 mod factors;
 mod find;
@@ -38,6 +39,7 @@ fn paths() -> Paths {
         .merge(groups::routes())
         .merge(roles::routes())
         .merge(devices::routes())
+        .merge(device_codes::routes())
         .merge(keys::routes())
         .merge(apps::routes())
         .merge(settings::routes())

@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::verbs::{
-    AgentVerb, AppSettings, AppVerb, AuditVerb, DeviceVerb, EndorsementVerb, GroupVerb, HostVerb,
-    KeyVerb, Noun, RoleName, RoleVerb, ScopeTagVerb, SettingsVerb, SignInVerb, SigningKeyVerb,
-    TpmRootVerb, UserVerb, Weaker,
+    AgentVerb, AppSettings, AppVerb, AuditVerb, DeviceCodeVerb, DeviceVerb, EndorsementVerb,
+    GroupVerb, HostVerb, KeyVerb, Noun, RoleName, RoleVerb, ScopeTagVerb, SettingsVerb, SignInVerb,
+    SigningKeyVerb, TpmRootVerb, UserVerb, Weaker,
 };
 
 /// The longest secret that standard input is read for.
@@ -91,6 +91,12 @@ pub(super) fn call(noun: &Noun) -> anyhow::Result<Call> {
         Noun::Role(verb) => role(verb)?,
         Noun::ScopeTag(verb) => scope_tag(verb)?,
         Noun::Device(verb) => device(verb)?,
+        Noun::DeviceCode(DeviceCodeVerb::Approve { code, user }) => {
+            Call::put(path(&["device-codes", code])).with(&json!({ "user": user }))?
+        }
+        Noun::DeviceCode(DeviceCodeVerb::Deny { code }) => {
+            Call::delete(path(&["device-codes", code]))
+        }
         Noun::Key(KeyVerb::List) => Call::get("/keys", &["kid", "user", "device", "state", "code"]),
         Noun::Key(KeyVerb::Delete { kid }) => Call::delete(path(&["keys", kid])),
         Noun::App(verb) => app(verb)?,

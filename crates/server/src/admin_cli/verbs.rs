@@ -24,6 +24,9 @@ pub(super) enum Noun {
     /// Devices.
     #[command(subcommand)]
     Device(DeviceVerb),
+    /// Sign-ins on another device that wait for somebody.
+    #[command(subcommand)]
+    DeviceCode(DeviceCodeVerb),
     /// Keys.
     #[command(subcommand)]
     Key(KeyVerb),
@@ -315,6 +318,23 @@ pub(super) enum DeviceVerb {
         /// What was shown when these were asked for: many at once are confirmed.
         #[arg(long)]
         confirm: Option<String>,
+    },
+}
+
+#[derive(Subcommand)]
+pub(super) enum DeviceCodeVerb {
+    /// Signs a user in on the device that shows a code, without any factor of theirs.
+    Approve {
+        /// The code.
+        code: String,
+        /// As whom.
+        #[arg(long)]
+        user: String,
+    },
+    /// Refuses one.
+    Deny {
+        /// The code.
+        code: String,
     },
 }
 

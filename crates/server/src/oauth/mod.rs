@@ -35,6 +35,7 @@ mod userinfo;
 mod wanted;
 
 pub(crate) use authorize::{Origin, give_code};
+pub(crate) use device_code::as_typed;
 pub(crate) use device_page::approve as approve_device_code;
 pub(crate) use request::Request;
 pub(crate) use routes::routes;

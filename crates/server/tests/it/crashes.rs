@@ -253,6 +253,6 @@ async fn what_was_acknowledged_survives_kills_on_sqlite() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_survives_kills_on_postgresql() {
     let database = cluster::Database::empty().await;
-    let url = database.address().url.expose().clone();
+    let url = database.address().url;
     kill_under_load(TestServer::on_postgres(&url)).await;
 }
