@@ -113,7 +113,7 @@ impl Workstation {
     }
 
     pub(crate) async fn demand(&self, word: &str) {
-        let body = Some(json!({ "value": word }));
+        let body = Some(json!({ "values": [word] }));
         let path = "/settings/attestation";
         self.server.admin("PUT", path, body).await.good();
     }
