@@ -28,7 +28,7 @@ use crate::{
     app::App,
     device_proof,
     error::Refusal,
-    factors::{Origin, access_pass, methods, one_time::ONE_TIME_PASSWORD},
+    factors::{Origin, access_pass, methods},
     oauth::{clients, expect_tenant},
     random, sign_in_log,
     source::Source,
@@ -37,6 +37,9 @@ use second::Going;
 
 /// How the sign-in log calls a try at a password.
 pub(crate) const PASSWORD: &str = "password";
+
+/// How it calls a try at what confirms it.
+pub(crate) const SECOND: &str = "second factor";
 
 const ATTEMPT_S: i64 = 10 * 60;
 const CODE_S: i64 = 60;
@@ -162,7 +165,7 @@ async fn go_on(
     sign_in_log::note(|row| {
         row.stage = match attempt.password_at {
             None => PASSWORD.to_owned(),
-            Some(_) => ONE_TIME_PASSWORD.to_owned(),
+            Some(_) => SECOND.to_owned(),
         };
         row.name.clone_from(&attempt.username);
         row.user = attempt.password_at.and(attempt.user);

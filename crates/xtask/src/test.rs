@@ -14,13 +14,14 @@ use crate::{complain, say};
 const LONG: &str = "LATCHKEY_LONG_TESTS";
 
 /// Names of labs that tests bring up, which are taken down at the end.
-const LABS: [&str; 6] = [
+const LABS: [&str; 7] = [
     "tests",
     "tests-exported",
     "tests-killed",
     "tests-company",
     "tests-secrets",
     "tests-kills",
+    "tests-pki",
 ];
 
 const STAGES: [(&str, &[&str]); 4] = [

@@ -11,8 +11,9 @@ fn credential(key: &str) -> Credential {
         "upn": "alice@corp.test",
         "principal": "alice@CORP.TEST",
         "key": {
-            "version": 1,
-            "scope": "S-1-5-21-1-2-3-1000",
+            "version": 2,
+            "device": "fceee2df-8091-45de-a791-057f1d1abdcc",
+            "user": "S-1-5-21-1-2-3-1000",
             "parent": "AA==",
             "public": key,
             "private": "AA==",

@@ -37,8 +37,8 @@ pub(super) fn told(key: &Key) -> Value {
         "dc": key.dc,
         "registered_ms": key.registered_ms,
         "confirmed_ms": key.confirmed_ms,
-        "attestation": key.attested.level,
-        "attestation_reason": key.attested.reason,
+        "level": key.attested.level,
+        "reason": key.attested.reason,
     })
 }
 

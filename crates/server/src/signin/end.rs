@@ -13,6 +13,7 @@ use crate::{
     app::App,
     error::Refusal,
     oauth::{self, Kept, Subject, session},
+    sign_in_log,
 };
 
 /// Who signed in, and how.
@@ -40,6 +41,7 @@ pub(super) async fn finish(
         mfa_time: done.mfa_time,
     };
     let subject = kept.stand(app).await?;
+    sign_in_log::note_of(|row| row.result = 0);
     // The browser's session so far, whoever's: of two at once one would not be signed out of.
     session::end(app, call.headers).await?;
     let (id, cookie) = session::begin(app, &subject).await?;

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     app::App,
+    challenge::SECOND,
     error::Refusal,
     factors::{
         approval::Context,
@@ -81,6 +82,7 @@ pub(super) async fn step(
         let way = Method::of(way).ok_or_else(|| Refusal::malformed("the way is none"))?;
         return choose(app, call, (going, user), way).await;
     }
+    going.note(SECOND, 500_121);
     let proof = match fields.step.as_str() {
         "code" => Proof::Code(Secret::new(fields.otc)),
         "security-key" => Proof::Key(fields.credential),

@@ -65,6 +65,9 @@ pub(super) async fn find<'a>(
     })
 }
 
+/// What the sign-in log has for what was wrong.
+const WRONG: u32 = 50126;
+
 /// Asks for the name, of a flow that has no attempt.
 fn ask_name(
     app: &App,
@@ -182,6 +185,19 @@ impl Going<'_> {
         }
     }
 
+    /// Says to the sign-in log what is tried here, and what it ends with unless something else is said.
+    pub(super) fn note(&self, stage: &str, result: u32) {
+        let attempt = &self.attempt;
+        sign_in_log::note(|row| {
+            stage.clone_into(&mut row.stage);
+            row.name.clone_from(&attempt.username);
+            row.user = attempt.password_at.and(attempt.user);
+            row.client.clone_from(&attempt.client);
+            row.device = attempt.device;
+            row.result = result;
+        });
+    }
+
     async fn ask_passkey(&self, app: &App, problem: Option<&str>) -> Result<Response, Refusal> {
         let Some(keys) = &app.security_keys else {
             let problem = "This server is reached by an address, which passkeys are not made for.";
@@ -200,6 +216,7 @@ impl Going<'_> {
         call: &Call<'_>,
         said: &str,
     ) -> Result<Response, Refusal> {
+        self.note("passkey", WRONG);
         let counted = count_address(app, &call.origin).await?;
         let (tenant, id) = (app.tenant.id, self.attempt.id);
         let user = match app.store.take_webauthn(tenant, id).await? {
@@ -246,13 +263,8 @@ impl Going<'_> {
             None => None,
         };
         let counted = count_address(app, &call.origin).await?;
+        self.note(PASSWORD, 0);
         let name = &self.attempt.username;
-        sign_in_log::note(|row| {
-            row.stage = PASSWORD.to_owned();
-            row.name.clone_from(name);
-            row.client.clone_from(&self.attempt.client);
-            row.device = self.attempt.device;
-        });
         let (named, source) = ((name.as_str(), user), Source::of(self.attempt.device));
         let checked = accounts::check_password_of(app, named, Secret::new(typed), &source);
         let user = match checked.await {
@@ -275,6 +287,7 @@ impl Going<'_> {
         call: &Call<'_>,
         typed: String,
     ) -> Result<Response, Refusal> {
+        self.note("access pass", WRONG);
         let typed = Secret::new(typed);
         let whose = (self.attempt.username.as_str(), self.attempt.user);
         let outcome = access_pass::redeem(app, whose, typed.expose(), &call.origin).await;

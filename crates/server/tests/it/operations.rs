@@ -121,7 +121,7 @@ async fn every_try_to_sign_in_is_in_the_log_with_what_became_of_it() {
     let expected = [
         ("password", 50126),
         ("password", 50076),
-        ("otp", 0),
+        ("second factor", 0),
         ("authorization_code", 0),
     ];
     assert_eq!(told, expected);
