@@ -41,8 +41,10 @@ impl Driver {
         let name = format!("latchkey-browser-{}-{count}", std::process::id());
         let folder = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&folder).unwrap();
-        let mut process = Command::new("chromedriver")
-            .arg("--port=0")
+        // The driver ends with the test, also with one that is killed; and the browser with the pipe
+        // that the driver talks to it by.
+        let mut process = Command::new("setpriv")
+            .args(["--pdeathsig", "TERM", "chromedriver", "--port=0"])
             .env("HOME", &folder)
             .env("TMPDIR", &folder)
             .stdout(Stdio::piped())
@@ -70,6 +72,7 @@ impl Driver {
             "timeouts": { "implicit": PATIENCE_MS, "pageLoad": 120_000, "script": 60_000 },
             "goog:chromeOptions": { "args": [
                 "--headless=new",
+                "--remote-debugging-pipe",
                 "--no-sandbox",
                 "--disable-gpu",
                 "--disable-dev-shm-usage",
