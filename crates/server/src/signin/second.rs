@@ -82,7 +82,6 @@ pub(super) async fn step(
         let way = Method::of(way).ok_or_else(|| Refusal::malformed("the way is none"))?;
         return choose(app, call, (going, user), way).await;
     }
-    going.note(SECOND, 500_121);
     let proof = match fields.step.as_str() {
         "code" => Proof::Code(Secret::new(fields.otc)),
         "security-key" => Proof::Key(fields.credential),
@@ -92,6 +91,7 @@ pub(super) async fn step(
             return shown(app, call, (going, user), outcome).await;
         }
     };
+    going.note(SECOND, 500_121);
     let outcome = confirm::answer(app, &going.attempt, (user, proof), &call.origin).await;
     shown(app, call, (going, user), outcome).await
 }
