@@ -1,8 +1,8 @@
 //! The sign-in log: one row for each request in which somebody tried to get in, with what became of it.
 //!
 //! Handlers say what they come to know (`note`) while a request is worked on; the row is made when its
-//! answer is, so that no way out of a handler is without one. Rows are written together, a moment
-//! later: what a crash takes are the last of them, and none of what was answered.
+//! answer is, so that no way out of a handler is without one. Rows are written together, a moment after
+//! the answers: a crash takes the last of them with it.
 
 use std::{cell::RefCell, sync::Arc};
 
