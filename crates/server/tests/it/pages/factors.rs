@@ -79,6 +79,7 @@ async fn a_passkey_is_set_up_with_an_access_pass_and_signs_in_alone() {
     window.click("#factors .bad");
     window.text("#done");
     window.click("nav button");
+    window.text("#message");
     window.go(&security);
     window.click("[data-value=FidoKey]");
     window.click("#use-key");
@@ -104,6 +105,7 @@ async fn an_authenticator_app_is_set_up_by_its_first_code_and_asked_for_from_the
     window.type_into("#code", &format!("{}\n", otp_of(&secret, server.now())));
     window.text("#done");
     window.click("nav button");
+    window.text("#message");
 
     window.go(&format!("{url}/security"));
     give_password(&window, EMIL);
