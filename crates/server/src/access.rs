@@ -194,13 +194,5 @@ fn is_before(claims: &AccessClaims, user: &User) -> bool {
 
 /// A device, where it is joined and switched on, here and in AD if it is a computer of AD's.
 pub(crate) async fn usable_device(app: &App, id: Guid) -> Result<Option<Device>, store::Error> {
-    let Some(device) = app.store.device(app.tenant.id, id).await? else {
-        return Ok(None);
-    };
-    if device.domain.is_none() {
-        return Ok(device.enabled.then_some(device));
-    }
-    let computer = app.store.computer(app.tenant.id, id).await?;
-    let is_active = computer.is_some_and(|computer| computer.active);
-    Ok((device.enabled && is_active).then_some(device))
+    app.store.usable_device(app.tenant.id, id).await
 }

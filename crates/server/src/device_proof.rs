@@ -8,7 +8,7 @@ use api::device::{DELETED_TYPE, DeletedClaims};
 use model::{Guid, sha256};
 use openssl::x509::X509;
 use serde::{Deserialize, de::DeserializeOwned};
-use store::Device;
+use store::{Device, Spend};
 use token::{Unverified, VerifyingKey, X5cForm};
 
 use crate::{access::usable_device, app::App, authority::subject_name, nonce, sign_in_log};
@@ -39,21 +39,38 @@ pub(crate) async fn spend(
     grant: &str,
     nonce: &str,
 ) -> anyhow::Result<bool> {
+    let Some(spend) = to_spend(app, device, grant, nonce)? else {
+        return Ok(false);
+    };
+    let now = app.clock.now();
+    let is_first = app.store.spend(app.tenant.id, spend, now).await?;
+    if !is_first {
+        note_second(device);
+    }
+    Ok(is_first)
+}
+
+/// The same for somebody who spends it with what is issued for it; none where the nonce is no good one.
+pub(crate) fn to_spend(
+    app: &App,
+    device: Guid,
+    grant: &str,
+    nonce: &str,
+) -> anyhow::Result<Option<Spend>> {
     let now = app.clock.now();
     if !app.keyring.nonces.is_good(nonce, now)? {
         tracing::info!(why = "nonce", "a device's statement is not accepted");
-        return Ok(false);
+        return Ok(None);
     }
-    let spent = sha256(format!("{grant}/{device}/{nonce}").as_bytes());
-    let until = now.plus(nonce::LIFE_S + 1);
-    let is_first = app
-        .store
-        .spend_statement(app.tenant.id, spent, now, until)
-        .await?;
-    if !is_first {
-        tracing::warn!(%device, "a device's statement came a second time");
-    }
-    Ok(is_first)
+    Ok(Some(Spend {
+        id: sha256(format!("{grant}/{device}/{nonce}").as_bytes()),
+        until: now.plus(nonce::LIFE_S + 1),
+    }))
+}
+
+/// Somebody has copied a statement, or a device is broken.
+pub(crate) fn note_second(device: Guid) {
+    tracing::warn!(%device, "a device's statement came a second time");
 }
 
 /// The usable device of a certificate, or why there is none. That its peer has the key is for the
@@ -69,11 +86,20 @@ pub(crate) async fn of_certificate(
     let Some(device) = usable_device(app, id).await? else {
         return Ok(Err("the device is unknown or switched off"));
     };
-    let current = X509::from_der(&device.certificate)?.public_key()?;
-    if !current.public_eq(&*certificate.public_key()?) {
+    if !is_current(&device, certificate)? {
         return Ok(Err("the device has a newer key"));
     }
     Ok(Ok(device))
+}
+
+/// Whether a certificate is of the key that the device has now.
+fn is_current(device: &Device, certificate: &X509) -> anyhow::Result<bool> {
+    // Mostly it is the certificate that was issued last; reading that one too takes its time.
+    if certificate.to_der()? == device.certificate {
+        return Ok(true);
+    }
+    let current = X509::from_der(&device.certificate)?.public_key()?;
+    Ok(current.public_eq(&*certificate.public_key()?))
 }
 
 /// The device that a certificate of ours is for.

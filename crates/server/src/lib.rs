@@ -46,6 +46,7 @@ mod recovery_key;
 mod renewal;
 mod roles;
 mod routing;
+mod rsa;
 pub mod run;
 mod scim;
 mod sign_in_log;

@@ -5,7 +5,6 @@ use model::{Guid, Sid, UnixTime};
 use crate::{
     Audit, Digest, Error, Result, Store,
     sql::{Row, args, fields},
-    store::Touches,
 };
 
 /// A domain of the directory.
@@ -156,24 +155,6 @@ impl Store {
         self.read(move |db| {
             let sql = "SELECT * FROM domains WHERE tenant = ?1 ORDER BY added, guid";
             db.all(sql, args![tenant], domain)
-        })
-        .await
-    }
-
-    /// Remembers the id of a statement until `expires`; false where it was there already.
-    pub async fn spend_statement(
-        &self,
-        tenant: Guid,
-        id: Digest,
-        now: UnixTime,
-        expires: UnixTime,
-    ) -> Result<bool> {
-        self.sweep(now).await?;
-        self.write(Touches::Rows, move |db| {
-            let sql = "INSERT INTO spent_statements (tenant, id, expires) VALUES (?1, ?2, ?3)
-                 ON CONFLICT (tenant, id) DO UPDATE SET expires = excluded.expires
-                 WHERE spent_statements.expires <= ?4";
-            db.touched(sql, args![tenant, id, expires, now])
         })
         .await
     }

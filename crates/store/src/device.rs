@@ -152,6 +152,18 @@ impl Store {
         .await
     }
 
+    /// One device, where it is switched on, here and in AD if it is a computer of AD's.
+    pub async fn usable_device(&self, tenant: Guid, id: Guid) -> Result<Option<Device>> {
+        self.read(move |db| {
+            let sql = "SELECT d.* FROM devices d LEFT JOIN computers c
+                 ON c.tenant = d.tenant AND c.guid = d.id
+                 WHERE d.tenant = ?1 AND d.id = ?2 AND d.enabled = 1
+                 AND (d.domain IS NULL OR c.active = 1)";
+            db.one(sql, args![tenant, id], device)
+        })
+        .await
+    }
+
     /// One device.
     pub async fn device(&self, tenant: Guid, id: Guid) -> Result<Option<Device>> {
         self.read(move |db| {

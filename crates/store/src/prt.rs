@@ -6,7 +6,8 @@
 use model::{Guid, UnixTime};
 
 use crate::{
-    Digest, Result, Store,
+    Digest, Result, Spend, Store,
+    spend::spend,
     sql::{Row, Sql, args, fields},
     store::Touches,
 };
@@ -84,11 +85,20 @@ fn insert(db: &dyn Sql, tenant: Guid, prt: &Prt) -> Result<()> {
 const GOOD: &str = "SELECT * FROM prts WHERE tenant = ?1 AND digest = ?2 AND expires > ?3";
 
 impl Store {
-    /// Keeps a new PRT.
-    pub async fn issue_prt(&self, tenant: Guid, prt: Prt) -> Result<()> {
+    /// Keeps a new PRT, and spends the statements that it is issued for; false, and none is kept,
+    /// where one of them was spent already.
+    pub async fn issue_prt(&self, tenant: Guid, prt: Prt, spends: Vec<Spend>) -> Result<bool> {
         self.sweep(prt.issued).await?;
-        self.write(Touches::Rows, move |db| insert(db, tenant, &prt))
-            .await
+        self.write(Touches::Rows, move |db| {
+            for statement in &spends {
+                if !spend(db, tenant, statement, prt.issued)? {
+                    return Ok(false);
+                }
+            }
+            insert(db, tenant, &prt)?;
+            Ok(true)
+        })
+        .await
     }
 
     /// One that is good at `now`.

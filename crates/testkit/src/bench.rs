@@ -6,6 +6,7 @@
 
 mod policy;
 mod reference;
+mod server;
 mod signin;
 mod sync;
 
@@ -16,6 +17,7 @@ use crate::company::Company;
 use crate::lab::{Lab, Options, Profile};
 
 pub use policy::policy;
+pub use server::server;
 pub use signin::signin;
 pub use sync::sync;
 
@@ -31,7 +33,7 @@ const WARM_UP: usize = 3;
 pub struct Row {
     /// What was measured; it never changes.
     pub name: &'static str,
-    /// Which way is good: all rows here are times.
+    /// Which way is good: `lower` or `higher`.
     pub better: &'static str,
     /// The product's figure.
     pub ours: f64,
@@ -41,9 +43,9 @@ pub struct Row {
     pub unit: &'static str,
     /// Ours divided by the reference.
     pub ratio: f64,
-    /// The most that the ratio may be.
+    /// What the ratio may be at most, or where higher is better, at least.
     pub target: f64,
-    /// Whether it is not more.
+    /// Whether it is.
     pub met: bool,
     /// How it was measured, and what a reader must know to judge it.
     pub note: String,
@@ -53,13 +55,39 @@ impl Row {
     /// A time in milliseconds, of which less is better.
     #[must_use]
     pub fn time(name: &'static str, ours: f64, reference: f64, target: f64, note: String) -> Self {
+        Self::lower("ms", name, [ours, reference, target], note)
+    }
+
+    /// Memory in MiB, of which no more than the reference is good.
+    #[must_use]
+    pub fn memory(name: &'static str, ours: f64, reference: f64, note: String) -> Self {
+        Self::lower("MiB", name, [ours, reference, 1.0], note)
+    }
+
+    /// A number of times in a second, of which more is better.
+    #[must_use]
+    pub fn rate(name: &'static str, ours: f64, reference: f64, target: f64, note: String) -> Self {
+        let row = Self::lower("/s", name, [ours, reference, target], note);
+        Self {
+            better: "higher",
+            met: ours / reference >= target,
+            ..row
+        }
+    }
+
+    fn lower(
+        unit: &'static str,
+        name: &'static str,
+        [ours, reference, target]: [f64; 3],
+        note: String,
+    ) -> Self {
         let ratio = ours / reference;
         Self {
             name,
             better: "lower",
             ours: rounded(ours),
             reference: rounded(reference),
-            unit: "ms",
+            unit,
             ratio: rounded(ratio),
             target,
             met: ratio <= target,

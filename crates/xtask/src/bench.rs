@@ -19,6 +19,8 @@ struct Plan {
     signin: bool,
     sync: bool,
     policy: bool,
+    server: bool,
+    quick: bool,
     /// Pairs of sign-ins.
     pairs: usize,
     /// Registrations of keys.
@@ -41,17 +43,17 @@ pub(crate) fn run(mut words: lexopt::Parser) -> Result<ExitCode> {
             other => return Err(other.unexpected().into()),
         }
     }
-    let (signin, sync, policy) = match topic.as_deref() {
-        None | Some("all") => (true, true, true),
-        Some("signin") => (true, false, false),
-        Some("sync") => (false, true, false),
-        Some("policy") => (false, false, true),
-        Some(other) => bail!("no topic {other}: signin, sync, policy, all"),
-    };
+    let topic = topic.as_deref().unwrap_or("all");
+    if !["all", "server", "signin", "sync", "policy"].contains(&topic) {
+        bail!("no topic {topic}: server, signin, sync, policy, all");
+    }
+    let is_wanted = |name| topic == name || topic == "all";
     let plan = Plan {
-        signin,
-        sync,
-        policy,
+        signin: is_wanted("signin"),
+        sync: is_wanted("sync"),
+        policy: is_wanted("policy"),
+        server: is_wanted("server"),
+        quick,
         pairs: if quick { 10 } else { 50 },
         registrations: if quick { 5 } else { 40 },
         readings: if quick { 3 } else { 10 },
@@ -59,7 +61,7 @@ pub(crate) fn run(mut words: lexopt::Parser) -> Result<ExitCode> {
     if !packages::is_root() {
         bail!("the bench needs root: its lab makes namespaces, mounts and links");
     }
-    packages::install(&[packages::BUILD, packages::LAB], complain)?;
+    packages::install(&[packages::BUILD, packages::LAB, packages::TEST], complain)?;
     build(&["--release", "--workspace"])?;
     build(&[
         "--release",
@@ -70,9 +72,16 @@ pub(crate) fn run(mut words: lexopt::Parser) -> Result<ExitCode> {
     ])?;
 
     let start = Instant::now();
-    let rows = measure(plan);
-    Lab::down(LAB)?;
-    let rows = rows?;
+    let mut rows = Vec::new();
+    if plan.server {
+        complain("measuring the server with 1,000 and with 100,000 accounts");
+        rows.extend(bench::server(plan.quick)?);
+    }
+    if plan.signin || plan.sync || plan.policy {
+        let measured = measure(plan);
+        Lab::down(LAB)?;
+        rows.extend(measured?);
+    }
     // Neighbours on the machine move even ratios; who reads the rows should know of them.
     let load = std::fs::read_to_string("/proc/loadavg")?;
     complain(&format!(
@@ -88,6 +97,7 @@ pub(crate) fn run(mut words: lexopt::Parser) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What is measured in a company.
 fn measure(plan: Plan) -> Result<Vec<Row>> {
     let company = bench::found(LAB, complain)?;
     let mut rows = Vec::new();

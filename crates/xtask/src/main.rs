@@ -18,7 +18,7 @@ use testkit::lab::workspace;
 const USAGE: &str = "\
 cargo xtask demo [--keep] [--json] [--name NAME]   the whole story, from no credential to a ticket
 cargo xtask test [--long]                          everything that guards a commit
-cargo xtask bench [signin|sync|policy] [--quick] [--json] the budgets, measured
+cargo xtask bench [server|signin|sync|policy] [--quick] [--json] the budgets, measured
 cargo xtask lab up [--workstations N] [--name NAME]
 cargo xtask lab down|status [--json] [--name NAME]
 cargo xtask lab shell HOST [--name NAME]           a shell in a host

@@ -4,7 +4,7 @@
 use api::oauth::{ASSERTION_JWT_BEARER, token_path, token_path_v2};
 use model::sha256;
 use serde::Deserialize;
-use store::{App as Application, AppKind};
+use store::{App as Application, AppKind, Spend};
 use token::{Jwks, LEEWAY_S, NumericDate, Unverified, VerifyingKey, X5cForm};
 
 use super::{
@@ -136,11 +136,8 @@ pub(crate) async fn check(app: &App, assertion: &str, who: &Stated<'_>) -> Resul
     }
     let spent = sha256(format!("{}/{}", who.id, claims.jti).as_bytes());
     let until = claims.exp.0.plus(LEEWAY_S);
-    if app
-        .store
-        .spend_statement(app.tenant.id, spent, now, until)
-        .await?
-    {
+    let spend = Spend { id: spent, until };
+    if app.store.spend(app.tenant.id, spend, now).await? {
         return Ok(());
     }
     Err(refused())

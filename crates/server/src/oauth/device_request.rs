@@ -10,9 +10,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use model::Secret;
-use openssl::pkey::PKey;
 use serde::Deserialize;
-use store::{App as Application, AppKind, Device};
+use store::{App as Application, AppKind, Device, Spend};
 use token::{HelloAssertion, NumericDate, VerifyingKey};
 
 use super::{
@@ -21,7 +20,7 @@ use super::{
     subject::{KEY, Kept, Subject},
     token::Form,
 };
-use crate::{app::App, device_proof, error::Refusal};
+use crate::{app::App, device_proof, error::Refusal, rsa};
 
 /// A device token; whatever else is asked for with one is for as long.
 const TOKEN_S: i64 = 60 * 60;
@@ -77,8 +76,17 @@ pub(crate) async fn redeem(
             "this kind of request is not offered here",
         ));
     }
-    let spent = (grant, claims.request_nonce.as_str());
-    if !device_proof::spend(app, device.id, spent.0, spent.1).await? {
+    let spend = device_proof::to_spend(app, device.id, grant, &claims.request_nonce)?;
+    let spend = spend.ok_or_else(not_accepted)?;
+    if grant == GRANT_JWT_BEARER {
+        let (subject, inner) = by_key(app, (&device, claims)).await?;
+        let shown = (&device, vec![spend, inner]);
+        let answer = primary::make(app, &client, subject, shown).await?;
+        return Ok(Json(answer).into_response());
+    }
+    let now = app.clock.now();
+    if !app.store.spend(app.tenant.id, spend, now).await? {
+        device_proof::note_second(device.id);
         return Err(not_accepted());
     }
     if grant == "device_token" {
@@ -87,10 +95,9 @@ pub(crate) async fn redeem(
     }
     let subject = match grant {
         "password" => by_password(app, &client, claims).await?,
-        "refresh_token" => by_refresh_token(app, &client, (&device, claims)).await?,
-        _ => by_key(app, (&device, claims)).await?,
+        _ => by_refresh_token(app, &client, (&device, claims)).await?,
     };
-    let answer = primary::make(app, &client, subject, &device).await?;
+    let answer = primary::make(app, &client, subject, (&device, Vec::new())).await?;
     Ok(Json(answer).into_response())
 }
 
@@ -149,7 +156,11 @@ async fn by_refresh_token(
 
 /// The user's own key, which must be one that was registered on the very device that asks. Both
 /// nonces are ours and used once: an assertion that was made beforehand, or seen, is worth nothing.
-async fn by_key(app: &App, (device, claims): (&Device, Claims)) -> Result<Subject, Refusal> {
+/// That of the key is to be spent with what is issued.
+async fn by_key(
+    app: &App,
+    (device, claims): (&Device, Claims),
+) -> Result<(Subject, Spend), Refusal> {
     let refused = || Refusal::grant(50129, "the user's key is not accepted on this device");
     let now = app.clock.now();
     let assertion = claims
@@ -164,16 +175,16 @@ async fn by_key(app: &App, (device, claims): (&Device, Claims)) -> Result<Subjec
         .ok_or_else(refused)?;
     let public = keycred::RsaPublicKey::from_rsa1(&key.material)
         .map_err(|_| anyhow::anyhow!("a stored key is none: a bug"))?;
-    let public = PKey::public_key_from_der(&public.to_spki_der())?;
     let said: Assertion = assertion
-        .verify(&VerifyingKey::rs256(public)?, now)
+        .verify(&VerifyingKey::rs256(rsa::public_key(&public)?)?, now)
         .map_err(|_| refused())?;
     if said.exp.0 > said.iat.0.plus(ASSERTION_S) {
         return Err(refused());
     }
     let kept = Kept {
         user: key.user,
-        device: Some(device.id),
+        // It is the one that asks, and was found usable.
+        device: None,
         methods: vec![KEY.to_owned(), "mfa".to_owned()],
         auth_time: now,
         mfa_time: Some(now),
@@ -182,11 +193,11 @@ async fn by_key(app: &App, (device, claims): (&Device, Claims)) -> Result<Subjec
     if !said.iss.eq_ignore_ascii_case(&subject.user.upn) {
         return Err(refused());
     }
-    let is_first = device_proof::spend(app, device.id, "ngc", &said.request_nonce).await?;
-    if said.request_nonce == claims.request_nonce || !is_first {
-        return Err(refused());
+    let spend = device_proof::to_spend(app, device.id, "ngc", &said.request_nonce)?;
+    match spend {
+        Some(spend) if said.request_nonce != claims.request_nonce => Ok((subject, spend)),
+        _ => Err(refused()),
     }
-    Ok(subject)
 }
 
 fn not_accepted() -> Refusal {

@@ -9,7 +9,7 @@ use keycred::RsaPublicKey;
 use model::{UnixTime, sha256};
 use openssl::pkey::{PKey, Public};
 use serde::de::DeserializeOwned;
-use store::{App as Application, Device, Digest, Prt, Renewal, TransportKey};
+use store::{App as Application, Device, Digest, Prt, Renewal, Spend, TransportKey};
 use token::{KdfVersion, SessionKey, SessionRequest};
 
 use super::{
@@ -17,7 +17,7 @@ use super::{
     scope::{Asked, Version},
     subject::{Kept, Subject},
 };
-use crate::{app::App, error::Refusal, random};
+use crate::{app::App, device_proof, error::Refusal, random, rsa};
 
 /// How long a token is good that nobody renews.
 const IDLE_S: i64 = 14 * 86_400;
@@ -44,12 +44,12 @@ struct Issued {
     session_key_jwe: Option<String>,
 }
 
-/// Makes a token for a subject on the device that asks.
+/// Makes a token for a subject on the device that asks, by statements that are spent with it.
 pub(crate) async fn make(
     app: &App,
     client: &Application,
     subject: Subject,
-    device: &Device,
+    (device, spends): (&Device, Vec<Spend>),
 ) -> Result<PrimaryAnswer, Refusal> {
     let subject = Subject {
         device: Some(device.clone()),
@@ -77,7 +77,10 @@ pub(crate) async fn make(
         expires,
         previous: None,
     };
-    app.store.issue_prt(app.tenant.id, prt).await?;
+    if !app.store.issue_prt(app.tenant.id, prt, spends).await? {
+        device_proof::note_second(device.id);
+        return Err(Refusal::grant(50129, "the statement was shown before"));
+    }
     let issued = Issued {
         text,
         now,
@@ -208,7 +211,7 @@ fn transport_key(device: &Device) -> Result<PKey<Public>, Refusal> {
         return Err(none());
     };
     let key = RsaPublicKey::from_rsa1(blob).map_err(|_| none())?;
-    PKey::public_key_from_der(&key.to_spki_der()).map_err(|_| none())
+    rsa::public_key(&key).map_err(|_| none())
 }
 
 fn over() -> Refusal {

@@ -79,6 +79,16 @@ pub(crate) fn rsa1(key: &PKey<Private>) -> Vec<u8> {
         .to_rsa1()
 }
 
+/// What a user's key says: a compact JWS that names the key.
+pub(crate) fn assertion(key: &PKey<Private>, kid: &[u8], claims: &Value) -> String {
+    let header = json!({ "typ": "JWT", "alg": "RS256", "kid": STANDARD.encode(kid), "use": "ngc" });
+    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let input = format!("{}.{}", part(&header), part(claims));
+    let mut signer = Signer::new(MessageDigest::sha256(), key).unwrap();
+    let signature = signer.sign_oneshot_to_vec(input.as_bytes()).unwrap();
+    format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
 /// The one-time password of [`SECRET`] at a time.
 pub(crate) fn otp(now: i64) -> String {
     otp_by(b"12345678901234567890", now)

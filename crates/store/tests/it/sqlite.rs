@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use model::UnixTime;
-use store::{Chain, Error, Store};
+use store::{Chain, Error, Spend, Store};
 
 use crate::{File, NOW, audit, filled, first_key, some_tenant, tenant};
 
@@ -44,6 +44,13 @@ async fn nobody_else_may_read_the_file() {
     }
 }
 
+fn statement(n: u32) -> Spend {
+    Spend {
+        id: [n as u8; 32],
+        until: UnixTime(i64::MAX),
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_that_fails_undoes_itself_and_none_of_its_batch() {
     let file = File::new();
@@ -63,8 +70,7 @@ async fn a_write_that_fails_undoes_itself_and_none_of_its_batch() {
                 );
                 assert!(second.await.is_err());
             } else {
-                let id = [n as u8; 32];
-                let spent = store.spend_statement(tenant(), id, NOW, UnixTime(i64::MAX));
+                let spent = store.spend(tenant(), statement(n), NOW);
                 assert!(spent.await.unwrap());
             }
         });
@@ -73,13 +79,7 @@ async fn a_write_that_fails_undoes_itself_and_none_of_its_batch() {
     let rows = store.audit_rows(tenant(), 1000).await.unwrap();
     assert!(rows.iter().all(|row| row.action != "lost"));
     for n in (1..200).step_by(2) {
-        let id = [n as u8; 32];
-        assert!(
-            !store
-                .spend_statement(tenant(), id, NOW, UnixTime(i64::MAX))
-                .await
-                .unwrap()
-        );
+        assert!(!store.spend(tenant(), statement(n), NOW).await.unwrap());
     }
 }
 

@@ -2,7 +2,7 @@
 
 use store::{
     Attestation, Chain, Computer, DirectoryChange, Domain, EnrollmentCode, Error, ObjectKind,
-    Settings, SigningKey, Store,
+    Settings, SigningKey, Spend, Store,
 };
 
 use crate::{
@@ -116,10 +116,11 @@ async fn an_enrollment_that_is_refused_leaves_the_code(store: Store) {
 
 async fn a_statement_is_spent_until_it_expires(store: Store) {
     let spend = async |now| {
-        store
-            .spend_statement(tenant(), [7; 32], now, NOW.plus(100))
-            .await
-            .unwrap()
+        let statement = Spend {
+            id: [7; 32],
+            until: NOW.plus(100),
+        };
+        store.spend(tenant(), statement, now).await.unwrap()
     };
     assert!(spend(NOW).await);
     assert!(!spend(NOW.plus(99)).await);

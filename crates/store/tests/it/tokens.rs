@@ -2,7 +2,7 @@
 
 use store::{
     App, AppKind, Compat, DeviceCode, DeviceCodeState, DirectoryChange, Evaluation, Poll, Prt,
-    Redeemed, RefreshFamily, RefreshToken, Renewal, Session, SignIn, SignedIn, Store,
+    Redeemed, RefreshFamily, RefreshToken, Renewal, Session, SignIn, SignedIn, Spend, Store,
 };
 
 use crate::{
@@ -18,6 +18,7 @@ on_every_store!(
     a_refresh_token_gives_the_next_one_once,
     a_refresh_token_that_is_shown_twice_ends_its_family,
     a_refresh_token_ends_with_its_time_and_its_family,
+    a_prt_is_issued_for_statements_that_are_good_once,
     a_prt_that_was_renewed_is_good_until_its_successor_is_renewed,
     revoking_ends_all_that_lets_a_user_in,
     a_device_code_is_taken_by_whoever_polls_first,
@@ -207,8 +208,35 @@ fn prt(byte: u8) -> Prt {
     }
 }
 
+async fn issue(store: &Store, byte: u8) {
+    assert!(
+        store
+            .issue_prt(tenant(), prt(byte), Vec::new())
+            .await
+            .unwrap()
+    );
+}
+
+async fn a_prt_is_issued_for_statements_that_are_good_once(store: Store) {
+    let statement = |byte: u8| Spend {
+        id: [byte; 32],
+        until: NOW.plus(100),
+    };
+    let issue = async |byte: u8, statements: [u8; 2]| {
+        let statements = statements.map(statement).to_vec();
+        let issued = store.issue_prt(tenant(), prt(byte), statements);
+        issued.await.unwrap()
+    };
+    assert!(issue(1, [1, 2]).await);
+    for (byte, statements) in [(2, [1, 3]), (3, [4, 2]), (4, [5, 5])] {
+        assert!(!issue(byte, statements).await);
+        let kept = store.prt(tenant(), [byte; 32], NOW).await.unwrap();
+        assert_eq!(kept, None);
+    }
+}
+
 async fn a_prt_that_was_renewed_is_good_until_its_successor_is_renewed(store: Store) {
-    store.issue_prt(tenant(), prt(1)).await.unwrap();
+    issue(&store, 1).await;
     let renew = async |old: u8, new: u8| {
         let renewal = Renewal {
             digest: [new; 32],
@@ -240,7 +268,7 @@ async fn a_prt_that_was_renewed_is_good_until_its_successor_is_renewed(store: St
             .unwrap()
     };
     assert_eq!((revoke(Some(32)).await, revoke(Some(31)).await), (0, 2));
-    store.issue_prt(tenant(), prt(6)).await.unwrap();
+    issue(&store, 6).await;
     assert_eq!((revoke(None).await, revoke(None).await), (1, 0));
 }
 
@@ -252,7 +280,7 @@ async fn revoking_ends_all_that_lets_a_user_in(store: Store) {
     .await;
     put_session(&store, session(1, 11)).await;
     begin_family(&store).await;
-    store.issue_prt(tenant(), prt(1)).await.unwrap();
+    issue(&store, 1).await;
     store.add_code(tenant(), code(1), NOW).await.unwrap();
     let revoke = async |user| {
         store

@@ -24,4 +24,6 @@ fn the_warm_up_is_left_out_and_microseconds_become_milliseconds() {
 fn a_budget_is_met_up_to_its_target() {
     let met = |ours| Row::time("a", ours, 100.0, 0.75, String::new()).met;
     assert_eq!([74.0, 75.0, 76.0].map(met), [true, true, false]);
+    let met = |ours| Row::rate("a", ours, 100.0, 0.6, String::new()).met;
+    assert_eq!([61.0, 60.0, 59.0].map(met), [true, true, false]);
 }

@@ -5,10 +5,8 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use model::{Secret, sha256};
 use openssl::{
     encrypt::Decrypter,
-    hash::MessageDigest,
     pkey::{PKey, Private},
     rsa::Padding,
-    sign::Signer,
 };
 use serde_json::{Value, json};
 use token::{KdfVersion, SessionKey};
@@ -18,7 +16,7 @@ use super::{
     people::{self, DORA, PASSWORD, PORTAL, allow, audit, base64, claims, dora, portal, put_app},
 };
 use crate::{
-    parties::{ALICE, Agent, Device, guid, rand, ready},
+    parties::{ALICE, Agent, Device, assertion, guid, rand, ready, rsa1},
     server::{Answer, TestServer, rsa_key},
 };
 
@@ -382,21 +380,6 @@ async fn what_a_device_signs_is_one_of_four_things_for_a_known_public_client() {
     let own = json!({ "resource": api::DEVICE_AUDIENCE });
     let answer = ask(&server, &device, request("device_token", &own)).await;
     assert_eq!(answer.status, 200, "a device may always speak for itself");
-}
-
-fn assertion(key: &PKey<Private>, kid: &[u8], claims: &Value) -> String {
-    let header = json!({ "typ": "JWT", "alg": "RS256", "kid": base64(kid), "use": "ngc" });
-    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let input = format!("{}.{}", part(&header), part(claims));
-    let mut signer = Signer::new(MessageDigest::sha256(), key).unwrap();
-    let signature = signer.sign_oneshot_to_vec(input.as_bytes()).unwrap();
-    format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature))
-}
-
-fn rsa1(key: &PKey<Private>) -> Vec<u8> {
-    keycred::RsaPublicKey::from_spki_der(&key.public_key_to_der().unwrap())
-        .unwrap()
-        .to_rsa1()
 }
 
 #[tokio::test(flavor = "multi_thread")]
