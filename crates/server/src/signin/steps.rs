@@ -262,7 +262,6 @@ impl Going<'_> {
             Some(user) => app.store.user(tenant, user).await?,
             None => None,
         };
-        let counted = count_address(app, &call.origin).await?;
         self.note(PASSWORD, 0);
         let name = &self.attempt.username;
         let (named, source) = ((name.as_str(), user), Source::of(self.attempt.device));
@@ -275,7 +274,6 @@ impl Going<'_> {
                 return self.sheet(Some(&problem)).ask(Ask::Password);
             }
         };
-        counted.was_right(app, &call.origin).await?;
         let (id, now) = (self.attempt.id, app.clock.now());
         app.store.password_shown(tenant, id, now).await?;
         second::begin(app, call, (self, user)).await

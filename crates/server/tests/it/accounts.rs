@@ -4,6 +4,10 @@
 use serde_json::{Value, json};
 
 use crate::{
+    oauth::{
+        browser::Browser,
+        people::{DORA, PASSWORD as DORAS, company},
+    },
     parties::{ALICE, Agent, Device, PASSWORD, guid, otp, ready, session, sid},
     server::{Answer, TestServer, rsa_key},
 };
@@ -191,4 +195,38 @@ async fn strangers_who_guess_shut_out_themselves_and_not_the_account_where_it_is
     let session = crate::parties::session(&device.begin(&server, ALICE, Some("ngcmfa")).await);
     let locked = device.factor(&server, &session, "password", PASSWORD).await;
     assert_eq!(locked.number(), 50053);
+}
+
+/// Somebody types a password at the sign-in page; the page that follows.
+async fn typed(server: &TestServer, name: &str, password: &str) -> String {
+    let mut browser = Browser::new(server);
+    let page = browser.get("/signin").await;
+    let page = browser.submit(&page, &[("login", name)]).await;
+    browser.submit(&page, &[("passwd", password)]).await.text
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_has_ten_times_an_accounts_tries_at_passwords_and_keeps_its_other_ones() {
+    let server = company().await;
+    let one = Some(json!({ "values": ["1"] }));
+    server
+        .admin("PUT", "/settings/lockout-tries", one)
+        .await
+        .good();
+    for nth in 0..10 {
+        let name = format!("nobody-{nth}@cloud.example");
+        let wrong = typed(&server, &name, "a guess").await;
+        assert!(wrong.contains("password is wrong"), "{nth}: {wrong}");
+    }
+    // At nobody's password was looked here: whatever else an address has tries at, it has them still.
+    for _ in 0..50 {
+        let shut = typed(&server, DORA, DORAS).await;
+        assert!(shut.contains("Too many wrong passwords"), "{shut}");
+    }
+    let mut browser = Browser::new(&server);
+    let page = browser.get("/signin").await;
+    let page = browser.submit(&page, &[("login", DORA)]).await;
+    let page = browser.submit(&page, &[("step", "tap")]).await;
+    let page = browser.submit(&page, &[("pass", "2222-2222-2222")]).await;
+    assert!(page.text.contains("the pass is wrong"), "{}", page.text);
 }
