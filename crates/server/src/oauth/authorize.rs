@@ -30,14 +30,14 @@ use crate::{
 /// How long a code is good.
 const CODE_S: i64 = 60;
 
-/// What a code came from.
+/// The sign-in that a code stands on.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Origin {
+pub(crate) struct Basis {
     pub(crate) prt: Option<Digest>,
     pub(crate) session: Option<Digest>,
 }
 
-impl Origin {
+impl Basis {
     /// A browser's session.
     pub(crate) fn session(session: Digest) -> Self {
         Self {
@@ -162,11 +162,11 @@ async fn decide(
                 let sentence = "the credential was used already: ask for another nonce";
                 return Err(Refusal::grant(50058, sentence));
             }
-            let origin = Origin {
+            let basis = Basis {
                 prt: primary.as_ref().map(|primary| primary.prt),
                 session: open.as_ref().map(|open| open.id),
             };
-            return give_code(app, &request, subject, origin).await;
+            return give_code(app, &request, subject, basis).await;
         }
     };
     if request.prompt == Prompt::Never {
@@ -210,7 +210,7 @@ pub(crate) async fn give_code(
     app: &App,
     request: &Request,
     subject: &Subject,
-    origin: Origin,
+    basis: Basis,
 ) -> Result<Response, Refusal> {
     let now = app.clock.now();
     let (text, id) = random::bearer_text()?;
@@ -228,8 +228,8 @@ pub(crate) async fn give_code(
         methods: kept.methods,
         auth_time: kept.auth_time,
         mfa_time: kept.mfa_time,
-        prt: origin.prt,
-        session: origin.session,
+        prt: basis.prt,
+        session: basis.session,
         expires: now.plus(CODE_S),
     };
     app.store.add_code(app.tenant.id, code, now).await?;

@@ -34,7 +34,7 @@ mod token;
 mod userinfo;
 mod wanted;
 
-pub(crate) use authorize::{Origin, give_code};
+pub(crate) use authorize::{Basis, give_code};
 pub(crate) use device_code::as_typed;
 pub(crate) use device_page::approve as approve_device_code;
 pub(crate) use request::Request;

@@ -58,7 +58,7 @@ async fn fulfil(
 ) -> Result<Response, Refusal> {
     match purpose {
         Purpose::Client { request, .. } => {
-            oauth::give_code(app, request, subject, oauth::Origin::session(session)).await
+            oauth::give_code(app, request, subject, oauth::Basis::session(session)).await
         }
         Purpose::DeviceCode { user_code, .. } => {
             oauth::approve_device_code(app, user_code, subject).await
