@@ -11,7 +11,7 @@ use axum::{
     routing::MethodRouter,
 };
 use model::Guid;
-use store::{Audit, Role, RoleAssignment};
+use store::{Audit, Listing, Role, RoleAssignment};
 
 use crate::{
     access,
@@ -103,6 +103,23 @@ impl Caller {
             is_privileged: holds_role || tags.iter().any(|tag| tag.id == principal),
         };
         Ok(allow(&self.roles, action, &target))
+    }
+
+    /// Of a page of a list, the rows that are of something that the caller may read.
+    pub(crate) async fn seen<T>(
+        &self,
+        app: &App,
+        listing: Listing<T>,
+        principal: impl Fn(&T) -> Guid,
+    ) -> Result<Listing<T>, store::Error> {
+        let mut rows = Vec::new();
+        for row in listing.rows {
+            if self.may(app, Action::Read, principal(&row)).await? {
+                rows.push(row);
+            }
+        }
+        let next = listing.next;
+        Ok(Listing { rows, next })
     }
 
     /// A row of the audit log about what the caller does.

@@ -97,14 +97,8 @@ async fn list(
     Query(asked): Query<Asked>,
 ) -> Result<Rows, Refusal> {
     let listing = app.store.devices(app.tenant.id, asked.page()?).await?;
-    let mut rows = Vec::new();
-    for device in &listing.rows {
-        if caller.may(&app, Action::Read, device.id).await? {
-            rows.push(told(device));
-        }
-    }
-    let next = listing.next;
-    Ok(Rows { rows, next })
+    let seen = caller.seen(&app, listing, |device| device.id).await?;
+    Ok(Rows::of(&seen, told))
 }
 
 async fn show(

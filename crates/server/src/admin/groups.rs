@@ -71,13 +71,12 @@ async fn list(
     Query(asked): Query<Asked>,
 ) -> Result<Rows, Refusal> {
     let listing = app.store.groups(app.tenant.id, asked.page()?).await?;
+    let seen = caller.seen(&app, listing, |group| group.guid).await?;
     let mut rows = Vec::new();
-    for group in &listing.rows {
-        if caller.may(&app, Action::Read, group.guid).await? {
-            rows.push(told(&app, group).await?);
-        }
+    for group in &seen.rows {
+        rows.push(told(&app, group).await?);
     }
-    let next = listing.next;
+    let next = seen.next;
     Ok(Rows { rows, next })
 }
 

@@ -49,14 +49,8 @@ async fn list(
 ) -> Result<Rows, Refusal> {
     let (after, most) = (asked.place()?, asked.most());
     let listing = app.store.keys(app.tenant.id, after, most).await?;
-    let mut rows = Vec::new();
-    for key in &listing.rows {
-        if caller.may(&app, Action::Read, key.user).await? {
-            rows.push(told(key));
-        }
-    }
-    let next = listing.next;
-    Ok(Rows { rows, next })
+    let seen = caller.seen(&app, listing, |key| key.user).await?;
+    Ok(Rows::of(&seen, told))
 }
 
 async fn remove(

@@ -8,7 +8,7 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Deserialize;
 use serde_json::Value;
-use store::Page;
+use store::{Listing, Page};
 
 use super::malformed;
 use crate::error::Refusal;
@@ -65,6 +65,14 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
+    /// A page, each row as it is told.
+    pub(crate) fn of<T>(listing: &Listing<T>, told: impl Fn(&T) -> Value) -> Self {
+        Self {
+            rows: listing.rows.iter().map(told).collect(),
+            next: listing.next.clone(),
+        }
+    }
+
     /// All there are.
     pub(crate) fn all(rows: impl IntoIterator<Item = Value>) -> Self {
         Self {

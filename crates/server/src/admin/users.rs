@@ -90,14 +90,8 @@ async fn list(
     Query(asked): Query<Asked>,
 ) -> Result<Rows, Refusal> {
     let listing = app.store.users(app.tenant.id, asked.page()?).await?;
-    let mut rows = Vec::new();
-    for user in &listing.rows {
-        if caller.may(&app, Action::Read, user.guid).await? {
-            rows.push(told(user));
-        }
-    }
-    let next = listing.next;
-    Ok(Rows { rows, next })
+    let seen = caller.seen(&app, listing, |user| user.guid).await?;
+    Ok(Rows::of(&seen, told))
 }
 
 /// A user upon whom the caller may do this.
