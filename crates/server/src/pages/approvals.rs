@@ -57,7 +57,6 @@ pub(crate) struct Asked {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Fields {
-    csrf: String,
     step: String,
     id: String,
     number: String,
@@ -93,9 +92,7 @@ pub(crate) async fn submit(
         let Some(visitor) = confirmed(&app, &headers).await? else {
             return signin::begin(&app, &headers, Purpose::page(PATH));
         };
-        let fields: Fields = serde_urlencoded::from_bytes(&body)
-            .map_err(|_| Refusal::malformed("the request is not a form"))?;
-        visitor.expect_own_form(&fields.csrf)?;
+        let fields: Fields = visitor.form(&body)?;
         take(&app, &visitor, &fields).await
     };
     outcome

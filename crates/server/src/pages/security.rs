@@ -88,7 +88,6 @@ pub(crate) struct Asked {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Fields {
-    csrf: String,
     step: String,
     id: String,
     sealed: String,
@@ -137,9 +136,7 @@ pub(crate) async fn submit(
         let Some(visitor) = Visitor::of(&app, &headers).await? else {
             return signin::begin(&app, &headers, Purpose::page(PATH));
         };
-        let fields: Fields = serde_urlencoded::from_bytes(&body)
-            .map_err(|_| Refusal::malformed("the request is not a form"))?;
-        visitor.expect_own_form(&fields.csrf)?;
+        let fields: Fields = visitor.form(&body)?;
         let (_, standing) = standing(&app, &visitor).await?;
         let now = app.clock.now();
         let verdict = match fields.step.as_str() {

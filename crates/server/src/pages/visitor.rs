@@ -10,7 +10,7 @@ use axum::{
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use openssl::{hash::MessageDigest, memcmp, pkey::PKey, sign::Signer};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{message, told};
 use crate::{
@@ -45,12 +45,12 @@ impl Visitor {
         }))
     }
 
-    /// Refuses a form that no page of this session sent.
-    pub(crate) fn expect_own_form(&self, given: &str) -> Result<(), Refusal> {
-        let is_own =
-            given.len() == self.csrf.len() && memcmp::eq(given.as_bytes(), self.csrf.as_bytes());
-        if is_own {
-            return Ok(());
+    /// The fields of a form; refused where no page of this session sent it.
+    pub(crate) fn form<F: DeserializeOwned>(&self, body: &[u8]) -> Result<F, Refusal> {
+        let malformed = |_| Refusal::malformed("the request is not a form");
+        let Own { csrf } = serde_urlencoded::from_bytes(body).map_err(malformed)?;
+        if csrf.len() == self.csrf.len() && memcmp::eq(csrf.as_bytes(), self.csrf.as_bytes()) {
+            return serde_urlencoded::from_bytes(body).map_err(malformed);
         }
         let sentence =
             "the form was sent by another page: go back, load the page again, and repeat";
@@ -66,9 +66,7 @@ pub(crate) async fn sign_out(
 ) -> Response {
     let outcome = async {
         if let Some(visitor) = Visitor::of(&app, &headers).await? {
-            let form: Own = serde_urlencoded::from_bytes(&body)
-                .map_err(|_| Refusal::malformed("the request is not a form"))?;
-            visitor.expect_own_form(&form.csrf)?;
+            let Own { .. } = visitor.form(&body)?;
         }
         let cookie = session::end(&app, &headers).await?;
         let words = ("Signed out", "You may close this window.");
@@ -82,7 +80,7 @@ pub(crate) async fn sign_out(
         .unwrap_or_else(|refusal| told(&headers, refusal))
 }
 
-/// What the form carries.
+/// What every form carries.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Own {
