@@ -1,10 +1,10 @@
 //! A PostgreSQL of the tests' own: Debian's programs, a folder of its own, a socket in it and no
-//! port. It ends with the tests, however they end: a shell waits for the end of its input, which
-//! this process holds open.
+//! port unless a test wants one. It ends with the tests, however they end: a shell waits for the end
+//! of its input, which this process holds open.
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Write as _},
     os::unix::{
         fs::{PermissionsExt as _, chown},
         process::CommandExt as _,
@@ -30,14 +30,14 @@ pub(crate) struct Cluster {
     _shell: Child,
 }
 
-/// Ends the cluster when its input ends, and takes the folder away.
+/// Says so once the cluster answers, ends it when its input ends, and takes the folder away.
 const SHELL: &str = r#"
-    folder=$1; shift
-    "$@" >"$folder/log" 2>&1 &
-    echo begun
+    folder=$1 pg_ctl=$2
     trap '' INT TERM HUP
+    "$pg_ctl" --pgdata="$folder/data" --log="$folder/log" --wait start >/dev/null || exit
+    echo ready
     cat >/dev/null
-    kill -QUIT $!; wait $!; rm -rf "$folder"
+    "$pg_ctl" --pgdata="$folder/data" --mode=immediate stop >/dev/null; rm -rf "$folder"
 "#;
 
 impl Cluster {
@@ -68,17 +68,20 @@ impl Cluster {
             "{}",
             String::from_utf8_lossy(&made.stderr)
         );
+        let config = folder.join("data/postgresql.conf");
+        let mut config = fs::OpenOptions::new().append(true).open(config).unwrap();
+        let socket = format!("unix_socket_directories = '{}'", folder.display());
+        let own = [
+            "listen_addresses = ''",
+            "fsync = off",
+            "max_connections = 400",
+        ];
+        for setting in own.iter().chain([&socket.as_str()]).chain(settings) {
+            writeln!(config, "{setting}").unwrap();
+        }
         let mut shell = as_owner(Path::new("sh"), owner);
         shell.args(["-c", SHELL, "sh"]).arg(&folder);
-        shell.arg(programs.join("postgres"));
-        shell.arg("-D").arg(folder.join("data"));
-        shell.arg("-k").arg(&folder);
-        for setting in ["listen_addresses=", "fsync=off", "max_connections=400"] {
-            shell.args(["-c", setting]);
-        }
-        for setting in settings {
-            shell.args(["-c", setting]);
-        }
+        shell.arg(programs.join("pg_ctl"));
         let mut shell = shell
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -87,14 +90,23 @@ impl Cluster {
         let mut said = String::new();
         let mut output = BufReader::new(shell.stdout.take().unwrap());
         output.read_line(&mut said).unwrap();
-        assert_eq!(said, "begun\n");
+        assert_eq!(said, "ready\n");
         Self {
             folder,
             _shell: shell,
         }
     }
 
-    /// A connection to its first database, once it answers.
+    /// Ends it and starts it on its settings as they are now.
+    pub(crate) fn restart(&self) {
+        let mut restart = as_owner(&programs().join("pg_ctl"), owner());
+        restart.arg("--pgdata").arg(self.folder.join("data"));
+        restart.arg("--log").arg(self.folder.join("log"));
+        restart.args(["--mode=fast", "--wait", "restart"]);
+        assert!(restart.stdout(Stdio::null()).status().unwrap().success());
+    }
+
+    /// A connection to its first database.
     async fn connect(&self) -> tokio_postgres::Client {
         self.connect_at(5432).await
     }
@@ -103,14 +115,13 @@ impl Cluster {
     pub(crate) async fn connect_at(&self, port: u16) -> tokio_postgres::Client {
         let folder = self.folder.display();
         let url = format!("host={folder} port={port} user=postgres");
-        let connect = async || tokio_postgres::connect(&url, NoTls).await;
-        let (client, connection) = eventually(connect).await;
+        let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
         tokio::spawn(connection);
         client
     }
 }
 
-/// What comes of trying until it works, for a minute at most.
+/// What comes of trying until it works, for a minute at most. An attempt that fails has waited itself.
 pub(crate) async fn eventually<T, E: std::fmt::Display>(
     attempt: impl AsyncFn() -> Result<T, E>,
 ) -> T {
@@ -119,7 +130,7 @@ pub(crate) async fn eventually<T, E: std::fmt::Display>(
         match attempt().await {
             Ok(done) => return done,
             Err(error) if begun.elapsed() > Duration::from_secs(60) => panic!("{error}"),
-            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            Err(_) => {}
         }
     }
 }
@@ -188,7 +199,8 @@ impl Database {
         let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
         let client = CLUSTER.connect().await;
         let sql = format!("CREATE DATABASE {name} TEMPLATE {template}");
-        // Somebody who has just left the template may still be counted.
+        // Somebody who has just left the template may still be counted: PostgreSQL waits for that, but
+        // not for as long as a busy machine takes.
         let made = async || client.batch_execute(&sql).await.map_err(|e| e.to_string());
         eventually(made).await;
         Self { name }
