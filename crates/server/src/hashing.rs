@@ -71,7 +71,7 @@ impl Hashing {
 }
 
 /// Argon2id in PHC form.
-pub(crate) fn hashed(password: &str) -> anyhow::Result<String> {
+fn hashed(password: &str) -> anyhow::Result<String> {
     let failed = |error| anyhow!("the password could not be hashed: {error}");
     let salt = SaltString::encode_b64(&random::bytes::<16>()?).map_err(failed)?;
     let hash = Argon2::default()

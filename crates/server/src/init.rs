@@ -1,16 +1,15 @@
-//! `latchkey-server init`: everything that a server needs before it first runs.
+//! `latchkey-server init`: everything that a server needs before it first runs. Its first administrator
+//! is root, on the local socket, who gives roles to others.
 
 use std::{
     fs,
-    io::Read as _,
     net::SocketAddr,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, bail, ensure};
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use store::{Administrator, Audit, Sealed, SealedName, SigningKey, Tenant};
+use anyhow::{Context as _, ensure};
+use store::{Audit, Sealed, SealedName, SigningKey, Tenant};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -24,10 +23,7 @@ use crate::{
     random, say, tls,
 };
 
-/// The shortest password of an administrator that is taken.
-const MIN_PASSWORD: usize = 12;
-
-/// Makes the folder, the keys, the first administrator and the configuration.
+/// Makes the folder, the keys and the configuration.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// The folder with the store and the master key.
@@ -55,12 +51,6 @@ pub struct Args {
     /// The organisation's name, for people.
     #[arg(long)]
     pub tenant_name: String,
-    /// The first administrator's name.
-    #[arg(long, default_value = "admin")]
-    pub admin: String,
-    /// Takes the administrator's password from standard input; else one is made and printed once.
-    #[arg(long)]
-    pub password_stdin: bool,
     /// The administrator's socket.
     #[arg(long, default_value_os_t = config::admin_socket())]
     pub admin_socket: PathBuf,
@@ -109,15 +99,6 @@ pub async fn init(args: &Args, clock: &Clock) -> anyhow::Result<Vec<String>> {
     }
     tls::acceptor(&args.tls_cert, &args.tls_key, [])?;
     let fingerprint = tls::fingerprint(&args.tls_cert)?;
-    let (password, was_made) = if args.password_stdin {
-        (read_password()?, false)
-    } else {
-        (
-            Zeroizing::new(URL_SAFE_NO_PAD.encode(random::bytes::<15>()?)),
-            true,
-        )
-    };
-    let password_hash = hashed(&password)?;
 
     make_folder(&args.data, 0o700)?;
     // It may have been there before, open to others.
@@ -129,13 +110,13 @@ pub async fn init(args: &Args, clock: &Clock) -> anyhow::Result<Vec<String>> {
         name: args.tenant_name.clone(),
         created: clock.now(),
     };
-    fill_store(&config, &master, &tenant, args, password_hash).await?;
+    fill_store(&config, &master, &tenant).await?;
     if let Some(folder) = args.config.parent() {
         make_folder(folder, 0o755)?;
     }
     write_config(&args.config, &config)?;
 
-    let mut lines = vec![
+    Ok(vec![
         format!("folder       {}", args.data.display()),
         format!("store        {}", config.store_named()),
         format!(
@@ -145,28 +126,17 @@ pub async fn init(args: &Args, clock: &Clock) -> anyhow::Result<Vec<String>> {
         format!("config       {}", args.config.display()),
         format!("tenant       {}", tenant.id),
         format!("fingerprint  {fingerprint}"),
-        format!("admin        {}", args.admin),
-    ];
-    if was_made {
-        lines.push(format!("password     {} (shown this once)", *password));
-    }
-    lines.push(format!(
-        "next: latchkey-server run --config {}",
-        args.config.display()
-    ));
-    Ok(lines)
+        format!(
+            "next         latchkey-server run --config {}",
+            args.config.display()
+        ),
+    ])
 }
 
 /// The name that the first key that signs tokens is sealed under.
 const FIRST_TOKEN_KEY: &str = "token-key";
 
-async fn fill_store(
-    config: &Config,
-    master: &MasterKey,
-    tenant: &Tenant,
-    args: &Args,
-    password_hash: String,
-) -> anyhow::Result<()> {
+async fn fill_store(config: &Config, master: &MasterKey, tenant: &Tenant) -> anyhow::Result<()> {
     let token_key = Zeroizing::new(make_key()?.private_key_to_der()?);
     let signing_key = SigningKey {
         name: FIRST_TOKEN_KEY.to_owned(),
@@ -199,26 +169,12 @@ async fn fill_store(
         action: "server.init",
         subject: tenant.name.clone(),
     };
-    let administrator = Administrator {
-        name: args.admin.clone(),
-        password_hash,
-    };
     config
         .open_store()
         .await?
-        .create_tenant(tenant.clone(), administrator, sealed, signing_key, audit)
+        .create_tenant(tenant.clone(), sealed, signing_key, audit)
         .await?;
     Ok(())
-}
-
-fn read_password() -> anyhow::Result<Zeroizing<String>> {
-    let mut text = Zeroizing::new(String::new());
-    std::io::stdin().take(1024).read_to_string(&mut text)?;
-    let password = text.lines().next().unwrap_or("");
-    if password.chars().count() < MIN_PASSWORD {
-        bail!("the administrator's password must have at least {MIN_PASSWORD} characters");
-    }
-    Ok(Zeroizing::new(password.to_owned()))
 }
 
 fn make_folder(folder: &Path, mode: u32) -> anyhow::Result<()> {

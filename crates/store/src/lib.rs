@@ -80,7 +80,7 @@ pub use signing_key::SigningKey;
 pub use spend::Spend;
 pub use sql::{Listing, Page};
 pub use store::Store;
-pub use tenant::{Administrator, Sealed, SealedName, Tenant};
+pub use tenant::{Sealed, SealedName, Tenant};
 pub use totp::Totp;
 pub use tries::{Limit, Verdict};
 pub use user::{Password, User, UserKind};

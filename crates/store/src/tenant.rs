@@ -1,4 +1,4 @@
-//! The tenant: whom this server serves, its administrators and its own keys.
+//! The tenant: whom this server serves, and its own keys.
 
 use model::{Guid, UnixTime};
 
@@ -16,15 +16,6 @@ pub struct Tenant {
     pub name: String,
     /// When it was made.
     pub created: UnixTime,
-}
-
-/// An administrator of the tenant.
-#[derive(Debug, Clone)]
-pub struct Administrator {
-    /// The name to sign in with.
-    pub name: String,
-    /// Argon2id in PHC form.
-    pub password_hash: String,
 }
 
 /// The name of a secret of the tenant.
@@ -62,11 +53,10 @@ pub struct Sealed {
 }
 
 impl Store {
-    /// Makes the tenant with its first administrator and its keys, all or nothing.
+    /// Makes the tenant with its keys, all or nothing.
     pub async fn create_tenant(
         &self,
         tenant: Tenant,
-        administrator: Administrator,
         sealed: Vec<Sealed>,
         signing_key: SigningKey,
         audit: Audit,
@@ -77,14 +67,6 @@ impl Store {
             }
             let Tenant { id, name, created } = &tenant;
             db.insert("tenants", fields! { id: id, name: name, created: created })?;
-            db.insert(
-                "administrators",
-                fields! {
-                    tenant: id,
-                    name: administrator.name,
-                    password_hash: administrator.password_hash,
-                },
-            )?;
             for secret in &sealed {
                 let name = secret.name.as_str();
                 let row = fields! { tenant: id, name: name, value: secret.value };

@@ -103,14 +103,8 @@ impl Company {
             "/etc/latchkey/tls/key.pem",
             "--tenant-name",
             "Latchkey Lab",
-            "--admin",
-            "admin",
-            "--password-stdin",
         ];
-        let printed = server
-            .command(&words)
-            .stdin(format!("{}\n", self.lab.administrator_password()))
-            .ok()?;
+        let printed = server.command(&words).ok()?;
         self.run_server()?;
         let fingerprint = printed
             .split_whitespace()

@@ -9,13 +9,6 @@ CREATE TABLE tenants (
     PRIMARY KEY (id)
 );
 
-CREATE TABLE administrators (
-    tenant        TEXT COLLATE "C" NOT NULL,
-    name          TEXT COLLATE "C" NOT NULL,
-    password_hash TEXT COLLATE "C" NOT NULL,
-    PRIMARY KEY (tenant, name)
-);
-
 CREATE TABLE sealed (
     tenant TEXT COLLATE "C" NOT NULL,
     name   TEXT COLLATE "C" NOT NULL,

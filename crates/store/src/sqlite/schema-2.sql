@@ -2,6 +2,9 @@
 -- A principal's id is called `account`: `user` is a word of SQL. Lists are JSON; *_key is a name in
 -- lower case; truth is 0 or 1. The PostgreSQL schema has the same tables and columns.
 
+-- Nothing has ever read it: who administers holds a role, or is root.
+DROP TABLE administrators;
+
 -- Users: what only a directory's have may be missing.
 CREATE TABLE users_2 (
     tenant            TEXT NOT NULL,

@@ -17,9 +17,7 @@ mod tokens;
 use std::path::PathBuf;
 
 use model::{Guid, Sid, UnixTime};
-use store::{
-    Administrator, Agent, Audit, Domain, EnrollmentCode, Settings, SigningKey, Store, Tenant,
-};
+use store::{Agent, Audit, Domain, EnrollmentCode, Settings, SigningKey, Store, Tenant};
 
 /// Runs contracts on every kind of store.
 macro_rules! on_every_store {
@@ -114,17 +112,12 @@ impl Drop for File {
     }
 }
 
-pub(crate) fn some_tenant() -> (Tenant, Administrator) {
-    let tenant = Tenant {
+pub(crate) fn some_tenant() -> Tenant {
+    Tenant {
         id: tenant(),
         name: "Example".to_owned(),
         created: NOW,
-    };
-    let administrator = Administrator {
-        name: "admin".to_owned(),
-        password_hash: "$argon2id$".to_owned(),
-    };
-    (tenant, administrator)
+    }
 }
 
 pub(crate) fn first_key() -> SigningKey {
@@ -158,15 +151,9 @@ pub(crate) fn some_agent(id: u8, domain: Guid) -> Agent {
 
 /// A store with the tenant and both domains in it.
 pub(crate) async fn filled(store: Store) -> Store {
-    let (tenant, administrator) = some_tenant();
+    let tenant = some_tenant();
     store
-        .create_tenant(
-            tenant.clone(),
-            administrator,
-            Vec::new(),
-            first_key(),
-            audit("init"),
-        )
+        .create_tenant(tenant.clone(), Vec::new(), first_key(), audit("init"))
         .await
         .unwrap();
     for (byte, domain) in [(4, domain()), (5, other_domain())] {

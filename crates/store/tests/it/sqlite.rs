@@ -11,7 +11,7 @@ use crate::{File, NOW, audit, filled, first_key, some_tenant, tenant};
 async fn what_was_answered_is_there_when_the_file_is_opened_again() {
     let file = File::new();
     drop(filled(file.open()).await);
-    assert_eq!(file.open().tenant().await.unwrap(), Some(some_tenant().0));
+    assert_eq!(file.open().tenant().await.unwrap(), Some(some_tenant()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -60,14 +60,8 @@ async fn a_write_that_fails_undoes_itself_and_none_of_its_batch() {
         let store = store.clone();
         tasks.spawn(async move {
             if n % 2 == 0 {
-                let (tenant, administrator) = some_tenant();
-                let second = store.create_tenant(
-                    tenant,
-                    administrator,
-                    Vec::new(),
-                    first_key(),
-                    audit("lost"),
-                );
+                let second =
+                    store.create_tenant(some_tenant(), Vec::new(), first_key(), audit("lost"));
                 assert!(second.await.is_err());
             } else {
                 let spent = store.spend(tenant(), statement(n), NOW);
@@ -129,7 +123,7 @@ async fn a_copy_is_what_was_committed_and_comes_back_in_an_empty_place() {
     assert!(matches!(occupied, Err(Error::File { .. })), "{occupied:?}");
     Store::restore_sqlite(&copy, &back).unwrap();
     let restored = Store::open_sqlite(&back).unwrap();
-    assert_eq!(restored.tenant().await.unwrap(), Some(some_tenant().0));
+    assert_eq!(restored.tenant().await.unwrap(), Some(some_tenant()));
     let chain = restored.check_audit(tenant()).await.unwrap();
     assert!(
         matches!(chain, Chain::Whole(rows) if rows >= 5),

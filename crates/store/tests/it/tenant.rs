@@ -25,16 +25,10 @@ on_every_store!(
 );
 
 async fn there_is_one_tenant(store: Store) {
-    let (tenant, administrator) = some_tenant();
+    let tenant = some_tenant();
     assert_eq!(store.tenant().await.unwrap(), Some(tenant.clone()));
     let second = store
-        .create_tenant(
-            tenant,
-            administrator,
-            Vec::new(),
-            first_key(),
-            audit("init"),
-        )
+        .create_tenant(tenant, Vec::new(), first_key(), audit("init"))
         .await;
     assert!(matches!(second, Err(Error::Conflict(_))), "{second:?}");
 }
