@@ -2,19 +2,18 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use axum::{
     middleware::from_fn_with_state,
     routing::{get, post, put},
 };
 use model::Guid;
-use openssl::{pkey::PKey, x509::X509};
-use store::{SealedName, Store, Tenant};
+use store::{Store, Tenant};
 use tokio::sync::watch;
 
 use crate::{
     admin, agent, attestation,
-    authority::Authority,
+    authorities::Opened,
     challenge,
     clock::Clock,
     device, discover,
@@ -40,7 +39,6 @@ use crate::{
 /// The tenant's keys, opened.
 pub struct Keyring {
     pub(crate) master: MasterKey,
-    pub(crate) authority: Authority,
     pub(crate) nonces: Nonces,
     pub(crate) recovery: RecoveryKey,
 }
@@ -51,6 +49,7 @@ pub struct App {
     pub(crate) tenant: Tenant,
     pub(crate) url: String,
     pub(crate) keyring: Keyring,
+    pub(crate) opened_authorities: Opened,
     pub(crate) known_keys: KnownKeys,
     pub(crate) work: work::Desk,
     /// Changes with each approval that is asked for or answered here.
@@ -80,25 +79,7 @@ impl App {
             .tenant()
             .await?
             .context("the store is empty: `latchkey-server init` did not come to its end")?;
-        let open = async |name| {
-            let sealed = store.sealed(tenant.id, name).await?;
-            let sealed = sealed.ok_or_else(|| anyhow!("the store lacks {}", name.as_str()))?;
-            master.open(&sealed_name(&tenant, name.as_str()), &sealed)
-        };
-        let ca_key = open(SealedName::DeviceCaKey).await?;
-        let ca_key = PKey::private_key_from_der(ca_key.expose())?;
-        let ca_certificate = open(SealedName::DeviceCaCertificate).await?;
-        let ca_certificate = X509::from_der(ca_certificate.expose())?;
-        let former = SealedName::FormerDeviceCaCertificate;
-        let former = match store.sealed(tenant.id, former).await? {
-            None => None,
-            Some(sealed) => {
-                let der = master.open(&sealed_name(&tenant, former.as_str()), &sealed)?;
-                Some(X509::from_der(der.expose())?)
-            }
-        };
         let keyring = Keyring {
-            authority: Authority::new(ca_key, ca_certificate, former),
             nonces: Nonces::new(master.derive("nonce")),
             recovery: RecoveryKey::open(&store, &tenant, &master, &clock).await?,
             master,
@@ -108,6 +89,7 @@ impl App {
             store,
             tenant,
             keyring,
+            opened_authorities: Opened::default(),
             known_keys: KnownKeys::default(),
             work: work::Desk::default(),
             approvals: watch::Sender::new(0),

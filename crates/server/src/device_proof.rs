@@ -79,7 +79,7 @@ pub(crate) async fn of_certificate(
     app: &App,
     certificate: &X509,
 ) -> anyhow::Result<Result<Device, &'static str>> {
-    let id = match issued_to(app, certificate)? {
+    let id = match issued_to(app, certificate).await? {
         Ok(id) => id,
         Err(why) => return Ok(Err(why)),
     };
@@ -103,12 +103,9 @@ fn is_current(device: &Device, certificate: &X509) -> anyhow::Result<bool> {
 }
 
 /// The device that a certificate of ours is for.
-fn issued_to(app: &App, certificate: &X509) -> anyhow::Result<Result<Guid, &'static str>> {
-    if !app
-        .keyring
-        .authority
-        .has_issued(certificate, app.clock.now())?
-    {
+async fn issued_to(app: &App, certificate: &X509) -> anyhow::Result<Result<Guid, &'static str>> {
+    let authorities = app.authorities().await?;
+    if !authorities.has_issued(certificate, app.clock.now())? {
         return Ok(Err("not of our authority, or over"));
     }
     let id = subject_name(certificate).and_then(|name| name.parse::<Guid>().ok());
@@ -160,7 +157,7 @@ pub(crate) async fn deletion(app: &App, statement: &str) -> anyhow::Result<Optio
         return Ok(None);
     };
     let (Ok(device), Ok(key)) = (
-        issued_to(app, &certificate)?,
+        issued_to(app, &certificate).await?,
         VerifyingKey::rs256_of_certificate(&certificate),
     ) else {
         return Ok(None);

@@ -107,7 +107,12 @@ pub(crate) async fn take_in(app: &App, joining: Joining<'_>) -> Result<Json<Join
         key: &joining.key,
         renews: joining.latchkey.is_some(),
     };
-    let certificate = app.keyring.authority.issue(&issue, now)?.to_der()?;
+    let certificate = app
+        .authorities()
+        .await?
+        .current
+        .issue(&issue, now)?
+        .to_der()?;
     let device = Device {
         certificate: certificate.clone(),
         ..joining.device

@@ -11,6 +11,7 @@ pub mod admin_cli;
 mod agent;
 mod app;
 mod attestation;
+mod authorities;
 mod authority;
 pub mod backup;
 mod certificate;

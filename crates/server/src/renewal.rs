@@ -46,7 +46,12 @@ pub(crate) async fn renew(
         key: &key,
         renews: true,
     };
-    let certificate = app.keyring.authority.issue(&issue, now)?.to_der()?;
+    let certificate = app
+        .authorities()
+        .await?
+        .current
+        .issue(&issue, now)?
+        .to_der()?;
     let audit = Audit {
         at: now,
         actor: format!("device:{}", device.id),

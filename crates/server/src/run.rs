@@ -100,8 +100,17 @@ impl Server {
         let store = config.open_store().await?;
         let (app, sign_ins) = App::open(store, config.url.clone(), master, clock).await?;
         let app = Arc::new(app);
-        let authorities = app.keyring.authority.certificates();
-        let certificate = Arc::new(Certificate::read(&config, authorities)?);
+        // All authorities have one name: whoever follows changes nothing about what clients are told.
+        let authorities = app.authorities().await?;
+        let shown = [authorities.current.certificate()];
+        let certificate = Arc::new(Certificate::read(&config, shown)?);
+        let hosts = app.store.hosts(app.tenant.id).await?;
+        for name in check_config::unnamed(&config, &hosts)? {
+            tracing::warn!(
+                name,
+                "the TLS certificate is not for this name of the server"
+            );
+        }
         let listener = listen(config.listen).await?;
         let address = listener.local_addr()?;
         let (socket, own_uid) = admin_socket(&config.admin_socket)?;

@@ -4,7 +4,7 @@ use model::{Guid, UnixTime};
 
 use crate::{
     Audit, Error, Result, Settings, SigningKey, Store, settings, signing_key,
-    sql::{args, fields},
+    sql::{Sql, args, fields},
 };
 
 /// A tenant.
@@ -25,8 +25,8 @@ pub enum SealedName {
     DeviceCaKey,
     /// The certificate of that key; sealed only to keep it whole.
     DeviceCaCertificate,
-    /// The certificate of the key that signed device certificates before: those are good to their end.
-    FormerDeviceCaCertificate,
+    /// The certificates of keys that signed device certificates before, and how long those are good.
+    FormerDeviceCas,
     /// The recovery key K: it resets PINs.
     RecoveryKey,
 }
@@ -37,14 +37,14 @@ impl SealedName {
         match self {
             Self::DeviceCaKey => "device-ca-key",
             Self::DeviceCaCertificate => "device-ca-certificate",
-            Self::FormerDeviceCaCertificate => "former-device-ca-certificate",
+            Self::FormerDeviceCas => "former-device-cas",
             Self::RecoveryKey => "recovery-key",
         }
     }
 }
 
 /// A secret of the tenant, sealed under a key that the store does not have.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sealed {
     /// What it is.
     pub name: SealedName,
@@ -94,22 +94,67 @@ impl Store {
 
     /// Keeps secrets of the tenant, all or none, each in place of one of its name.
     pub async fn put_sealed(&self, tenant: Guid, sealed: Vec<Sealed>, audit: Audit) -> Result<()> {
+        self.audited(tenant, audit, move |db| put_sealed(db, tenant, &sealed))
+            .await
+    }
+
+    /// The same where another secret still is what the caller has seen; false where it is not.
+    pub async fn exchange_sealed(
+        &self,
+        tenant: Guid,
+        seen: Sealed,
+        sealed: Vec<Sealed>,
+        audit: Audit,
+    ) -> Result<bool> {
         self.audited(tenant, audit, move |db| {
-            sealed.iter().try_for_each(|secret| {
-                let name = secret.name.as_str();
-                let row = fields! { tenant: tenant, name: name, value: secret.value };
-                db.put("sealed", "tenant, name", row)
-            })
+            if one_sealed(db, tenant, seen.name)?.as_ref() != Some(&seen.value) {
+                return Ok(false);
+            }
+            put_sealed(db, tenant, &sealed).map(|()| true)
         })
         .await
     }
 
     /// A secret of the tenant.
     pub async fn sealed(&self, tenant: Guid, name: SealedName) -> Result<Option<Vec<u8>>> {
+        self.read(move |db| one_sealed(db, tenant, name)).await
+    }
+
+    /// Several, as they are at one moment.
+    pub async fn sealed_together(
+        &self,
+        tenant: Guid,
+        names: &'static [SealedName],
+    ) -> Result<Vec<Sealed>> {
         self.read(move |db| {
-            let sql = "SELECT value FROM sealed WHERE tenant = ?1 AND name = ?2";
-            db.only(sql, args![tenant, name.as_str()])
+            // One statement: several would not be of one moment.
+            let sql = "SELECT name, value FROM sealed WHERE tenant = ?1";
+            let rows = db.all(sql, args![tenant], |row| {
+                let name: String = row.get("name")?;
+                let known = names.iter().find(|known| known.as_str() == name);
+                Ok((known, row.get("value")?))
+            })?;
+            let named = |(name, value): (Option<&SealedName>, _)| {
+                Some(Sealed {
+                    name: *name?,
+                    value,
+                })
+            };
+            Ok(rows.into_iter().filter_map(named).collect())
         })
         .await
     }
+}
+
+fn one_sealed(db: &dyn Sql, tenant: Guid, name: SealedName) -> Result<Option<Vec<u8>>> {
+    let sql = "SELECT value FROM sealed WHERE tenant = ?1 AND name = ?2";
+    db.only(sql, args![tenant, name.as_str()])
+}
+
+fn put_sealed(db: &dyn Sql, tenant: Guid, sealed: &[Sealed]) -> Result<()> {
+    sealed.iter().try_for_each(|secret| {
+        let name = secret.name.as_str();
+        let row = fields! { tenant: tenant, name: name, value: secret.value };
+        db.put("sealed", "tenant, name", row)
+    })
 }

@@ -6,6 +6,7 @@
 
 mod apps;
 mod caller;
+mod device_authorities;
 mod device_codes;
 mod devices;
 mod factors;
@@ -45,6 +46,7 @@ fn paths() -> Paths {
         .merge(settings::routes())
         .merge(tenant::routes())
         .merge(signing_keys::routes())
+        .merge(device_authorities::routes())
         .merge(tpms::routes())
         .merge(logs::routes())
 }

@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::verbs::{
-    AgentVerb, AppSettings, AppVerb, AuditVerb, DeviceCodeVerb, DeviceVerb, EndorsementVerb,
-    GroupVerb, HostVerb, KeyVerb, Noun, RoleName, RoleVerb, ScopeTagVerb, SettingsVerb, SignInVerb,
-    SigningKeyVerb, TpmRootVerb, UserVerb, Weaker,
+    AgentVerb, AppSettings, AppVerb, AuditVerb, CaVerb, DeviceCodeVerb, DeviceVerb,
+    EndorsementVerb, GroupVerb, HostVerb, KeyVerb, Noun, RoleName, RoleVerb, ScopeTagVerb,
+    SettingsVerb, SignInVerb, SigningKeyVerb, TpmRootVerb, UserVerb, Weaker,
 };
 
 /// The longest secret that standard input is read for.
@@ -114,6 +114,12 @@ pub(super) fn call(noun: &Noun) -> anyhow::Result<Call> {
         Noun::SigningKey(SigningKeyVerb::Retire { kid }) => {
             Call::delete(path(&["signing-keys", kid]))
         }
+        Noun::Ca(CaVerb::Show) => Call::get(
+            "/device-authorities",
+            &["sha256", "state", "trusted_until", "devices"],
+        ),
+        Noun::Ca(CaVerb::Rotate { trust_former_days }) => Call::post("/device-authorities")
+            .with(&json!({ "trust_former_days": trust_former_days }))?,
         Noun::Host(HostVerb::List) => Call::get("/hosts", &["name"]),
         Noun::Host(HostVerb::Add { name }) => Call::put(path(&["hosts", name])),
         Noun::Host(HostVerb::Remove { name }) => Call::delete(path(&["hosts", name])),

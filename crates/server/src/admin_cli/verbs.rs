@@ -42,6 +42,9 @@ pub(super) enum Noun {
     /// Keys that sign tokens.
     #[command(subcommand)]
     SigningKey(SigningKeyVerb),
+    /// The authority that issues device certificates.
+    #[command(subcommand)]
+    Ca(CaVerb),
     /// Endorsement keys of TPMs that are believed.
     #[command(subcommand)]
     Endorsement(EndorsementVerb),
@@ -455,6 +458,20 @@ pub(super) enum SigningKeyVerb {
     Retire {
         /// Its id.
         kid: String,
+    },
+}
+
+#[derive(Subcommand)]
+pub(super) enum CaVerb {
+    /// Shows it and those before it, and how many devices have a certificate of each.
+    Show,
+    /// Makes a new one, which issues from now on. Devices move over as they renew; those before are
+    /// trusted until the last that they issued has ended.
+    Rotate {
+        /// For so many days only: 0 where the key got out. Whatever device still has a certificate of
+        /// theirs then joins again.
+        #[arg(long)]
+        trust_former_days: Option<u32>,
     },
 }
 

@@ -260,6 +260,69 @@ async fn a_device_renews_its_certificate_for_the_same_key_and_the_older_one_stay
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn devices_go_on_over_a_rotation_of_their_authority_and_move_over_as_they_renew() {
+    let (server, agent, mut device) = ready().await;
+    allow_joins(&server).await;
+    let user = device.user_token(&server, &agent).await;
+    let foreign = join(&server, &user, "laptop", json!({})).await.good();
+    let foreign = joined(&foreign, "laptop");
+    let rotate = async |body: Value| {
+        server
+            .admin("POST", "/device-authorities", Some(body))
+            .await
+            .good()
+    };
+    // State, and how many devices have a certificate of it.
+    let shown = || {
+        let output = server.command(&["admin", "ca", "show", "--json"]);
+        assert!(output.status.success(), "{output:?}");
+        let rows: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+        let told = |row: Value| {
+            let state = row["state"].as_str().unwrap().to_owned();
+            (state, row["devices"].as_u64().unwrap())
+        };
+        rows.into_iter().map(told).collect::<Vec<_>>()
+    };
+    let expected = |rows: &[(&str, u64)]| -> Vec<(String, u64)> {
+        let row = |(state, count): &(&str, u64)| ((*state).to_owned(), *count);
+        rows.iter().map(row).collect()
+    };
+    assert_eq!(shown(), expected(&[("issues", 2)]));
+    assert_eq!(rotate(json!({})).await["former"], 1);
+    assert_eq!(shown(), expected(&[("issues", 0), ("former", 2)]));
+
+    // With what it has it goes on, and what comes next is of the new one, for the same key.
+    let token = device.token(&server).await;
+    let body = json!({ "csr": csr(&device.key) });
+    let renewed = server.post_json(CERTIFICATE_PATH, &token, &body).await;
+    let raw = renewed.good()["Certificate"]["RawBody"].clone();
+    let old = device.clone();
+    device.certificate = STANDARD.decode(raw.as_str().unwrap()).unwrap();
+    assert_eq!(shown(), expected(&[("issues", 1), ("former", 1)]));
+    for known in [&device, &old, &foreign] {
+        known.token(&server).await;
+    }
+    let audit = server.admin("GET", "/audit", None).await.good();
+    assert_eq!(audit[1]["action"], "device_authority.rotate");
+
+    // Where a key got out, what it signed is good no longer: its devices join again.
+    rotate(json!({ "trust_former_days": 1 })).await;
+    device.token(&server).await;
+    server.pass(86_400);
+    for known in [&device, &old, &foreign] {
+        let request = known.statement(&known.token_request(&server).await);
+        assert_eq!(known.show(&server, &request).await.number(), 50155);
+    }
+    let mut again = device.clone();
+    again.join(&server).await;
+    again.token(&server).await;
+    assert_eq!(rotate(json!({ "trust_former_days": 0 })).await["former"], 0);
+    let wrong = json!({ "trust_former_days": 4000 });
+    let wrong = server.admin("POST", "/device-authorities", Some(wrong));
+    assert_eq!(wrong.await.code(), (400, "bad_request"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_others_can_compute_or_that_is_weak_is_refused() {
     let (server, agent, device) = ready().await;
     let token = device.user_token(&server, &agent).await;

@@ -2,7 +2,7 @@
 
 use store::{
     Attestation, Chain, Computer, DirectoryChange, Domain, EnrollmentCode, Error, ObjectKind,
-    Settings, SigningKey, Spend, Store,
+    Sealed, SealedName, Settings, SigningKey, Spend, Store,
 };
 
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
 
 on_every_store!(
     there_is_one_tenant,
+    sealed_secrets_are_kept_all_or_none_and_exchanged_by_whoever_has_seen_the_last,
     settings_are_what_was_set_last,
     an_enrollment_code_is_spent_once_whoever_comes_first,
     an_enrollment_that_is_refused_leaves_the_code,
@@ -31,6 +32,48 @@ async fn there_is_one_tenant(store: Store) {
         .create_tenant(tenant, Vec::new(), first_key(), audit("init"))
         .await;
     assert!(matches!(second, Err(Error::Conflict(_))), "{second:?}");
+}
+
+async fn sealed_secrets_are_kept_all_or_none_and_exchanged_by_whoever_has_seen_the_last(
+    store: Store,
+) {
+    const NAMES: &[SealedName] = &[SealedName::DeviceCaKey, SealedName::DeviceCaCertificate];
+    let secret = |name, byte| Sealed {
+        name,
+        value: vec![byte],
+    };
+    let pair = |byte| NAMES.iter().map(|name| secret(*name, byte)).collect();
+    store
+        .put_sealed(tenant(), pair(1), audit("put"))
+        .await
+        .unwrap();
+    store
+        .put_sealed(tenant(), pair(2), audit("put"))
+        .await
+        .unwrap();
+    let one = async |name| store.sealed(tenant(), name).await.unwrap();
+    assert_eq!(one(SealedName::DeviceCaKey).await, Some(vec![2]));
+    assert_eq!(one(SealedName::RecoveryKey).await, None);
+
+    let mut tasks = tokio::task::JoinSet::new();
+    for byte in 10..20 {
+        let (store, new) = (store.clone(), pair(byte));
+        tasks.spawn(async move {
+            let seen = secret(SealedName::DeviceCaCertificate, 2);
+            let exchanged = store.exchange_sealed(tenant(), seen, new, audit("exchange"));
+            exchanged.await.unwrap().then_some(byte)
+        });
+    }
+    let done: Vec<u8> = tasks.join_all().await.into_iter().flatten().collect();
+    assert_eq!(done.len(), 1);
+    let mut kept = store.sealed_together(tenant(), NAMES).await.unwrap();
+    kept.sort_by_key(|secret| NAMES.iter().position(|name| *name == secret.name));
+    assert_eq!(kept, pair(done[0]));
+    let rows = store.audit_rows(tenant(), 100).await.unwrap();
+    assert_eq!(
+        rows.iter().filter(|row| row.action == "exchange").count(),
+        1
+    );
 }
 
 async fn settings_are_what_was_set_last(store: Store) {
