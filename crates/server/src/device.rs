@@ -69,6 +69,7 @@ pub(crate) async fn join(
         key,
         latchkey: request.latchkey.as_ref(),
         upn: None,
+        most: None,
         actor: format!("device:{id}"),
     };
     join::take_in(&app, joining).await

@@ -35,6 +35,8 @@ pub(crate) struct Joining<'a> {
     pub(crate) latchkey: Option<&'a JoinAttestation>,
     /// The principal name of the user who joins it.
     pub(crate) upn: Option<String>,
+    /// How many devices its owner may have, where one joins it.
+    pub(crate) most: Option<u32>,
     /// Who joins it, for the audit log.
     pub(crate) actor: String,
 }
@@ -130,9 +132,15 @@ pub(crate) async fn take_in(app: &App, joining: Joining<'_>) -> Result<Json<Join
         action: "device.join",
         subject: device.display_name.clone(),
     };
-    app.store
-        .join_device(app.tenant.id, device.clone(), audit)
-        .await?;
+    let (store, most) = (&app.store, joining.most);
+    let joined = store.join_device(app.tenant.id, device.clone(), most, audit);
+    if !joined.await? {
+        let most = most.unwrap_or(0);
+        let sentence = format!(
+            "this account owns {most} devices, and no more are allowed: have one of them removed first"
+        );
+        return Err(refused(StatusCode::FORBIDDEN, "quota", &sentence));
+    }
     let latchkey = match joining.latchkey {
         None => None,
         Some(_) => Some(told(app, &device).await?),

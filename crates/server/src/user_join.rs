@@ -18,7 +18,7 @@ use openssl::{
     pkey::{PKey, Public},
     x509::X509,
 };
-use store::{AttestationTrust, Device, TransportKey, User};
+use store::{AttestationTrust, Device, Settings, TransportKey, User};
 
 use crate::{
     access,
@@ -44,7 +44,8 @@ pub(crate) async fn join(
         return Err(malformed("a user joins by JoinType 0, 4 or 8"));
     }
     let user = key::usable_user(&app, claims.oid).await?;
-    expect_may_join(&app, &user).await?;
+    let settings = app.store.settings(app.tenant.id).await?;
+    expect_may_join(&app, &user, &settings).await?;
     join::checked_names([&request.device_display_name, &request.os_version])?;
     let transport_key = transport_key(&request)?;
     let key = join::requested_key(&request.certificate_request)?;
@@ -74,14 +75,15 @@ pub(crate) async fn join(
         key,
         latchkey: request.latchkey.as_ref(),
         upn: Some(user.upn),
+        most: Some(settings.devices_per_user),
         actor: format!("user:{}", user.guid),
     };
     join::take_in(&app, joining).await
 }
 
-async fn expect_may_join(app: &App, user: &User) -> Result<(), Refusal> {
-    let groups = app.store.settings(app.tenant.id).await?.join_devices_groups;
-    if app.is_in_any(user.guid, &groups).await? {
+async fn expect_may_join(app: &App, user: &User, settings: &Settings) -> Result<(), Refusal> {
+    let groups = &settings.join_devices_groups;
+    if app.is_in_any(user.guid, groups).await? {
         return Ok(());
     }
     let sentence = "this account may not join devices: an administrator names the group that may \
@@ -103,7 +105,7 @@ fn transport_key(request: &UserJoinRequest) -> Result<Option<TransportKey>, Refu
     }
 }
 
-/// The user's device with this key, or a new one where the user may own one more.
+/// The user's device with this key, or a new one.
 async fn device_id(app: &App, user: &User, key: &PKey<Public>) -> Result<Guid, Refusal> {
     let owned = app.store.devices_of(app.tenant.id, user.guid).await?;
     let has_key = |device: &&Device| {
@@ -113,13 +115,6 @@ async fn device_id(app: &App, user: &User, key: &PKey<Public>) -> Result<Guid, R
     };
     if let Some(same) = owned.iter().find(has_key) {
         return Ok(same.id);
-    }
-    let most = app.store.settings(app.tenant.id).await?.devices_per_user;
-    if owned.len() >= most as usize {
-        let sentence = format!(
-            "this account owns {most} devices, and no more are allowed: have one of them removed first"
-        );
-        return Err(refused(StatusCode::FORBIDDEN, "quota", &sentence));
     }
     Ok(random::guid()?)
 }

@@ -135,19 +135,37 @@ fn put(db: &dyn Sql, tenant: Guid, device: &Device) -> Result<()> {
     )
 }
 
+fn count_of(db: &dyn Sql, tenant: Guid, owner: Guid) -> Result<u64> {
+    let sql = "SELECT count(*) FROM devices WHERE tenant = ?1 AND owner = ?2";
+    Ok(db.only(sql, args![tenant, owner])?.unwrap_or(0))
+}
+
 impl Store {
-    /// Takes the device in; one that was there is replaced, but stays switched off if it was.
-    pub async fn join_device(&self, tenant: Guid, device: Device, audit: Audit) -> Result<()> {
+    /// Takes the device in; one that was there is replaced, but stays switched off if it was. False
+    /// where it is a new one, and its owner has `most` devices already.
+    pub async fn join_device(
+        &self,
+        tenant: Guid,
+        device: Device,
+        most: Option<u32>,
+        audit: Audit,
+    ) -> Result<bool> {
         self.audited(tenant, audit, move |db| {
             let sql = "SELECT enabled FROM devices WHERE tenant = ?1 AND id = ?2";
             let enabled: Option<bool> = db.only(sql, args![tenant, device.id])?;
+            if let (None, Some(owner), Some(most)) = (enabled, device.owner, most)
+                && count_of(db, tenant, owner)? >= u64::from(most)
+            {
+                return Ok(false);
+            }
             let device = Device {
                 enabled: enabled.unwrap_or(device.enabled),
                 ..device.clone()
             };
             let sql = "DELETE FROM device_tombstones WHERE tenant = ?1 AND id = ?2";
             db.execute(sql, args![tenant, device.id])?;
-            put(db, tenant, &device)
+            put(db, tenant, &device)?;
+            Ok(true)
         })
         .await
     }
@@ -205,13 +223,6 @@ impl Store {
             db.all(sql, args![tenant, owner], device)
         })
         .await
-    }
-
-    /// How many devices a user owns.
-    pub async fn count_devices_of(&self, tenant: Guid, owner: Guid) -> Result<u64> {
-        let sql = "SELECT count(*) FROM devices WHERE tenant = ?1 AND owner = ?2";
-        self.read(move |db| Ok(db.only(sql, args![tenant, owner])?.unwrap_or(0)))
-            .await
     }
 
     /// How many devices there are.

@@ -261,10 +261,8 @@ async fn fleet(server: &TestServer, count: u8) {
             action: "test",
             subject: String::new(),
         };
-        store
-            .join_device(server.tenant, device, audit)
-            .await
-            .unwrap();
+        let joined = store.join_device(server.tenant, device, None, audit);
+        assert!(joined.await.unwrap());
     }
 }
 

@@ -24,6 +24,8 @@ on_every_store!(
     roles_are_given_to_users_and_through_groups,
     a_scope_tag_in_use_stays,
     a_device_that_joins_again_is_replaced,
+    of_joins_at_one_time_no_more_go_through_than_their_owner_may_have,
+    a_devices_newer_certificate_takes_the_place_of_the_one_before,
     a_device_that_is_deleted_leaves_a_tombstone_and_no_key,
     a_device_is_found_by_its_certificate_and_its_owner,
     a_source_is_known_for_its_time_and_for_one_account,
@@ -428,10 +430,53 @@ pub(crate) fn device(byte: u8, certificate: &[u8]) -> Device {
 }
 
 pub(crate) async fn join(store: &Store, device: Device) {
-    store
-        .join_device(tenant(), device, audit("join"))
-        .await
-        .unwrap();
+    let joined = store.join_device(tenant(), device, None, audit("join"));
+    assert!(joined.await.unwrap());
+}
+
+async fn of_joins_at_one_time_no_more_go_through_than_their_owner_may_have(store: Store) {
+    let mut tasks = tokio::task::JoinSet::new();
+    for byte in 40..60 {
+        let store = store.clone();
+        tasks.spawn(async move {
+            let device = device(byte, &[byte]);
+            let joined = store.join_device(tenant(), device, Some(3), audit("join"));
+            joined.await.unwrap().then_some(byte)
+        });
+    }
+    let joined: Vec<u8> = tasks.join_all().await.into_iter().flatten().collect();
+    assert_eq!(joined.len(), 3);
+    let owned = store.devices_of(tenant(), guid(11)).await.unwrap();
+    assert_eq!(owned.len(), 3);
+    // One that is there joins again, and is no further one.
+    let again = device(joined[0], b"again");
+    let again = store.join_device(tenant(), again, Some(3), audit("join"));
+    assert!(again.await.unwrap());
+    let rows = store.audit_rows(tenant(), 100).await.unwrap();
+    assert_eq!(rows.iter().filter(|row| row.action == "join").count(), 4);
+}
+
+async fn a_devices_newer_certificate_takes_the_place_of_the_one_before(store: Store) {
+    let renew = async |byte, certificate: &[u8]| {
+        let (id, certificate) = (guid(byte), certificate.to_vec());
+        store
+            .renew_device_certificate(tenant(), id, certificate, audit("renew"))
+            .await
+            .unwrap()
+    };
+    join(&store, device(31, b"one")).await;
+    join(&store, device(32, b"other")).await;
+    assert!(renew(31, b"newer").await);
+    let find = async |der: &[u8]| {
+        let hash = model::sha256(der);
+        store.device_by_certificate(tenant(), hash).await.unwrap()
+    };
+    assert_eq!(find(b"newer").await, Some(device(31, b"newer")));
+    assert_eq!(find(b"one").await, None);
+    assert_eq!(find(b"other").await, Some(device(32, b"other")));
+    assert!(!renew(33, b"of nobody").await);
+    let rows = store.audit_rows(tenant(), 100).await.unwrap();
+    assert_eq!(rows.iter().filter(|row| row.action == "renew").count(), 1);
 }
 
 async fn a_device_that_joins_again_is_replaced(store: Store) {
@@ -502,8 +547,7 @@ async fn a_device_is_found_by_its_certificate_and_its_owner(store: Store) {
         store.devices_of(tenant(), guid(11)).await.unwrap(),
         [device(31, b"newer"), device(32, b"two")]
     );
-    let count = async |owner| store.count_devices_of(tenant(), guid(owner)).await.unwrap();
-    assert_eq!((count(11).await, count(12).await), (2, 0));
+    assert_eq!(store.devices_of(tenant(), guid(12)).await.unwrap(), []);
     let page = Page {
         prefix: "ws32".to_owned(),
         ..Page::first(10)
