@@ -30,7 +30,7 @@ pub struct Args {
 /// Runs the verb: one line for each thing that was looked at.
 pub fn main(args: &Args) -> anyhow::Result<()> {
     let config = Config::read(&args.config)?;
-    let checks: [(&str, anyhow::Result<String>); 5] = [
+    let checks: [(&str, anyhow::Result<String>); 6] = [
         ("config", Ok(args.config.display().to_string())),
         (
             "url",
@@ -39,6 +39,7 @@ pub fn main(args: &Args) -> anyhow::Result<()> {
         ("certificate", certificate(&config)),
         ("master key", master_key(&config)),
         ("store", store(&config)),
+        ("names", further_names(&config)),
     ];
     let mut failed = 0;
     for (name, outcome) in checks {
@@ -56,11 +57,29 @@ pub fn main(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn certificate(config: &Config) -> anyhow::Result<String> {
-    tls::acceptor(&config.tls_cert, &config.tls_key, [])?;
+/// The certificate that the server shows.
+fn own_certificate(config: &Config) -> anyhow::Result<X509> {
     let pem = fs::read(&config.tls_cert)?;
     let first = X509::stack_from_pem(&pem)?.into_iter().next();
-    let certificate = first.context("it holds no certificate")?;
+    first.context("it holds no certificate")
+}
+
+/// Those of the further names that the certificate is not for: nobody gets in by them.
+pub(crate) fn unnamed(config: &Config, hosts: &[String]) -> anyhow::Result<Vec<String>> {
+    let certificate = own_certificate(config)?;
+    let mut unnamed = Vec::new();
+    for name in hosts {
+        let url = config::check_url(&format!("https://{name}"))?;
+        if !names(&certificate, url.host().unwrap_or("")) {
+            unnamed.push(name.clone());
+        }
+    }
+    Ok(unnamed)
+}
+
+fn certificate(config: &Config) -> anyhow::Result<String> {
+    tls::acceptor(&config.tls_cert, &config.tls_key, [])?;
+    let certificate = own_certificate(config)?;
     let url = config::check_url(&config.url)?;
     let host = url.host().unwrap_or("");
     if !names(&certificate, host) {
@@ -117,4 +136,19 @@ fn store(config: &Config) -> anyhow::Result<String> {
     }
     ::store::Store::check_sqlite(&file)?;
     Ok(file.display().to_string())
+}
+
+/// The further names under which the server is to be reached. One that the certificate is not for keeps
+/// nobody else out, so that it is a word and no failure.
+fn further_names(config: &Config) -> anyhow::Result<String> {
+    let file = config.store_file();
+    if config.postgres()?.is_some() || !file.exists() {
+        return Ok("(not looked at)".to_owned());
+    }
+    let hosts = ::store::Store::check_sqlite(&file)?;
+    Ok(match unnamed(config, &hosts)?.join(", ") {
+        unnamed if !unnamed.is_empty() => format!("but the certificate is not for {unnamed}"),
+        _ if hosts.is_empty() => "none beside the URL's".to_owned(),
+        _ => hosts.join(", "),
+    })
 }

@@ -28,11 +28,12 @@ use crate::{
 pub(crate) async fn discover(
     State(app): State<Arc<App>>,
     Path(named): Path<String>,
+    headers: HeaderMap,
 ) -> Result<Json<Value>, Refusal> {
     if !is_ours(&app, &named).await? {
         return Err(unknown_tenant());
     }
-    let (url, tenant) = (&app.url, &app.tenant);
+    let (url, tenant) = (app.url_for(&headers).await?, &app.tenant);
     let resource = REGISTRATION_AUDIENCE;
     Ok(Json(json!({
         "DiscoveryService": {

@@ -29,6 +29,7 @@ mod feed;
 mod ffi;
 mod hashing;
 mod health;
+mod hosts;
 mod http;
 pub mod init;
 mod join;

@@ -22,6 +22,7 @@ use crate::{
     admin, app,
     app::App,
     certificate::Certificate,
+    check_config,
     clock::Clock,
     config,
     config::Config,

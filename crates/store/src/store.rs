@@ -175,8 +175,8 @@ impl Store {
     }
 
     /// Whether a SQLite file is a store that this release can read, or bring up to date; nothing is
-    /// changed.
-    pub fn check_sqlite(path: &Path) -> Result<()> {
+    /// changed. The further host names in it.
+    pub fn check_sqlite(path: &Path) -> Result<Vec<String>> {
         backup::check(path)
     }
 

@@ -121,7 +121,7 @@ pub(crate) async fn check(app: &App, assertion: &str, who: &Stated<'_>) -> Resul
         .map_err(|_| refused())?;
     let is_right = claims.iss == who.id
         && claims.sub == who.id
-        && claims.aud.is_ours(app)
+        && claims.aud.is_ours(app).await?
         && claims.exp.0 <= now.plus(who.life_s)
         && (1..=128).contains(&claims.jti.len());
     if !is_right {
@@ -145,18 +145,19 @@ pub(crate) async fn check(app: &App, assertion: &str, who: &Stated<'_>) -> Resul
 
 impl Audience {
     /// Libraries name the endpoint or the issuer; each is ours alone.
-    fn is_ours(&self, app: &App) -> bool {
+    async fn is_ours(&self, app: &App) -> Result<bool, store::Error> {
         let names = match self {
             Self::One(name) => std::slice::from_ref(name),
             Self::Several(names) => names.as_slice(),
         };
-        let ours = [
-            format!("{}{}", app.url, token_path(app.tenant.id)),
-            format!("{}{}", app.url, token_path_v2(app.tenant.id)),
-            app.issuer(Version::V1),
-            app.issuer(Version::V2),
-        ];
-        !names.is_empty() && names.iter().all(|name| ours.contains(name))
+        let paths = [token_path(app.tenant.id), token_path_v2(app.tenant.id)];
+        let urls = app.urls().await?;
+        let endpoints = urls
+            .iter()
+            .flat_map(|url| paths.iter().map(move |path| format!("{url}{path}")));
+        let issuers = [app.issuer(Version::V1), app.issuer(Version::V2)];
+        let ours: Vec<String> = issuers.into_iter().chain(endpoints).collect();
+        Ok(!names.is_empty() && names.iter().all(|name| ours.contains(name)))
     }
 }
 

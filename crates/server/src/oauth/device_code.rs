@@ -12,6 +12,7 @@ use axum::{
     Json,
     body::Bytes,
     extract::{Path, State},
+    http::HeaderMap,
 };
 use model::sha256;
 use serde::Deserialize;
@@ -52,22 +53,30 @@ struct Wants {
 pub(crate) async fn v1(
     State(app): State<Arc<App>>,
     Path(named): Path<String>,
+    headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<DeviceCodeAnswer>, Refusal> {
-    begin(&app, &named, &body).await
+    begin(&app, &named, &headers, &body).await
 }
 
 /// `POST /{tenant}/oauth2/v2.0/devicecode`.
 pub(crate) async fn v2(
     State(app): State<Arc<App>>,
     Path(named): Path<String>,
+    headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<DeviceCodeAnswer>, Refusal> {
-    begin(&app, &named, &body).await
+    begin(&app, &named, &headers, &body).await
 }
 
-async fn begin(app: &App, named: &str, body: &[u8]) -> Result<Json<DeviceCodeAnswer>, Refusal> {
+async fn begin(
+    app: &App,
+    named: &str,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Json<DeviceCodeAnswer>, Refusal> {
     tenant::expect(app, named).await?;
+    let url = app.url_for(headers).await?;
     let not_a_form = |_| Refusal::malformed("the request is not a form");
     let form: Form = serde_urlencoded::from_bytes(body).map_err(not_a_form)?;
     let wants: Wants = serde_urlencoded::from_bytes(body).map_err(not_a_form)?;
@@ -103,7 +112,7 @@ async fn begin(app: &App, named: &str, body: &[u8]) -> Result<Json<DeviceCodeAns
     {
         return Err(anyhow::anyhow!("a user code was drawn twice").into());
     }
-    let place = format!("{}/common/oauth2/deviceauth", app.url);
+    let place = format!("{url}/common/oauth2/deviceauth");
     Ok(Json(DeviceCodeAnswer {
         device_code,
         message: format!(

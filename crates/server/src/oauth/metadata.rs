@@ -2,41 +2,46 @@
 //! both generations of endpoints, the keys that tokens are signed with, and the two older documents
 //! by which clients of Entra ID find out whose a user name is.
 //!
-//! There is one issuer for each generation, whatever name of the tenant a client came by.
+//! There is one issuer for each generation, whatever name of the tenant or of the server a client came
+//! by; the endpoints are under the name of the server that it came by (`hosts`).
 
 use std::sync::Arc;
 
 use axum::{
     Json,
     extract::{Path, Query, State},
-    http::Uri,
+    http::{HeaderMap, Uri},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{scope::Version, tenant};
-use crate::{app::App, error::Refusal};
+use crate::{app::App, error::Refusal, hosts};
 
 /// `GET /{tenant}/.well-known/openid-configuration`.
 pub(crate) async fn v1(
     State(app): State<Arc<App>>,
     Path(named): Path<String>,
+    headers: HeaderMap,
 ) -> Result<Json<Value>, Refusal> {
     tenant::expect(&app, &named).await?;
-    Ok(Json(document(&app, Version::V1)))
+    let url = app.url_for(&headers).await?;
+    Ok(Json(document(&app, &url, Version::V1)))
 }
 
 /// `GET /{tenant}/v2.0/.well-known/openid-configuration`.
 pub(crate) async fn v2(
     State(app): State<Arc<App>>,
     Path(named): Path<String>,
+    headers: HeaderMap,
 ) -> Result<Json<Value>, Refusal> {
     tenant::expect(&app, &named).await?;
-    Ok(Json(document(&app, Version::V2)))
+    let url = app.url_for(&headers).await?;
+    Ok(Json(document(&app, &url, Version::V2)))
 }
 
-fn document(app: &App, version: Version) -> Value {
-    let base = format!("{}/{}", app.url, app.tenant.id);
+fn document(app: &App, url: &str, version: Version) -> Value {
+    let base = format!("{url}/{}", app.tenant.id);
     let (oauth, keys) = match version {
         Version::V1 => (format!("{base}/oauth2"), "discovery/keys"),
         Version::V2 => (format!("{base}/oauth2/v2.0"), "discovery/v2.0/keys"),
@@ -94,27 +99,34 @@ pub(crate) struct Instance {
 }
 
 /// `GET /{tenant}/discovery/instance`: whether an authority is one to trust. The only one that
-/// this server speaks for is itself.
+/// this server speaks for is itself, under each of its names. What a client keeps it keeps under one
+/// of them, so that it finds it by every other.
 pub(crate) async fn instance(
     State(app): State<Arc<App>>,
     Path(named): Path<String>,
     Query(query): Query<Instance>,
 ) -> Result<Json<Value>, Refusal> {
     tenant::expect(&app, &named).await?;
-    let host = |url: &str| {
-        let uri: Option<Uri> = url.parse().ok();
-        uri.and_then(|uri| uri.authority().map(ToString::to_string))
+    let asked: Option<Uri> = query.authorization_endpoint.parse().ok();
+    let url = match asked.as_ref().and_then(Uri::authority) {
+        Some(authority) => app.url_named(authority.as_str()).await?,
+        None => None,
     };
-    let own = host(&app.url);
-    if own.is_none() || host(&query.authorization_endpoint) != own {
+    let Some(url) = url else {
         let sentence = "this server vouches for no authority but itself";
         return Err(Refusal::invalid_request(50049, sentence));
-    }
-    let base = format!("{}/{}", app.url, app.tenant.id);
+    };
+    let all = app.urls().await?;
+    let all: Vec<_> = all.iter().map(|url| hosts::authority(url)).collect();
+    let base = format!("{url}/{}", app.tenant.id);
     Ok(Json(json!({
         "tenant_discovery_endpoint": format!("{base}/v2.0/.well-known/openid-configuration"),
         "api-version": "1.1",
-        "metadata": [{ "preferred_network": own, "preferred_cache": own, "aliases": [own] }],
+        "metadata": [{
+            "preferred_network": hosts::authority(&url),
+            "preferred_cache": hosts::authority(&app.url),
+            "aliases": all,
+        }],
     })))
 }
 
@@ -123,10 +135,12 @@ pub(crate) async fn instance(
 pub(crate) async fn user_realm(
     State(app): State<Arc<App>>,
     Path((named, upn)): Path<(String, String)>,
+    headers: HeaderMap,
 ) -> Result<Json<Value>, Refusal> {
     tenant::expect(&app, &named).await?;
     let suffix = upn.rsplit_once('@').map_or("", |(_, suffix)| suffix);
-    let host = app.url.trim_start_matches("https://");
+    let url = app.url_for(&headers).await?;
+    let host = hosts::authority(&url);
     Ok(Json(json!({
         "ver": "1.0",
         "account_type": "Managed",

@@ -29,10 +29,19 @@ impl Sqlite {
     }
 }
 
-/// Whether a file is a store that this release can read, or bring up to date; nothing is changed.
-pub(crate) fn check(path: &Path) -> Result<()> {
+/// Whether a file is a store that this release can read, or bring up to date; nothing is changed. The
+/// further host names in it.
+pub(crate) fn check(path: &Path) -> Result<Vec<String>> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    migrate::check(&Connection::open_with_flags(path, flags)?, path)
+    let connection = Connection::open_with_flags(path, flags)?;
+    migrate::check(&connection, path)?;
+    let has_hosts = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'hosts')";
+    if !connection.query_row(has_hosts, [], |row| row.get(0))? {
+        return Ok(Vec::new());
+    }
+    let mut statement = connection.prepare("SELECT name FROM hosts ORDER BY name")?;
+    let names = statement.query_map([], |row| row.get(0))?;
+    Ok(names.collect::<std::result::Result<_, _>>()?)
 }
 
 /// Puts a copy in the place of a store that is not there; the copy is looked through first.

@@ -334,7 +334,11 @@ async fn fill(folder: &Path, tenant: Guid, apps: Vec<App>, computers: Vec<Comput
     settings.allow_device_code = true;
     settings.allow_ropc = true;
     settings.register_keys_groups = vec![people];
+    settings.join_devices_groups = vec![people];
     store.set_settings(tenant, settings, audit()).await.unwrap();
+    for name in BUILT_IN {
+        assert!(store.add_host(tenant, name, audit()).await.unwrap());
+    }
     for computer in computers {
         let domain = computer.domain;
         let change = vec![DirectoryChange::PutComputer(computer)];

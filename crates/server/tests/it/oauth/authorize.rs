@@ -94,6 +94,54 @@ async fn the_metadata_names_one_issuer_and_keys_that_verify() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_comes_by_a_further_name_goes_on_by_it_and_the_issuer_stays_one() {
+    let server = company().await;
+    let asked = async |path: &str, host: &'static str| {
+        let headers = [("host", host)];
+        server.send("GET", path, &headers, Vec::new()).await
+    };
+    let tenant = server.tenant;
+    let metadata = format!("/{tenant}/v2.0/.well-known/openid-configuration");
+    let discovery = format!("/{tenant}/Discover?api-version=1.9");
+    let by_another = "login.other.example:8443";
+    let endpoint = format!("https://{by_another}/{tenant}/oauth2/authorize");
+    let endpoint = serde_urlencoded::to_string([("authorization_endpoint", endpoint)]).unwrap();
+    let instance = format!("/common/discovery/instance?{endpoint}");
+    for path in [&metadata, &discovery] {
+        let refused = asked(path, by_another).await;
+        assert_eq!(refused.code(), (421, "bad_request"), "{path}");
+    }
+    assert_eq!(asked(&instance, "localhost").await.number(), 50049);
+    let path = format!("/hosts/{}", by_another.to_uppercase());
+    server.admin("PUT", &path, None).await.good();
+
+    let told = asked(&metadata, "Login.Other.Example:8443").await.good();
+    assert_eq!(told["issuer"], format!("{URL}/{tenant}/v2.0"));
+    let token_endpoint = format!("https://{by_another}/{tenant}/oauth2/v2.0/token");
+    assert_eq!(told["token_endpoint"], token_endpoint);
+    let told = asked(&discovery, by_another).await.good();
+    let join = format!("https://{by_another}/EnrollmentServer/device/");
+    assert_eq!(told["DeviceJoinService"]["JoinEndpoint"], join);
+    let told = asked(&instance, "localhost").await.good();
+    let expected = json!({
+        "preferred_network": by_another,
+        "preferred_cache": "localhost",
+        "aliases": ["localhost", by_another],
+    });
+    assert_eq!(told["metadata"][0], expected);
+    let told = asked(&metadata, "localhost:443").await.good();
+    assert_eq!(
+        told["token_endpoint"],
+        format!("{URL}/{tenant}/oauth2/v2.0/token")
+    );
+    let checked = server.command(&["check-config"]);
+    assert!(checked.status.success(), "{checked:?}");
+    let checked = String::from_utf8(checked.stdout).unwrap();
+    let expected = format!("the certificate is not for {by_another}");
+    assert!(checked.contains(&expected), "{checked}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nobody_is_sent_to_a_uri_that_is_not_the_clients() {
     let server = company().await;
     let mut off = portal();
