@@ -53,6 +53,30 @@ pub struct Config {
     /// How many requests one party may send.
     #[serde(default, skip_serializing_if = "Limits::are_default")]
     pub limits: Limits,
+    /// How long logs in the store are kept.
+    #[serde(default, skip_serializing_if = "Logs::are_default")]
+    pub logs: Logs,
+}
+
+/// How long logs in the store are kept. The audit log is not among them: it is a chain, and a row that
+/// goes breaks it. `admin audit export` takes a copy elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Logs {
+    /// Days that a row of the sign-in log is kept; 0 is for ever.
+    pub sign_in_days: u32,
+}
+
+impl Default for Logs {
+    fn default() -> Self {
+        Self { sign_in_days: 30 }
+    }
+}
+
+impl Logs {
+    fn are_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A PostgreSQL database.

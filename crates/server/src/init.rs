@@ -16,8 +16,7 @@ use crate::{
     app::sealed_name,
     authority::{Authority, make_key},
     clock::Clock,
-    config::{self, Config, Database},
-    hashing::hashed,
+    config::{self, Config, Database, Logs},
     limits::Limits,
     master::MasterKey,
     random, say, tls,
@@ -84,6 +83,7 @@ pub async fn init(args: &Args, clock: &Clock) -> anyhow::Result<Vec<String>> {
         log_json: false,
         metrics_listen: None,
         limits: Limits::default(),
+        logs: Logs::default(),
     };
     // What may be wrong is found before anything is made.
     for made in [

@@ -153,6 +153,11 @@ async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Refusal> {
     gauge(&mut text, "latchkey_keys", store.count_keys(tenant).await?)?;
     gauge(
         &mut text,
+        "latchkey_sign_in_log_rows",
+        store.count_sign_ins(tenant).await?,
+    )?;
+    gauge(
+        &mut text,
         "latchkey_feed_last_change",
         store.last_change(tenant).await?,
     )?;

@@ -30,7 +30,7 @@ use crate::{
     http::{self, Door},
     limits::Limits,
     master::MasterKey,
-    metrics,
+    metrics, sign_in_log,
 };
 
 /// Serves until it is told to stop.
@@ -117,7 +117,13 @@ impl Server {
         let (socket, own_uid) = admin_socket(&config.admin_socket)?;
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        tasks.spawn(sign_ins.write(app.store.clone(), app.tenant.id));
+        let log = sign_in_log::Kept {
+            store: app.store.clone(),
+            tenant: app.tenant.id,
+            clock: app.clock.clone(),
+            days: config.logs.sign_in_days,
+        };
+        tasks.spawn(sign_ins.write(log));
         let mut metrics_address = None;
         if let Some(wanted) = config.metrics_listen {
             let listener = listen(wanted).await?;

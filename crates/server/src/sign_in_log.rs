@@ -2,9 +2,10 @@
 //!
 //! Handlers say what they come to know (`note`) while a request is worked on; the row is made when its
 //! answer is, so that no way out of a handler is without one. Rows are written together, a moment after
-//! the answers: a crash takes the last of them with it.
+//! the answers: a crash takes the last of them with it. They go when they are as old as `server.toml`
+//! says; rows of the audit log never do.
 
-use std::{cell::RefCell, sync::Arc};
+use std::{cell::RefCell, sync::Arc, time::Duration};
 
 use axum::{
     extract::{Request, State},
@@ -13,15 +14,26 @@ use axum::{
 };
 use model::Guid;
 use store::{SignIn, Store};
-use tokio::sync::mpsc;
+use tokio::{
+    sync::mpsc,
+    time::{MissedTickBehavior, interval},
+};
 
-use crate::{app::App, error::request_id, source};
+use crate::{app::App, clock::Clock, error::request_id, source};
 
 /// Rows that may wait; beyond it requests wait for the log.
 const QUEUE: usize = 4096;
 
 /// The most rows that are written together.
 const BATCH: usize = 512;
+
+/// How often old rows are taken out.
+const PRUNE: Duration = Duration::from_secs(60 * 60);
+
+/// Old rows that are taken out together.
+const PIECE: u32 = 1000;
+
+const DAY_MS: i64 = 86_400_000;
 
 /// The longest of each text that is kept.
 const MAX_TEXT: usize = 256;
@@ -87,15 +99,62 @@ impl SignInLog {
 }
 
 impl SignInRows {
-    /// Writes rows until nobody is left to make any.
-    pub(crate) async fn write(mut self, store: Store, tenant: Guid) {
+    /// Writes rows until nobody is left to make any, and takes out old ones: at the beginning, and
+    /// every hour.
+    pub(crate) async fn write(mut self, log: Kept) {
         let mut rows = Vec::new();
-        while self.0.recv_many(&mut rows, BATCH).await > 0 {
-            let written = store.log_sign_ins(tenant, std::mem::take(&mut rows)).await;
-            if let Err(error) = written {
-                tracing::error!(code = "sign_in_log", %error, "rows of the log are lost");
+        let mut prunes = interval(PRUNE);
+        prunes.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        prunes.tick().await;
+        loop {
+            if log.prune().await {
+                prunes.reset_immediately();
+            }
+            // Whoever signs in does not wait until all that is old has gone.
+            while tokio::select! {
+                biased;
+                count = self.0.recv_many(&mut rows, BATCH) => match count {
+                    0 => return,
+                    _ => true,
+                },
+                _ = prunes.tick() => false,
+            } {
+                log.write(std::mem::take(&mut rows)).await;
             }
         }
+    }
+}
+
+/// The log as it is kept.
+pub(crate) struct Kept {
+    pub(crate) store: Store,
+    pub(crate) tenant: Guid,
+    pub(crate) clock: Clock,
+    /// Days that a row is kept; 0 is for ever.
+    pub(crate) days: u32,
+}
+
+impl Kept {
+    async fn write(&self, rows: Vec<SignIn>) {
+        if let Err(error) = self.store.log_sign_ins(self.tenant, rows).await {
+            tracing::error!(code = "sign_in_log", %error, "rows of the log are lost");
+        }
+    }
+
+    /// Takes some old rows out; whether there may be more.
+    async fn prune(&self) -> bool {
+        if self.days == 0 {
+            return false;
+        }
+        let before = self.clock.now_ms() - i64::from(self.days) * DAY_MS;
+        let pruned = self.store.prune_sign_ins(self.tenant, before, PIECE).await;
+        pruned.map_or_else(
+            |error| {
+                tracing::error!(code = "sign_in_log", %error, "old rows of the log stay");
+                false
+            },
+            |count| count == u64::from(PIECE),
+        )
     }
 }
 

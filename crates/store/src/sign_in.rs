@@ -1,4 +1,4 @@
-//! The sign-in log: what every try to get a token ended with. Append only.
+//! The sign-in log: what every try to get a token ended with. Rows are added, and go with their age.
 
 use model::Guid;
 
@@ -91,6 +91,34 @@ impl Store {
         self.read(move |db| {
             let sql = "SELECT * FROM sign_ins WHERE tenant = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
             db.all(sql, args![tenant, after, most], row)
+        })
+        .await
+    }
+
+    /// Takes the oldest rows out, as far as they are from before a time, at most so many at once: nobody
+    /// waits long behind it. How many there were.
+    pub async fn prune_sign_ins(&self, tenant: Guid, before_ms: i64, most: u32) -> Result<u64> {
+        self.write(Touches::Rows, move |db| {
+            let sql = "DELETE FROM sign_ins WHERE tenant = ?1 AND at_ms < ?2 AND id IN
+                 (SELECT id FROM sign_ins WHERE tenant = ?1 ORDER BY id LIMIT ?3)";
+            db.execute(sql, args![tenant, before_ms, most])
+        })
+        .await
+    }
+
+    /// How many rows there are, or a few more: places are counted, not rows.
+    pub async fn count_sign_ins(&self, tenant: Guid) -> Result<u64> {
+        self.read(move |db| {
+            let end = |order: &str| {
+                let sql = format!(
+                    "SELECT id FROM sign_ins WHERE tenant = ?1 ORDER BY id {order} LIMIT 1"
+                );
+                db.only::<u64>(&sql, args![tenant])
+            };
+            Ok(match (end("DESC")?, end("ASC")?) {
+                (Some(last), Some(first)) => last.saturating_sub(first) + 1,
+                _ => 0,
+            })
         })
         .await
     }

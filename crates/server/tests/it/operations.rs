@@ -134,6 +134,45 @@ async fn every_try_to_sign_in_is_in_the_log_with_what_became_of_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rows_of_the_sign_in_log_go_with_their_age_unless_they_are_to_stay() {
+    let mut server = TestServer::start().await;
+    let store = server.store();
+    let row = |age_days: i64| store::SignIn {
+        at_ms: (server.now() - age_days * 86_400) * 1000,
+        user: None,
+        name: format!("{age_days} days"),
+        client: String::new(),
+        resource: String::new(),
+        device: None,
+        ip: String::new(),
+        stage: "password".to_owned(),
+        result: 50126,
+        request: String::new(),
+    };
+    let rows = (0..1200).map(|_| row(40)).chain([row(31), row(29)]);
+    let logged = store.log_sign_ins(server.tenant, rows.collect());
+    logged.await.unwrap();
+    server.configure("[logs]\nsign_in_days = 0");
+    server.restart().await;
+    server.stop().await;
+    let kept = async |most| store.sign_ins(server.tenant, 0, most).await.unwrap();
+    assert_eq!(kept(2000).await.len(), 1202);
+
+    let path = server.folder.join("server.toml");
+    let config = std::fs::read_to_string(&path).unwrap();
+    let config = config.replace("sign_in_days = 0", "sign_in_days = 30");
+    std::fs::write(&path, config).unwrap();
+    // Each start takes a piece out before anything else.
+    for _ in 0..2 {
+        server.restart().await;
+        server.stop().await;
+    }
+    let left = store.sign_ins(server.tenant, 0, 2000).await.unwrap();
+    let names: Vec<_> = left.iter().map(|row| row.sign_in.name.as_str()).collect();
+    assert_eq!(names, ["29 days"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_copy_is_made_while_the_server_runs_and_put_back_while_it_does_not() {
     let mut server = TestServer::start().await;
     let group = |name: &str| Some(json!({ "name": name }));

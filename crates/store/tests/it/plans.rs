@@ -69,7 +69,7 @@ fn looks_through(line: &str) -> bool {
 }
 
 /// Statements that list all of something that is short, or that only an administrator asks.
-const LISTS: [&str; 18] = [
+const LISTS: [&str; 21] = [
     "SELECT * FROM agents WHERE tenant = ?1 ORDER BY",
     "SELECT * FROM domains WHERE tenant = ?1 ORDER BY",
     "SELECT u.* FROM domains d",
@@ -81,6 +81,9 @@ const LISTS: [&str; 18] = [
     "SELECT * FROM scope_tags WHERE tenant = ?1 ORDER BY",
     "SELECT * FROM signing_keys WHERE tenant = ?1 ORDER BY",
     "SELECT name FROM hosts WHERE tenant = ?1 ORDER BY",
+    "SELECT name, value FROM sealed WHERE tenant = ?1",
+    "SELECT id FROM sign_ins WHERE tenant = ?1 ORDER BY id",
+    "DELETE FROM sign_ins WHERE tenant = ?1 AND at_ms < ?2 AND id IN",
     "SELECT seq FROM changes WHERE tenant = ?1 ORDER BY seq DESC LIMIT 1",
     "SELECT hash, count FROM audit_ends",
     "SELECT body FROM settings",

@@ -23,7 +23,7 @@ on_every_store!(
     revoking_ends_all_that_lets_a_user_in,
     a_device_code_is_taken_by_whoever_polls_first,
     a_device_code_is_answered_once_and_polled_slowly,
-    a_sign_in_is_logged_in_order,
+    a_sign_in_is_logged_in_order_and_kept_for_its_time,
     an_evaluation_is_what_was_found_last,
 );
 
@@ -395,7 +395,7 @@ async fn a_device_code_is_answered_once_and_polled_slowly(store: Store) {
     assert!(begin_device_code(&store, 4, 901).await);
 }
 
-async fn a_sign_in_is_logged_in_order(store: Store) {
+async fn a_sign_in_is_logged_in_order_and_kept_for_its_time(store: Store) {
     let sign_in = |n: u32| SignIn {
         at_ms: i64::from(n),
         user: n.is_multiple_of(2).then(|| guid(11)),
@@ -428,6 +428,17 @@ async fn a_sign_in_is_logged_in_order(store: Store) {
     assert_eq!(last(None, None).await, [5, 4]);
     assert_eq!(last(Some(11), None).await, [4, 2]);
     assert_eq!(last(Some(11), Some(rest[0].id)).await, [2, 0]);
+
+    // What is old goes, the oldest first and so many at once; what is not stays.
+    let prune = async |before, most| store.prune_sign_ins(tenant(), before, most).await.unwrap();
+    assert_eq!(store.count_sign_ins(tenant()).await.unwrap(), 6);
+    assert_eq!(prune(4, 3).await, 3);
+    assert_eq!(prune(4, 3).await, 1);
+    assert_eq!(prune(4, 3).await, 0);
+    assert_eq!(last(None, None).await, [5, 4]);
+    assert_eq!(store.count_sign_ins(tenant()).await.unwrap(), 2);
+    assert_eq!(prune(9, 3).await, 2);
+    assert_eq!(store.count_sign_ins(tenant()).await.unwrap(), 0);
 }
 
 async fn an_evaluation_is_what_was_found_last(store: Store) {
