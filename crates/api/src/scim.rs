@@ -3,7 +3,7 @@
 //! An agent sends its directory in bulk (RFC 7644 3.7): resources are `PUT` under their objectGUID,
 //! so that sending one twice changes nothing. Applications make users and groups of the server's own.
 
-use model::{Guid, Sid};
+use model::{Guid, Sid, UnixTime};
 use serde::{Deserialize, Serialize};
 
 /// `POST`: [`BulkRequest`] → [`BulkResponse`].
@@ -128,6 +128,25 @@ pub struct DirectoryFields {
     pub sam_account_name: String,
     /// distinguishedName when it was read.
     pub dn: String,
+    /// When a user's account ends, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_expires: Option<UnixTime>,
+    /// Until when a user is locked out by wrong passwords, where AD has locked it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locked_until: Option<UnixTime>,
+}
+
+/// A mail address (RFC 7643 4.1.2).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Email {
+    /// The address.
+    pub value: String,
+}
+
+impl From<String> for Email {
+    fn from(value: String) -> Self {
+        Self { value }
+    }
 }
 
 /// A user.
@@ -142,6 +161,9 @@ pub struct User {
     pub display_name: String,
     /// Not disabled in AD.
     pub active: bool,
+    /// mail, where the account has one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub emails: Vec<Email>,
     /// AD's own.
     #[serde(rename = "urn:latchkey:scim:1.0:Directory")]
     pub directory: DirectoryFields,

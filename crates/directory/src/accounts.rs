@@ -1,6 +1,6 @@
 //! Users, groups and computers as the directory has them.
 
-use model::{Guid, Sid};
+use model::{Filetime, Guid, Sid, UnixTime};
 
 use crate::{
     Directory, Domain, Error,
@@ -38,8 +38,15 @@ pub struct User {
     pub principal: String,
     /// displayName, or sAMAccountName.
     pub display_name: String,
+    /// mail.
+    pub mail: Option<String>,
     /// Not disabled.
     pub enabled: bool,
+    /// When the account ends, if it does.
+    pub expires: Option<UnixTime>,
+    /// Until when wrong passwords have locked it out, by the domain's own policy: what a fine-grained
+    /// one says is not looked at.
+    pub locked_until: Option<UnixTime>,
     /// Why no key may be written to it, if so; group membership is looked at only where
     /// [`Directory::keys`] read the user.
     pub protection: Option<Protection>,
@@ -123,7 +130,10 @@ pub(crate) const USER: &[&str] = &[
     "sAMAccountName",
     "userPrincipalName",
     "displayName",
+    "mail",
     "userAccountControl",
+    "accountExpires",
+    "lockoutTime",
     "adminCount",
     "uSNChanged",
 ];
@@ -355,13 +365,40 @@ impl User {
                 .text("userPrincipalName")
                 .map_or_else(|| format!("{account}@{}", domain.dns_name), str::to_owned),
             display_name: entry.text("displayName").unwrap_or(&account).to_owned(),
+            mail: entry.text("mail").map(str::to_owned),
             enabled: control & DISABLED == 0,
+            expires: expires(entry.number("accountExpires")),
+            locked_until: locked_until(entry.number("lockoutTime"), domain.lockout_s),
             protection: protection(entry, control, &sid, &account),
             usn: entry.number("uSNChanged"),
             sid,
             account,
         })
     }
+}
+
+/// accountExpires (MS-ADA1 2.3): 0 and the greatest number are never.
+fn expires(time: u64) -> Option<UnixTime> {
+    const NEVER: u64 = i64::MAX as u64;
+    (1..NEVER).contains(&time).then(|| Filetime(time).into())
+}
+
+/// The end of a lockout that began at lockoutTime (MS-ADA1 2.385), which 0 is none of.
+fn locked_until(since: u64, lockout_s: Option<i64>) -> Option<UnixTime> {
+    let since = (since > 0).then(|| UnixTime::from(Filetime(since)))?;
+    Some(since.plus(lockout_s?).min(LAST))
+}
+
+/// The end of the year 9999, for what has no end: it can be written as a date.
+const LAST: UnixTime = UnixTime(253_402_300_799);
+
+/// Seconds of a duration as AD has it: steps of 100 ns below zero, where zero and the least number are
+/// for ever.
+pub(crate) fn duration_s(text: &str) -> Option<i64> {
+    Some(match text.parse().ok()? {
+        0 | i64::MIN => i64::MAX,
+        steps => steps.checked_neg()? / 10_000_000,
+    })
 }
 
 /// Why no key may be written to a user whose entry was asked for its groups too. Every user has a

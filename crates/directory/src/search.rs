@@ -6,7 +6,7 @@ use model::{Guid, Sid};
 use tokio::{sync::Mutex, task::spawn_blocking};
 
 use crate::{
-    Error,
+    Error, accounts,
     connection::Connection,
     dns,
     entry::Entry,
@@ -37,6 +37,9 @@ pub struct Domain {
     pub dn: String,
     /// The DN of the forest's configuration.
     pub configuration: String,
+    /// How many seconds an account is locked out by wrong passwords; `i64::MAX` is until somebody
+    /// unlocks it, and none where that is not to be read.
+    pub lockout_s: Option<i64>,
 }
 
 const LDAP: u16 = 389;
@@ -82,7 +85,7 @@ impl Directory {
             base: &dn,
             scope: Scope::Base,
             filter: &any,
-            attributes: &["objectGUID", "objectSid"],
+            attributes: &["objectGUID", "objectSid", "lockoutDuration"],
             page: None,
             extended_dn: false,
         };
@@ -107,6 +110,7 @@ impl Directory {
         let domain = Domain {
             guid: own.guid()?,
             sid: own.sid()?,
+            lockout_s: own.text("lockoutDuration").and_then(accounts::duration_s),
             dns_name: names.required_text("dnsRoot")?,
             netbios_name: names.required_text("nETBIOSName")?,
             dn,

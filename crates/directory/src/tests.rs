@@ -200,6 +200,60 @@ fn a_delete_request_has_the_layout_of_rfc_4511() {
 }
 
 #[test]
+fn an_account_ends_and_is_locked_out_by_the_clock_of_its_directory() {
+    // 100 ns steps since 1601 at 2027-01-15 08:00 UTC.
+    let at = |seconds: i64| ((1_800_000_000 + seconds + 11_644_473_600) * 10_000_000).to_string();
+    let read = |(name, value): (&str, String), lockout: &str| {
+        let domain = Domain {
+            guid: model::Guid::from_le_bytes([1; 16]),
+            sid: "S-1-5-21-1-2-3".parse().unwrap(),
+            dns_name: "corp.test".to_owned(),
+            netbios_name: "CORP".to_owned(),
+            dn: "DC=corp,DC=test".to_owned(),
+            configuration: "CN=Configuration,DC=corp,DC=test".to_owned(),
+            lockout_s: crate::accounts::duration_s(lockout),
+        };
+        let sid = "S-1-5-21-1-2-3-1104".parse::<model::Sid>().unwrap();
+        let attributes = vec![
+            ("objectGUID".to_owned(), vec![vec![1; 16]]),
+            ("objectSid".to_owned(), vec![sid.to_bytes()]),
+            ("sAMAccountName".to_owned(), vec![b"alice".to_vec()]),
+            (name.to_owned(), vec![value.into_bytes()]),
+        ];
+        let entry = Entry::new("CN=Alice,DC=corp,DC=test".to_owned(), attributes);
+        let user = User::read(&entry, &domain).unwrap();
+        let seconds = |time: Option<model::UnixTime>| time.map(|time| time.0 - 1_800_000_000);
+        (seconds(user.expires), seconds(user.locked_until))
+    };
+    let half_an_hour = "-18000000000";
+    let end_of_time = 253_402_300_799 - 1_800_000_000;
+    for (attribute, lockout, expected) in [
+        (("accountExpires", at(60)), half_an_hour, (Some(60), None)),
+        (
+            ("accountExpires", "0".to_owned()),
+            half_an_hour,
+            (None, None),
+        ),
+        (
+            ("accountExpires", i64::MAX.to_string()),
+            half_an_hour,
+            (None, None),
+        ),
+        (("lockoutTime", at(0)), half_an_hour, (None, Some(1800))),
+        (("lockoutTime", "0".to_owned()), half_an_hour, (None, None)),
+        (("lockoutTime", at(0)), "0", (None, Some(end_of_time))),
+        (
+            ("lockoutTime", at(0)),
+            "-9223372036854775808",
+            (None, Some(end_of_time)),
+        ),
+        (("lockoutTime", at(0)), "hidden", (None, None)),
+    ] {
+        assert_eq!(read(attribute.clone(), lockout), expected, "{attribute:?}");
+    }
+}
+
+#[test]
 fn a_user_whose_groups_or_flags_are_hidden_is_not_taken_for_an_ordinary_one() {
     let sid = |text: &str| text.parse::<model::Sid>().unwrap().to_bytes();
     let guid = model::Guid::from_le_bytes([1; 16]);
@@ -210,6 +264,7 @@ fn a_user_whose_groups_or_flags_are_hidden_is_not_taken_for_an_ordinary_one() {
         netbios_name: "CORP".to_owned(),
         dn: "DC=corp,DC=test".to_owned(),
         configuration: "CN=Configuration,DC=corp,DC=test".to_owned(),
+        lockout_s: None,
     };
     let protection = |more: &[(&str, &[u8])]| {
         let mut attributes = vec![

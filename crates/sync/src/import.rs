@@ -12,7 +12,8 @@ use std::{
 
 use anyhow::Context as _;
 use api::scim::{
-    self, BULK_REQUEST_SCHEMA, BulkRequest, DirectoryFields, MAX_OPERATIONS, Member, Operation,
+    self, BULK_REQUEST_SCHEMA, BulkRequest, DirectoryFields, Email, MAX_OPERATIONS, Member,
+    Operation,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use client::Agent;
@@ -309,7 +310,12 @@ impl Import {
             user_name: user.principal.clone(),
             display_name: user.display_name.clone(),
             active: user.enabled,
-            directory: fields(&user.sid, &user.account, &user.dn),
+            emails: user.mail.iter().cloned().map(Email::from).collect(),
+            directory: DirectoryFields {
+                account_expires: user.expires,
+                locked_until: user.locked_until,
+                ..fields(&user.sid, &user.account, &user.dn)
+            },
         };
         self.put(Kind::User, user.guid, &resource).await
     }
@@ -471,6 +477,8 @@ fn fields(sid: &model::Sid, account: &str, dn: &str) -> DirectoryFields {
         sid: sid.clone(),
         sam_account_name: account.to_owned(),
         dn: dn.to_owned(),
+        account_expires: None,
+        locked_until: None,
     }
 }
 
@@ -500,7 +508,10 @@ mod tests {
             account: "alice".to_owned(),
             principal: "alice@corp.test".to_owned(),
             display_name: "a".repeat(api::MAX_BULK_BODY),
+            mail: None,
             enabled: true,
+            expires: None,
+            locked_until: None,
             protection: None,
             usn: 1,
         };

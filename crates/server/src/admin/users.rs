@@ -78,6 +78,7 @@ fn told(user: &User) -> Value {
             UserKind::Cloud => "cloud",
         },
         "expires": user.account_expires.map(rfc3339),
+        "locked_until": user.locked_until.map(rfc3339),
         "sid": user.sid(),
         "guid": user.guid,
         "dn": user.dn(),

@@ -4,7 +4,7 @@
 use api::scim;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use model::{Guid, Sid, UnixTime};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use store::{Agent, Computer, DirectoryChange, Domain, Group, GroupKind, User, UserKind};
 
@@ -60,33 +60,10 @@ fn expect_account(sid: &Sid, domain: &Sid) -> Result<(), Reason> {
     )
 }
 
-/// What an agent may say of a user beside what it must.
-#[derive(Deserialize)]
-struct More {
-    #[serde(default)]
-    emails: Vec<Email>,
-    #[serde(default, rename = "urn:latchkey:scim:1.0:Directory")]
-    directory: Account,
-}
-
-#[derive(Deserialize)]
-struct Email {
-    value: String,
-}
-
-/// Unix seconds each.
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct Account {
-    account_expires: Option<i64>,
-    locked_until: Option<i64>,
-}
-
-impl More {
-    fn mail(&self) -> Option<String> {
-        let first = self.emails.first().map(|email| email.value.clone());
-        first.filter(|mail| (1..=MAX_TEXT).contains(&mail.len()))
-    }
+/// A mail address that fits; another one is left out.
+fn mail(emails: Vec<scim::Email>) -> Option<String> {
+    let first = emails.into_iter().next().map(|email| email.value);
+    first.filter(|mail| (1..=MAX_TEXT).contains(&mail.len()))
 }
 
 pub(super) fn user(
@@ -95,7 +72,6 @@ pub(super) fn user(
     domain: Guid,
     sid: &Sid,
 ) -> Result<DirectoryChange, Reason> {
-    let more = More::deserialize(&data).map_err(|_| MALFORMED)?;
     let user: scim::User = read(data)?;
     let directory = user.directory;
     let texts = [
@@ -116,10 +92,10 @@ pub(super) fn user(
         },
         upn: user.user_name,
         display_name: user.display_name,
-        mail: more.mail(),
+        mail: mail(user.emails),
         active: user.active,
-        account_expires: more.directory.account_expires.map(UnixTime),
-        locked_until: more.directory.locked_until.map(UnixTime),
+        account_expires: directory.account_expires,
+        locked_until: directory.locked_until,
         tokens_valid_from: UnixTime(0),
     }))
 }

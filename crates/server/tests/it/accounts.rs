@@ -112,6 +112,44 @@ async fn who_is_disabled_is_refused_at_once_and_let_in_again_when_enabled() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_has_expired_is_refused_where_the_disabled_are_and_who_is_locked_out_gets_no_key() {
+    let (server, agent, device) = ready().await;
+    let bearer = device.user_token(&server, &agent).await;
+    let registration = device.registration(&rsa_key("user"), 1104, 1);
+    let parties = (&server, &agent, &device);
+    let now = server.now();
+    let bring = async |name: &str, at: i64| {
+        let mut bulk = alice(ALICE, "alice", true);
+        bulk[0]["data"]["urn:latchkey:scim:1.0:Directory"][name] = json!(at);
+        bulk[0]["data"]["emails"] = json!([{ "value": "alice@mail.example" }]);
+        agent.bulk(&server, bulk).await.good();
+    };
+    for (name, at, number, status) in [
+        ("accountExpires", now + 3600, 50076, 200),
+        ("accountExpires", now, 50126, 403),
+        ("lockedUntil", now + 3600, 50076, 403),
+        ("lockedUntil", now, 50076, 200),
+    ] {
+        bring(name, at).await;
+        let registered = device.register(&server, &bearer, &registration).await;
+        assert_eq!(registered.status, status, "{name} {}", registered.body);
+        let asked = password(parties, ALICE, PASSWORD).await;
+        assert_eq!(asked.number(), number, "{name} {}", asked.body);
+    }
+    bring("accountExpires", 1_900_000_000).await;
+    let shown = server.command(&["admin", "user", "show", ALICE, "--json"]);
+    let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!(shown["expires"], "2030-03-17T17:46:40Z");
+    assert_eq!(shown["locked_until"], Value::Null);
+    assert_eq!(shown["mail"], "alice@mail.example");
+    let path = format!("/scim/v2/Users/{}", guid(11));
+    let shown = server.get(&path, &agent.token(&server).await).await.good();
+    let directory = &shown["urn:latchkey:scim:1.0:Directory"];
+    assert_eq!(directory["accountExpires"], 1_900_000_000);
+    assert_eq!(shown["emails"][0]["value"], "alice@mail.example");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_device_that_is_disabled_waits_no_longer() {
     let (server, agent, device) = ready().await;
     let bearer = device.user_token(&server, &agent).await;

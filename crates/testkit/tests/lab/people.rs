@@ -1,9 +1,11 @@
 //! What a person meets around the sign-in: refusals, questions asked again, status, keys, the PIN.
 
-use anyhow::{Context as _, Result};
-use serde_json::Value;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
 use testkit::company::{Company, PEOPLE_GROUP, one_time_code, refused, text};
-use testkit::lab::Talk;
+use testkit::{lab::Talk, wait::until_some};
 
 use crate::chain::PIN;
 use crate::company;
@@ -51,6 +53,37 @@ fn enroll_on_terminal(company: &Company, person: &str) -> Result<Talk> {
     talk.type_line("y")?;
     talk.expect("Password: ")?;
     Ok(talk)
+}
+
+#[test]
+fn when_an_account_ends_and_that_it_is_locked_out_comes_up_with_it() -> Result<()> {
+    let (_turn, company) = company();
+    let set = |what: &str| {
+        let dn = "CN=bob,OU=Staff,DC=corp,DC=latchkey,DC=test";
+        company.on_controller(&format!(
+            "printf 'dn: {dn}\\nchangetype: modify\\n{what}\\n' \\
+             | ldbmodify -H /var/lib/samba/private/sam.ldb"
+        ))
+    };
+    let shown = |field: &str, expected: &Value| {
+        until_some("what AD says", Duration::from_secs(30), || {
+            let found = company.admin(&["user", "show", "bob"])?[field].clone();
+            ensure!(found == *expected, "{field} is {found}");
+            Ok(())
+        })
+    };
+    set("replace: mail\\nmail: bob@mail.example\\n-\\n\
+         replace: accountExpires\\naccountExpires: 135443736000000000")?;
+    shown("expires", &json!("2030-03-16T14:00:00Z"))?;
+    shown("mail", &json!("bob@mail.example"))?;
+    // Thirty minutes, as Samba locks out unless somebody says otherwise.
+    set("replace: lockoutTime\\nlockoutTime: 135443736000000000")?;
+    shown("locked_until", &json!("2030-03-16T14:30:00Z"))?;
+    set("replace: accountExpires\\naccountExpires: 0\\n-\\n\
+         replace: lockoutTime\\nlockoutTime: 0\\n-\\nreplace: mail")?;
+    shown("expires", &Value::Null)?;
+    shown("locked_until", &Value::Null)?;
+    shown("mail", &Value::Null)
 }
 
 #[test]
