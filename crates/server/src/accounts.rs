@@ -3,8 +3,9 @@
 //! What must hold: an account is known by its objectGUID, so that a name is only a way to it; and
 //! nobody learns from an answer, or from its time, whether there is an account. So for every password
 //! that is not right a hash is computed here, the agent of the domain that the name is of is asked
-//! about some SID, and a second passes. A name that nobody has goes the same way. What shows, and only
-//! while no agent answers, is an account whose principal name has another suffix than its domain.
+//! about some SID, and a second passes. A name that nobody has goes the same way. A suffix that is no
+//! domain's may be anybody's, of a domain or of the server's own: then an agent is asked too, and the
+//! try counts although none answers, because passwords of the server's own can be guessed meanwhile.
 //!
 //! Wrong passwords shut out where they come from before they shut out the account: the account's
 //! own devices and addresses have tries of their own left. All together stay below what AD itself
@@ -15,7 +16,7 @@ use std::time::Duration;
 use anyhow::anyhow;
 use api::agent::PasswordOutcome;
 use axum::http::StatusCode;
-use model::{Guid, Secret, Sid, UnixTime};
+use model::{Guid, Secret, Sid, UnixTime, sha256};
 use store::{Domain, Limit, User, UserKind, Verdict};
 use tokio::time::{Instant, sleep_until};
 
@@ -261,8 +262,11 @@ pub(crate) async fn check_password_of(
             Err(Refusal::grant(50055, sentence))
         }
         (Ok(PasswordOutcome::Unreachable), _) => {
-            tries.take_back().await?;
-            let sentence = "no agent of the domain answers: passwords cannot be checked now";
+            if !has_strange_suffix(name, &domains) {
+                tries.take_back().await?;
+            }
+            let sentence = "the user name or the password is wrong, or it cannot be checked now: no \
+                            agent of the domain answers";
             Err(unavailable(90033, sentence))
         }
         // A KDC says that an account is disabled before it has seen the password: passing that on
@@ -321,7 +325,22 @@ async fn outcome(
     })
 }
 
-/// Whom the agent is asked about, and in which domain; nobody where the name is of no domain.
+/// Whether a name is a principal name of no domain.
+fn has_strange_suffix(name: &str, domains: &[Domain]) -> bool {
+    match typed(name) {
+        Typed::Principal { suffix, .. } => domain_of(suffix, domains).is_none(),
+        Typed::Down { .. } | Typed::Bare(_) => false,
+    }
+}
+
+/// One of the domains for a name that may be of any: the same name is always asked in the same one, as
+/// it would be if it were somebody's.
+fn any_domain<'a>(name: &str, domains: &'a [Domain]) -> Option<&'a Domain> {
+    let [byte, ..] = sha256(name.to_lowercase().as_bytes());
+    domains.get(usize::from(byte).checked_rem(domains.len())?)
+}
+
+/// Whom the agent is asked about, and in which domain; nobody where there is no domain.
 fn asked_about(
     user: Option<&User>,
     name: &str,
@@ -333,9 +352,9 @@ fn asked_about(
     let named = match typed(name) {
         Typed::Down { domain, .. } => domain_of(domain, domains),
         Typed::Principal { suffix, .. } => domain_of(suffix, domains),
-        Typed::Bare(_) => domains.first(),
+        Typed::Bare(_) => None,
     };
-    let Some(domain) = named else {
+    let Some(domain) = named.or_else(|| any_domain(name, domains)) else {
         return Ok(None);
     };
     let sid = format!("{}-{NOBODYS_RID}", domain.sid)

@@ -235,6 +235,43 @@ async fn strangers_who_guess_shut_out_themselves_and_not_the_account_where_it_is
     assert_eq!(locked.number(), 50053);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn while_no_agent_answers_a_strange_suffix_says_nothing_of_who_has_the_name() {
+    let (server, agent, device) = ready().await;
+    let synced = "a.liddell@company.example";
+    agent
+        .bulk(&server, alice(synced, "alice", true))
+        .await
+        .good();
+    let own = "dora@company.example";
+    let body = json!({ "upn": own, "password": PASSWORD });
+    server.admin("POST", "/users", Some(body)).await.good();
+    let two = Some(json!({ "values": ["2"] }));
+    server
+        .admin("PUT", "/settings/lockout-tries", two)
+        .await
+        .good();
+    let tries = async |name: &'static str| {
+        let mut told = Vec::new();
+        for _ in 0..3 {
+            let session = session(&device.begin(&server, name, Some("ngcmfa")).await);
+            let answer = device.factor(&server, &session, "password", "wrong").await;
+            told.push((answer.number(), answer.body["error_description"].clone()));
+        }
+        let sentences = told.iter().map(|(number, text)| {
+            let text = text.as_str().unwrap();
+            (*number, text.split(" (request").next().unwrap().to_owned())
+        });
+        sentences.collect::<Vec<_>>()
+    };
+    let (nobodys, of_a_domain, of_ours) =
+        tokio::join!(tries("nobody@company.example"), tries(synced), tries(own));
+    let numbers: Vec<_> = nobodys.iter().map(|(number, _)| *number).collect();
+    assert_eq!(numbers, [90033, 90033, 50053]);
+    assert_eq!(of_a_domain, nobodys);
+    assert_eq!(of_ours, nobodys);
+}
+
 /// Somebody types a password at the sign-in page; the page that follows.
 async fn typed(server: &TestServer, name: &str, password: &str) -> String {
     let mut browser = Browser::new(server);

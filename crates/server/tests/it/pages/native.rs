@@ -38,7 +38,7 @@ fn factors(answer: &Answer) -> Vec<&str> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_ways_are_told_after_the_password_and_only_those_that_the_client_shows() {
-    let (server, _, device) = ready().await;
+    let (server, agent, device) = ready().await;
     people(&server).await;
     pass_for(&server, DORA, true).await;
     for (shows, expected) in [
@@ -47,7 +47,10 @@ async fn the_ways_are_told_after_the_password_and_only_those_that_the_client_sho
         ("tap webauthn", vec!["tap"]),
     ] {
         let session = begin(&server, &device, DORA, shows).await;
-        let wrong = give(&server, &device, &session, "password", "wrong").await;
+        let (wrong, _) = tokio::join!(
+            give(&server, &device, &session, "password", "wrong"),
+            agent.check_one_password(&server),
+        );
         assert_eq!((wrong.number(), factors(&wrong)), (50126, vec![]));
         let asked = give(&server, &device, &session, "password", PASSWORD).await;
         assert_eq!(asked.number(), 50076, "{}", asked.body);
