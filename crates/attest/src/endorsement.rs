@@ -210,6 +210,9 @@ fn is_issued(
         let verified = context.verify_cert()?;
         Ok::<_, ErrorStack>((verified, context.error()))
     })?;
+    // OpenSSL leaves on its queue why a signature is wrong: whatever this thread does next for somebody
+    // else would be taken to have failed of it.
+    drop(ErrorStack::get());
     match result {
         (true, _) => Ok(()),
         (false, why) => Err(Refusal::UnknownManufacturer(why.error_string().to_owned())),
