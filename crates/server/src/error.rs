@@ -8,7 +8,7 @@ use api::{
 };
 use axum::{
     Json,
-    http::StatusCode,
+    http::{HeaderName, HeaderValue, StatusCode, header::WWW_AUTHENTICATE},
     response::{IntoResponse, Response},
 };
 use model::Guid;
@@ -193,6 +193,17 @@ fn hresult(code: &str) -> Option<&'static str> {
     })
 }
 
+/// What a client goes by whose token is not taken (RFC 6750 3; RFC 9470 3 where a factor is missing).
+fn challenge(code: &str) -> Option<[(HeaderName, HeaderValue); 1]> {
+    let value = match code {
+        "token_required" => "Bearer",
+        "token_refused" => "Bearer error=\"invalid_token\"",
+        "mfa_required" => "Bearer error=\"insufficient_user_authentication\"",
+        _ => return None,
+    };
+    Some([(WWW_AUTHENTICATE, HeaderValue::from_static(value))])
+}
+
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let code = self.code();
@@ -203,11 +214,11 @@ impl IntoResponse for Refusal {
             }
             Self::Registration(status, body) => {
                 tracing::info!(code, "refused");
-                (status, Json(body)).into_response()
+                (status, challenge(&code), Json(body)).into_response()
             }
             Self::Own(status, body) => {
                 tracing::info!(code, "refused");
-                (status, Json(body)).into_response()
+                (status, challenge(&code), Json(body)).into_response()
             }
             Self::Internal(cause) => {
                 tracing::error!(code, cause = format!("{cause:#}"), "failed");

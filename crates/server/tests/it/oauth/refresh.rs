@@ -124,10 +124,12 @@ async fn what_was_issued_falls_with_the_account_and_with_its_revocation() {
         .await
         .unwrap();
     assert_eq!(refresh(&server, &token(&tokens), &[]).await.number(), 70000);
-    assert_eq!(
-        server.get(&userinfo, bearer).await.code(),
-        (401, "token_refused")
-    );
+    let refused = server.get(&userinfo, bearer).await;
+    assert_eq!(refused.code(), (401, "token_refused"));
+    let challenge = &refused.headers["www-authenticate"];
+    assert_eq!(challenge, "Bearer error=\"invalid_token\"");
+    let missing = server.send("GET", &userinfo, &[], Vec::new()).await;
+    assert_eq!(missing.headers["www-authenticate"], "Bearer");
     let after = browser.get(&silent).await;
     assert!(after.location().contains("error=login_required"));
 
