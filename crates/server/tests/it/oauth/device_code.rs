@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     browser::{Browser, Request},
-    people::{allow, claims, company, portal, put_app},
+    people::{DORA, allow, claims, company, portal, put_app},
 };
 use crate::server::{Answer, TestServer};
 
@@ -59,6 +59,49 @@ async fn a_person_signs_in_for_a_device_that_waits() {
     assert_eq!(*amr, json!(["pwd", "mfa", "ngcmfa"]));
     let again = poll(&server, &code, "device_code").await;
     assert_eq!(again.body["error"], "expired_token");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_administrator_answers_for_a_device_and_the_tokens_say_that_it_was_one() {
+    let server = open().await;
+    let answer = async |method: &str, code: &Value, body: Option<Value>| {
+        // As a person reads it from the screen.
+        let typed = code["user_code"].as_str().unwrap().to_lowercase();
+        let path = format!("/device-codes/{typed}");
+        server.admin(method, &path, body).await
+    };
+    let as_dora = || Some(json!({ "user": DORA }));
+    let code = begin(&server, &[]).await.good();
+    let nobody = answer("PUT", &code, Some(json!({ "user": "nobody" }))).await;
+    assert_eq!(nobody.code(), (404, "not_found"));
+    let typed = code["user_code"].as_str().unwrap();
+    let words = ["admin", "device-code", "approve", typed, "--user", DORA];
+    let output = server.command(&words);
+    assert!(output.status.success(), "{output:?}");
+    let tokens = poll(&server, &code, "device_code").await.good();
+    let said = claims(&tokens["id_token"]);
+    assert_eq!(said["upn"], DORA);
+    assert_eq!(said["amr"], json!(["admin"]));
+    let twice = answer("PUT", &code, as_dora()).await;
+    assert_eq!(twice.code(), (404, "not_found"));
+
+    let code = begin(&server, &[]).await.good();
+    answer("DELETE", &code, None).await.good();
+    let denied = poll(&server, &code, "device_code").await;
+    assert_eq!(denied.body["error"], "authorization_declined");
+    let late = begin(&server, &[]).await.good();
+    server.pass(15 * 60);
+    let late = answer("PUT", &late, as_dora()).await;
+    assert_eq!(late.code(), (404, "not_found"));
+    let rows = server.admin("GET", "/audit", None).await.good();
+    let said = |action: &str| {
+        let rows = rows.as_array().unwrap().iter();
+        rows.filter(|row| row["action"] == action).count()
+    };
+    assert_eq!(
+        (said("device_code.approve"), said("device_code.deny")),
+        (3, 1)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
