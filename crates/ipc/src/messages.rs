@@ -182,6 +182,28 @@ pub struct CredentialInfo {
     pub tries_left: u32,
     /// PIN tries after a success.
     pub tries_limit: u32,
+    /// Days until the PIN has to be changed, none of them where that is now; None where it never
+    /// has to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pin_expires_in_days: Option<u32>,
+    /// How a forgotten PIN can be replaced.
+    #[serde(default, rename = "CanReset")]
+    pub can_reset: CanReset,
+}
+
+/// How the PIN of one key can be replaced by whoever does not know it, under the name by which
+/// administrators know it from `dsregcmd /status`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CanReset {
+    /// By a new key alone.
+    DestructiveOnly,
+    /// By the word of the server's recovery key alone: no new key may be made now.
+    NonDestructiveOnly,
+    /// Either way.
+    DestructiveAndNonDestructive,
+    /// Neither way, or nobody can tell.
+    #[default]
+    Unknown,
 }
 
 operation! {
@@ -243,6 +265,12 @@ pub struct TokenInfoAnswer {
     pub tries_left: u32,
     /// PIN tries after a success.
     pub tries_limit: u32,
+    /// What a person types before the next PIN is taken, after wrong ones in a row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phrase: Option<String>,
+    /// Seconds until the next PIN is taken, where there are any to wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_s: Option<u32>,
 }
 
 operation! {
@@ -278,6 +306,9 @@ operation! {
         service: String,
         /// Comes the person over the network? Then the PIN is refused, unless a policy takes it.
         remote: bool,
+        /// What a person typed because [`TokenInfoAnswer::phrase`] asked for it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        phrase: Option<String>,
     } -> SigninAnswer
 }
 
@@ -395,7 +426,7 @@ pub enum EnrollStep {
         /// Hexadecimal.
         statement: String,
     },
-    /// Nothing to do but wait: `making_key`, `registering`, `waiting_for_directory`.
+    /// Nothing to do but wait: `making_key`, `registering`, `waiting_for_directory`, `setting_pin`.
     Working {
         /// What is being done.
         what: String,
@@ -558,11 +589,44 @@ pub struct SessionOpenAnswer {
 }
 
 operation! {
-    /// Changes the caller's PIN.
+    /// What a new PIN must be. Root for anyone, a user for itself.
+    "pin.rules" PinRules {
+        /// A local account's name. None: the caller.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user: Option<String>,
+    } -> PinRulesAnswer
+}
+
+/// The rules for a new PIN.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PinRulesAnswer {
+    /// One sentence each.
+    pub rules: Vec<String>,
+}
+
+operation! {
+    /// Changes a PIN. Root (PAM) for anyone, a user for itself.
     "pin.change" PinChange {
+        /// A local account's name. None: the caller.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user: Option<String>,
         /// The PIN as it is.
         old: Secret,
         /// The PIN to be.
         new: Secret,
+        /// As in [`Signin`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        phrase: Option<String>,
     } -> Done
+}
+
+operation! {
+    /// Begins the replacement of a PIN that nobody knows any more. The caller's own; its steps are
+    /// those of an enrollment, and so are the operations that answer them.
+    "pin.reset" PinReset {
+        /// By a new key, in place of the old one; else the key stays and the server's recovery key
+        /// gives its word.
+        #[serde(default)]
+        new_key: bool,
+    } -> EnrollAnswer
 }

@@ -7,12 +7,14 @@
 #![forbid(unsafe_code)]
 
 pub mod admx;
+mod due;
 pub mod gpo;
 pub mod merge;
 mod pin;
 pub mod report;
 pub mod settings;
 
+pub use due::{PinDue, days_left};
 pub use pin::{Characters, Class as PinClass, PinRefusal, PinRules};
 
 #[cfg(test)]

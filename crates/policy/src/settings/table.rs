@@ -171,7 +171,6 @@ pub static SETTINGS: &[Setting] = &[
         meaning: "On: keys made from then on can get a new PIN with the help of the recovery service. \
          A key made while it was off can never be recovered.",
         effect: Effect::Acts,
-        pending: true,
         ..NOWHERE
     },
     Setting {
@@ -400,8 +399,9 @@ pub static SETTINGS: &[Setting] = &[
         kind: Kind::Number { min: 0, max: 50 },
         default: "0: any earlier PIN may come back",
         meaning: "How many PINs, the current one included, may not be chosen again. A reset of the PIN \
-         forgets them. A device keeps no PIN in any form, so Latchkey can refuse the current one \
-         and no earlier one.",
+         forgets them, and only PINs that were replaced while this was set are known. Of a PIN that \
+         was replaced a device keeps a slow hash that no other machine can compute; of the current \
+         one, nothing.",
         effect: Effect::Acts,
         pending: false,
     },
@@ -415,9 +415,10 @@ pub static SETTINGS: &[Setting] = &[
         account_protection: AccountProtection::DeviceAndUser,
         kind: Kind::Number { min: 0, max: 730 },
         default: "0: never",
-        meaning: "After how many days a PIN has to be changed.",
+        meaning: "After how many days a PIN has to be changed. Whoever signs in with an older one is \
+         asked for a new one first.",
         effect: Effect::Acts,
-        pending: true,
+        pending: false,
     },
     Setting {
         id: "anti-spoofing",
