@@ -68,18 +68,33 @@ impl Answers {
         }
     }
 
-    /// Asks for a yes. Whoever gave answers in advance has said it.
-    pub(crate) fn confirm(&mut self, prompt: &str) -> anyhow::Result<bool> {
+    /// Is there another answer of that name to come?
+    pub(crate) fn has(&self, name: &str) -> bool {
+        match self {
+            Self::Terminal(_) => true,
+            Self::Given(given) => given.iter().any(|(given, _)| given == name),
+        }
+    }
+
+    /// Asks for something that may be seen; nothing where answers were given in advance.
+    pub(crate) fn line(&self, prompt: &str) -> anyhow::Result<String> {
         let Self::Terminal(terminal) = self else {
-            return Ok(true);
+            return Ok(String::new());
         };
-        write!(terminal, "{prompt} [Y/n] ")?;
+        let mut terminal: &File = terminal;
+        write!(terminal, "{prompt}")?;
         let mut line = String::new();
         let mut byte = [0];
         while terminal.read(&mut byte)? == 1 && byte != *b"\n" {
             line.extend(byte.map(char::from));
         }
-        Ok(matches!(line.trim(), "" | "y" | "Y" | "yes"))
+        Ok(line.trim().to_owned())
+    }
+
+    /// Asks for a yes. Whoever gave answers in advance has said it.
+    pub(crate) fn confirm(&self, prompt: &str) -> anyhow::Result<bool> {
+        let line = self.line(&format!("{prompt} [Y/n] "))?;
+        Ok(matches!(line.as_str(), "" | "y" | "Y" | "yes"))
     }
 }
 

@@ -26,7 +26,8 @@ pub(crate) enum Command {
     Enroll(Enroll),
     /// Turn your PIN into a Kerberos ticket.
     Signin(Signin),
-    /// Change your PIN.
+    /// Change your PIN, or replace one that you have forgotten.
+    #[command(subcommand)]
     Pin(Pin),
     /// Show this machine's state and your credential.
     Status,
@@ -78,11 +79,24 @@ pub(crate) struct Signin {
     pub(crate) user: Option<String>,
 }
 
-#[derive(Args)]
-pub(crate) struct Pin {
-    /// Read answers from standard input, one a line: old=…, pin=…
-    #[arg(long)]
-    pub(crate) answers_stdin: bool,
+#[derive(Subcommand)]
+pub(crate) enum Pin {
+    /// Change it, where you know it.
+    Change {
+        /// Read answers from standard input, one a line: old=…, pin=…, and another pin=… for when
+        /// the first is refused.
+        #[arg(long)]
+        answers_stdin: bool,
+    },
+    /// Replace it, where you do not: confirm who you are, choose another.
+    Reset {
+        /// Make another key, also where the one that is there could get another PIN.
+        #[arg(long)]
+        new_key: bool,
+        /// Read answers from standard input, one a line: password=…, otp=…, pin=…
+        #[arg(long)]
+        answers_stdin: bool,
+    },
 }
 
 #[derive(Subcommand)]

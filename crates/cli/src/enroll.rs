@@ -1,11 +1,12 @@
-//! `latchkey enroll`: leads a person through an enrollment.
+//! `latchkey enroll`: leads a person through an enrollment, or through the reset of a PIN, whose steps
+//! are the same.
 
 use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 use ipc::{
     CallError, Connection, EnrollAnswer, EnrollCancel, EnrollInput, EnrollPoll, EnrollStart,
-    EnrollStep, Failure, Proof, Secret,
+    EnrollStep, Failure, Proof, Request, Secret,
 };
 use serde::Serialize;
 
@@ -25,7 +26,16 @@ struct Talk<'a> {
 }
 
 pub(crate) fn enroll(how: Enroll, output: &Output) -> anyhow::Result<()> {
-    let answers = if how.answers_stdin {
+    lead(&EnrollStart {}, how.answers_stdin, output)
+}
+
+/// Leads a person through the steps that `start` begins.
+pub(crate) fn lead(
+    start: &impl Request<Answer = EnrollAnswer>,
+    answers_stdin: bool,
+    output: &Output,
+) -> anyhow::Result<()> {
+    let answers = if answers_stdin {
         Answers::from_stdin()?
     } else {
         Answers::terminal()?
@@ -35,8 +45,9 @@ pub(crate) fn enroll(how: Enroll, output: &Output) -> anyhow::Result<()> {
         answers,
         output,
     };
-    let mut at = talk.daemon.call(&EnrollStart {})?;
+    let mut at = talk.daemon.call(start)?;
     let mut shown = String::new();
+    let mut is_reset = false;
     loop {
         let input = empty(&at);
         let next = match at.step {
@@ -61,6 +72,7 @@ pub(crate) fn enroll(how: Enroll, output: &Output) -> anyhow::Result<()> {
                 EnrollInput { proof, ..input }
             }
             EnrollStep::Working { what } => {
+                is_reset |= what == SETTING_PIN;
                 if what != shown {
                     output.progress(doing(&what));
                     shown = what;
@@ -73,7 +85,12 @@ pub(crate) fn enroll(how: Enroll, output: &Output) -> anyhow::Result<()> {
                 continue;
             }
             EnrollStep::Done { kid, directory_ms } => {
-                return output.result(&Enrolled { kid, directory_ms }, || done(directory_ms));
+                // Of a key that stays, the directory learns nothing.
+                let text = || match is_reset {
+                    true => "Done. The key is the same; its PIN is the new one.".to_owned(),
+                    false => done(directory_ms),
+                };
+                return output.result(&Enrolled { kid, directory_ms }, text);
             }
             EnrollStep::Failed { problem } => return Err(CallError::Refused(problem).into()),
         };
@@ -102,10 +119,7 @@ impl Talk<'_> {
         input: EnrollInput,
     ) -> anyhow::Result<EnrollInput> {
         if let Answers::Terminal(_) = self.answers {
-            self.output.progress("Choose a PIN.");
-            rules
-                .iter()
-                .for_each(|rule| self.output.progress(&format!("  {rule}")));
+            show_rules(rules, self.output);
         }
         let pin = self.secret("pin", "New PIN: ", problem)?;
         let pin_again = match self.answers {
@@ -136,6 +150,14 @@ impl Talk<'_> {
             (None, None) => Err(anyhow!("no answer {name}= was given")),
         }
     }
+}
+
+/// What a new PIN must be.
+pub(crate) fn show_rules(rules: &[String], output: &Output) {
+    output.progress("Choose a PIN.");
+    rules
+        .iter()
+        .for_each(|rule| output.progress(&format!("  {rule}")));
 }
 
 fn empty(at: &EnrollAnswer) -> EnrollInput {
@@ -187,11 +209,15 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 fn doing(what: &str) -> &str {
     match what {
         "making_key" => "Making your key in the TPM …",
+        SETTING_PIN => "Setting your PIN in the TPM …",
         "registering" => "Registering it …",
         "waiting_for_directory" => "Waiting for Active Directory …",
         other => other,
     }
 }
+
+/// The step in which a key that is there gets another PIN.
+const SETTING_PIN: &str = "setting_pin";
 
 fn done(directory_ms: Option<u64>) -> String {
     match directory_ms.map(Duration::from_millis) {

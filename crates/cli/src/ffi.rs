@@ -21,6 +21,12 @@ pub(crate) fn harden() -> io::Result<()> {
     Ok(())
 }
 
+/// Who runs this: the uid that the daemon sees.
+pub(crate) fn uid() -> u32 {
+    // SAFETY: geteuid takes nothing and cannot fail.
+    unsafe { libc::geteuid() }
+}
+
 /// A terminal that shows nothing and passes each key on at once; as before when dropped.
 pub(crate) struct Hidden<'a> {
     terminal: BorrowedFd<'a>,

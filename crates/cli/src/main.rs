@@ -14,6 +14,7 @@ mod keys;
 mod machine;
 mod output;
 mod person;
+mod pin;
 mod pki;
 mod policy;
 
@@ -50,7 +51,7 @@ fn run(command: Command, output: &Output) -> anyhow::Result<()> {
         Command::Status => machine::status(output),
         Command::Enroll(how) => enroll::enroll(how, output),
         Command::Signin(how) => person::sign_in(how, output),
-        Command::Pin(how) => person::change_pin(how, output),
+        Command::Pin(pin) => pin::run(pin, output),
         Command::Keys(keys) => keys::run(keys, output),
         Command::Policy(policy) => policy::run(policy, output),
         Command::Pki(how) => pki::run(how, output),

@@ -1,13 +1,14 @@
-//! `latchkey signin` and `latchkey pin`.
+//! `latchkey signin`.
 
 use anyhow::anyhow;
-use ipc::{PinChange, Secret, Signin};
+use ipc::{Secret, Signin};
 
 use crate::{
     answers::Answers,
-    arguments::{self, Pin},
+    arguments,
     daemon::{self, QUICK},
     output::Output,
+    pin,
 };
 
 pub(crate) fn sign_in(how: arguments::Signin, output: &Output) -> anyhow::Result<()> {
@@ -16,11 +17,17 @@ pub(crate) fn sign_in(how: arguments::Signin, output: &Output) -> anyhow::Result
     } else {
         Answers::terminal()?
     };
+    // Of another user it is not known here what stands before the next try.
+    let phrase = match how.user {
+        None => pin::phrase(&answers)?,
+        Some(_) => None,
+    };
     let request = Signin {
         user: how.user,
         pin: ask(&mut answers, "pin", "PIN: ")?,
         service: "latchkey".to_owned(),
         remote: is_remote(),
+        phrase,
     };
     let answer = daemon::ask(&request, QUICK)?;
     output.result(&answer, || {
@@ -31,29 +38,12 @@ pub(crate) fn sign_in(how: arguments::Signin, output: &Output) -> anyhow::Result
     })
 }
 
-pub(crate) fn change_pin(how: Pin, output: &Output) -> anyhow::Result<()> {
-    let mut answers = if how.answers_stdin {
-        Answers::from_stdin()?
-    } else {
-        Answers::terminal()?
-    };
-    let old = ask(&mut answers, "old", "PIN as it is: ")?;
-    let new = ask(&mut answers, "pin", "New PIN: ")?;
-    if let Answers::Terminal(_) = answers
-        && ask(&mut answers, "pin", "New PIN again: ")?.expose() != new.expose()
-    {
-        return Err(anyhow!("the two PINs differ; nothing was changed"));
-    }
-    let done = daemon::ask(&PinChange { old, new }, QUICK)?;
-    output.result(&done, || "The PIN is changed.".to_owned())
-}
-
 /// Does the person sit elsewhere? The daemon cannot know; whoever hides it could as well sit here.
 pub(crate) fn is_remote() -> bool {
     std::env::var_os("SSH_CONNECTION").is_some()
 }
 
-fn ask(answers: &mut Answers, name: &str, prompt: &str) -> anyhow::Result<Secret> {
+pub(crate) fn ask(answers: &mut Answers, name: &str, prompt: &str) -> anyhow::Result<Secret> {
     let answer = answers.secret(name, prompt)?;
     answer.ok_or_else(|| anyhow!("no answer {name}= was given"))
 }

@@ -11,7 +11,7 @@ use model::{Secret, Sid, UnixTime};
 use serde::{Deserialize, Serialize};
 use tpm::UserKey;
 
-use crate::{Error, files, stretch::Stretch, text::base64_bytes};
+use crate::{Error, files, pin::Kept, stretch::Stretch, text::base64_bytes};
 
 /// What `credentials/<uid>.json` holds; nothing in it is secret.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,8 +30,11 @@ pub struct Credential {
     /// How the TPM's value is made of the PIN where the TPM is a program; else it is the PIN.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stretch: Option<Stretch>,
-    /// When it was made.
+    /// When it was made, and its first PIN set.
     pub created: UnixTime,
+    /// What is known of the PIN that it has now; none while that is the first.
+    #[serde(default, rename = "pin", skip_serializing_if = "Option::is_none")]
+    pub kept: Option<Kept>,
     /// Where it is on its way.
     pub state: State,
     /// The user's leaf.

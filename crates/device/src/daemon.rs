@@ -20,6 +20,7 @@ use crate::{
     files,
     identity::Identity,
     kdcs::Kdcs,
+    pin::tries::Tries,
     policies::Policies,
     server::Bearer,
     text,
@@ -51,6 +52,8 @@ pub struct Daemon {
     pub(crate) kdcs: Kdcs,
     /// Whose turn it is.
     pub(crate) turns: Turns,
+    /// Who tried wrong PINs.
+    pub(crate) tries: Tries,
     /// Only one join or leave at a time.
     pub membership: tokio::sync::Mutex<()>,
     /// Since when the process's cache has the machine account's tickets.
@@ -79,6 +82,7 @@ impl Daemon {
             events: Events::in_folder(&config.state),
             kdcs: Kdcs::in_folder(&config.state),
             turns: Turns::default(),
+            tries: Tries::in_folder(&config.state)?,
             membership: tokio::sync::Mutex::default(),
             machine_tickets: tokio::sync::Mutex::default(),
             tickets: Mutex::default(),

@@ -30,7 +30,7 @@ use tokio::{
 use crate::{
     Error,
     credential::{Credential, State},
-    daemon::{Daemon, joint, now, random_name},
+    daemon::{Daemon, joint, no_credential, now, random_name},
     error::refused,
     peer::Peer,
     text,
@@ -42,10 +42,22 @@ use work::{Known, Work};
 #[derive(Default)]
 pub struct Enrollments(Mutex<HashMap<u32, Arc<Session>>>);
 
+/// What somebody is led through the steps for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// The first key, or the next one where the last is worth nothing.
+    Key,
+    /// Another key in place of one that works, for a PIN that is forgotten.
+    NewKey,
+    /// Another PIN for the key that is there.
+    NewPin,
+}
+
 /// One enrollment.
 struct Session {
     name: String,
     upn: String,
+    purpose: Purpose,
     rules: PinRules,
     run: Arc<tokio::sync::Mutex<Run>>,
     /// What the person sees; none while a quick answer is on its way.
@@ -63,6 +75,15 @@ pub(crate) async fn start(
     daemon: &Arc<Daemon>,
     peer: &Peer,
     _: EnrollStart,
+) -> Result<EnrollAnswer, Error> {
+    begin(daemon, peer, Purpose::Key).await
+}
+
+/// Begins or resumes what the caller is led through the steps for.
+pub(crate) async fn begin(
+    daemon: &Arc<Daemon>,
+    peer: &Peer,
+    purpose: Purpose,
 ) -> Result<EnrollAnswer, Error> {
     let uid = peer.process.uid;
     let (device, joined) = daemon.identity.joined()?;
@@ -83,14 +104,27 @@ pub(crate) async fn start(
         agent,
         realm: device.realm,
     };
-    let rules = daemon.allow_enrollment(&known.sid).await?.pin_rules();
-    if let Some(session) = daemon.enrollments.of(uid)
-        && session.goes_on_under(&rules)
-    {
-        return session.settled().await;
+    let rules = match purpose {
+        Purpose::Key | Purpose::NewKey => daemon.allow_enrollment(&known.sid).await?.pin_rules(),
+        // No new key, and no domain controller is needed for it.
+        Purpose::NewPin => daemon.pin_rules(&known.sid),
+    };
+    match daemon.enrollments.of(uid) {
+        Some(session) if session.purpose == purpose && session.goes_on_under(&rules) => {
+            return session.settled().await;
+        }
+        // Nobody is asked anything there, so that nobody could come back to it.
+        Some(session) if session.is_working() => {
+            return Err(refused("busy", "The enrollment is still working."));
+        }
+        _ => {}
     }
     let existing = daemon.credential(uid).await?;
-    let (enrollment, work, output) = match existing.map(standing) {
+    let (enrollment, work, output) = match existing.map(|kept| standing(kept, purpose)) {
+        Some(Standing::Forgotten { credential, kid }) => {
+            let work = Work::resume(daemon, known, *credential)?;
+            (Enrollment::reset(rules, kid), work, None)
+        }
         Some(Standing::Unfinished { credential, kid }) if daemon.opens(&credential).await? => {
             let (enrollment, output) = Enrollment::resume(rules, kid, now());
             let work = Work::resume(daemon, known, *credential)?;
@@ -104,13 +138,15 @@ pub(crate) async fn start(
                 "You already have a PIN on this machine.",
             ));
         }
+        // It is gone since it was looked at, and no key may be made for this purpose.
+        _ if purpose == Purpose::NewPin => return Err(no_credential()),
         _ => {
             let work = Work::begin(daemon, known).await?;
             (Enrollment::begin(rules), work, None)
         }
     };
     joint(Joint::EnrollStarted).await;
-    let session = Session::open(enrollment, work, rules)?;
+    let session = Session::open(enrollment, work, (purpose, rules))?;
     daemon.enrollments.put(uid, &session);
     if let Some(output) = output {
         let run = session.take().await?;
@@ -192,17 +228,27 @@ enum Standing {
         credential: Box<Credential>,
         kid: String,
     },
-    /// It never got to the server, or was refused or removed.
+    /// It never got to the server, or was refused or removed; or another is to take its place.
     Worthless,
+    /// It stays and gets another PIN.
+    Forgotten {
+        credential: Box<Credential>,
+        kid: String,
+    },
 }
 
-fn standing(credential: Credential) -> Standing {
+fn standing(credential: Credential, purpose: Purpose) -> Standing {
     use api::device::KeyState;
     let State::Registered { kid, last, .. } = &credential.state else {
         return Standing::Worthless;
     };
     let (kid, last) = (kid.clone(), *last);
     let credential = Box::new(credential);
+    match purpose {
+        Purpose::Key => {}
+        Purpose::NewKey => return Standing::Worthless,
+        Purpose::NewPin => return Standing::Forgotten { credential, kid },
+    }
     match last {
         KeyState::Registered | KeyState::NeedsProof => Standing::Unfinished { credential, kid },
         KeyState::Confirmed => Standing::Confirmed { credential, kid },
@@ -241,12 +287,17 @@ impl Daemon {
 }
 
 impl Session {
-    fn open(enrollment: Enrollment, work: Work, rules: PinRules) -> Result<Arc<Self>, Error> {
+    fn open(
+        enrollment: Enrollment,
+        work: Work,
+        (purpose, rules): (Purpose, PinRules),
+    ) -> Result<Arc<Self>, Error> {
         let upn = work.upn().to_owned();
         let step = watch::Sender::new(shown(&upn, &rules, enrollment.stage()));
         Ok(Arc::new(Self {
             name: random_name()?,
             upn,
+            purpose,
             rules,
             run: Arc::new(tokio::sync::Mutex::new(Run { enrollment, work })),
             step,
@@ -303,6 +354,10 @@ impl Session {
             Some(EnrollStep::Working { .. }) | None => true,
             Some(_) => self.rules == *rules,
         }
+    }
+
+    fn is_working(&self) -> bool {
+        matches!(*self.step.borrow(), Some(EnrollStep::Working { .. }) | None)
     }
 
     fn has_ended(&self) -> bool {
@@ -404,6 +459,7 @@ fn shown(upn: &str, rules: &PinRules, stage: &Stage) -> Option<EnrollStep> {
             problem: problem.as_ref().map(failure),
         },
         Stage::MakingKey => working("making_key"),
+        Stage::SettingPin => working("setting_pin"),
         Stage::Proof(statement) => EnrollStep::Proof {
             service: statement.service.clone(),
             statement: text::hex(&statement.bytes),

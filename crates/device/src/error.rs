@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use ipc::Failure;
 
-use crate::text;
+use crate::{pin::tries::duration, text};
 
 /// A failure inside the daemon.
 #[derive(Debug, thiserror::Error)]
@@ -135,8 +135,8 @@ fn of_tpm(error: &tpm::Error) -> Failure {
             tries_left: Some(0),
             ..Failure::new(
                 "pin_locked",
-                "The PIN is locked: too many wrong tries. Sign in with your password and enroll \
-                 again.",
+                "The PIN is locked: too many wrong tries. Sign in with your password, then run \
+                 `latchkey pin reset`.",
             )
         },
         tpm::Error::WrongPin { tries_left } => Failure {
@@ -149,6 +149,17 @@ fn of_tpm(error: &tpm::Error) -> Failure {
                 },
             )
         },
+        tpm::Error::InLockout { retry_after_s } => Failure {
+            retry_after_s: Some(*retry_after_s),
+            ..Failure::new(
+                "tpm_locked",
+                format!(
+                    "The TPM of this machine has seen too many failures and takes no PIN for {}. \
+                     Sign in with your password meanwhile.",
+                    duration(*retry_after_s)
+                ),
+            )
+        },
         tpm::Error::KeyUnusable(reason) => Failure::new(
             "key_unusable",
             format!("Your key on this machine does not work any more ({reason}). Enroll again."),
@@ -157,7 +168,7 @@ fn of_tpm(error: &tpm::Error) -> Failure {
             retry_after_s: Some(10),
             ..Failure::new(
                 "recovery_refused",
-                format!("The server did not take part in making the key: {reason}."),
+                format!("The server's recovery key did not give its word: {reason}."),
             )
         },
         tpm::Error::Unavailable(reason) => Failure::new(

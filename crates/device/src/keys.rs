@@ -1,23 +1,20 @@
-//! A user's registered keys, the end of a credential, and the change of its PIN.
+//! A user's registered keys, and the end of a credential.
 
 use std::sync::Arc;
 
 use api::device::KeyStatus;
-use ipc::{Done, KeyInfo, KeysDelete, KeysList, KeysListAnswer, PinChange};
+use ipc::{Done, KeyInfo, KeysDelete, KeysList, KeysListAnswer};
 use model::{Guid, Sid};
-use policy::PinRules;
 use time::OffsetDateTime;
 
 use crate::{
     Error,
     chip::is_tpm_missing,
     credential::{Credential, word},
-    daemon::{Daemon, no_credential},
+    daemon::Daemon,
     error::refused,
     join::gone_is_fine,
     peer::Peer,
-    policies::Subject,
-    unlock::secret,
 };
 
 /// The caller's keys as the server knows them.
@@ -95,35 +92,6 @@ pub(crate) async fn delete(
     Ok(Done {})
 }
 
-/// Changes the caller's PIN.
-pub(crate) async fn change_pin(
-    daemon: &Arc<Daemon>,
-    peer: &Peer,
-    args: PinChange,
-) -> Result<Done, Error> {
-    let credential = daemon.present_credential(peer.process.uid).await?;
-    // No PIN is kept in any form, so the only one that can be remembered is the one just typed.
-    let mut used = |new: &str, _: usize| new == args.old.expose();
-    daemon
-        .pin_rules(&credential.sid)
-        .check_new(args.new.expose(), &mut used)
-        .map_err(|refusal| refused("pin_refused", refusal.to_string()))?;
-    let (old, new) = (secret(&args.old), secret(&args.new));
-    let (keeper, uid) = (Arc::clone(daemon), credential.uid);
-    let change = move |tpm: &mut tpm::Tpm| {
-        let store = |key: &tpm::UserKey| {
-            let change = |kept: &mut Credential| kept.key = key.clone();
-            let stored = keeper.credentials.update(uid, key.public(), change)?;
-            stored.map(drop).ok_or_else(no_credential)
-        };
-        let (old, new) = (credential.value(&old)?, credential.value(&new)?);
-        // Stored before anybody else has the TPM, lest a later change be overwritten.
-        store(&tpm.change_pin(&credential.key, &old, &new, store)?)
-    };
-    daemon.chip.run(change).await?;
-    Ok(Done {})
-}
-
 impl Daemon {
     /// The SID behind a uid, or the sentence that says there is none.
     pub async fn domain_sid(&self, uid: u32) -> Result<Sid, Error> {
@@ -145,15 +113,9 @@ impl Daemon {
             outcome => outcome?,
         }
         self.credentials
-            .remove(credential.uid, credential.key.public())
-    }
-
-    /// By which rules a PIN is changed: the policy's, as far as one was read.
-    fn pin_rules(&self, sid: &Sid) -> PinRules {
-        let in_force = self.policies.in_force(&Subject::Person(sid.clone()));
-        in_force
-            .effective()
-            .map_or_else(PinRules::default, |effective| effective.pin_rules())
+            .remove(credential.uid, credential.key.public())?;
+        // The next key is another, and nobody has tried a PIN at it.
+        self.tries.forget(credential.uid)
     }
 
     /// Removes a credential at the server, hence in AD, then here.

@@ -38,6 +38,7 @@ pub mod key_storage;
 mod keys;
 mod keytab;
 mod peer;
+mod pin;
 mod policies;
 mod recovery;
 mod renewal;

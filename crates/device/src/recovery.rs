@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use api::recovery::{LimitRequest, Permission};
+use api::recovery::{LimitRequest, Permission, RecoveryRequest, RecoveryStep};
 use attest::{Act, NvPublic, Permit};
 use client::Client;
 use model::Secret;
@@ -55,12 +55,51 @@ impl Authority {
             index: index.index,
             nonce: text::base64(permit.nonce_tpm),
         };
-        let asked = self.client.allow_limit(self.bearer.expose(), &request);
+        self.wait(self.client.allow_limit(self.bearer.expose(), &request))
+    }
+
+    /// K's word for one step of a reset of this key's PIN. Not to be called where tasks run.
+    pub(crate) fn allow_reset(
+        &self,
+        kid: &str,
+        permit: &Permit<'_>,
+    ) -> Result<Vec<u8>, tpm::Error> {
+        let step = match permit.act {
+            Act::SetLimit { .. } => RecoveryStep::SetLimit,
+            Act::ChangeIndex { parameters, .. } => RecoveryStep::ChangeIndex {
+                parameters: text::base64(parameters),
+            },
+            Act::ChangeKey {
+                parent_name,
+                parameters,
+                ..
+            } => RecoveryStep::ChangeKey {
+                parent_name: text::base64(parent_name),
+                parameters: text::base64(parameters),
+            },
+        };
+        let request = RecoveryRequest {
+            nonce: text::base64(permit.nonce_tpm),
+            step,
+        };
+        self.wait(
+            self.client
+                .allow_recovery(self.bearer.expose(), kid, &request),
+        )
+    }
+
+    fn wait(
+        &self,
+        asked: impl Future<Output = Result<Permission, client::Error>>,
+    ) -> Result<Vec<u8>, tpm::Error> {
         let Permission { signature } = self
             .runtime
             .block_on(async { timeout(PATIENCE, asked).await })
             .map_err(|_| unavailable("the server took too long"))?
-            .map_err(|error| unavailable(&error.to_string()))?;
+            .map_err(|error| match error {
+                client::Error::Refused(refusal) => unavailable(&refusal.sentence),
+                error => unavailable(&error.to_string()),
+            })?;
         text::from_base64(&signature).ok_or_else(|| unavailable("the server's word is not base64"))
     }
 }

@@ -43,7 +43,11 @@ pub(crate) async fn signin(
     };
     daemon.allow_sign_in(&credential.sid, args.remote)?;
     let turn = daemon.turns.take(peer.process.uid, Time::Chip).await;
-    let right = daemon.prove_pin(&credential, &args.pin).await?;
+    let phrase = args.phrase.as_deref();
+    let right = daemon
+        .prove_pin_with(&credential, &args.pin, phrase)
+        .await?;
+    daemon.demand_fresh(&credential, &args.pin)?;
     // Made before the helper asks for it: the helper's clock is running then.
     daemon.leaf(credential.clone()).await?;
     // The helper is a process of the same user's.

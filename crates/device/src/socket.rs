@@ -21,8 +21,8 @@ use tokio::{
 use zeroize::Zeroizing;
 
 use crate::{
-    Error, daemon::Daemon, enroll, files, join, kdcs, keys, peer::Peer, policies, session, signin,
-    status, turns::Time, unlock,
+    Error, daemon::Daemon, enroll, files, join, kdcs, keys, peer::Peer, pin, policies, session,
+    signin, status, turns::Time, unlock,
 };
 
 /// The most connections of one user at once. Root's are not limited: every sign-in on the machine
@@ -150,7 +150,9 @@ async fn answer(daemon: &Arc<Daemon>, peer: &Peer, text: &[u8]) -> Zeroizing<Vec
         ipc::KeysList => keys::list,
         ipc::KeysDelete => keys::delete,
         ipc::KdcList => kdcs::list,
-        ipc::PinChange => keys::change_pin,
+        ipc::PinRules => pin::rules,
+        ipc::PinChange => pin::change,
+        ipc::PinReset => pin::reset::start,
         ipc::PolicyShow => policies::show,
         ipc::PolicyRefresh => policies::refresh,
         ipc::SessionOpen => session::open,
@@ -170,6 +172,7 @@ fn time_of(op: &str) -> Option<Time> {
         ipc::EnrollStart::OP
         | ipc::KeysList::OP
         | ipc::KeysDelete::OP
+        | ipc::PinReset::OP
         | ipc::PolicyShow::OP
         | ipc::PolicyRefresh::OP => Some(Time::Network),
         _ => None,

@@ -86,5 +86,7 @@ async fn info(daemon: &Daemon, credential: Credential) -> Result<CredentialInfo,
         detail: broken.or_else(|| credential.state.detail().map(str::to_owned)),
         tries_left: left,
         tries_limit: limit,
+        pin_expires_in_days: daemon.pin_days_left(&credential),
+        can_reset: daemon.can_reset(&credential),
     })
 }

@@ -18,6 +18,8 @@ pub(crate) enum Time {
     Chip,
     /// The domain's or the server's.
     Network,
+    /// That of whose PIN is tried: one try at a time, whoever tries it.
+    Tries,
 }
 
 /// Who has a turn and who waits for one.

@@ -15,6 +15,7 @@ use crate::{
     error::refused,
     identity,
     peer::Peer,
+    pin::tries::PHRASE,
     text, tickets,
 };
 
@@ -45,7 +46,9 @@ pub(crate) async fn unlock(
         Some(pin) => {
             let credential = daemon.present_credential(args.uid).await?;
             daemon.allow_sign_in(&credential.sid, false)?;
-            daemon.prove_pin(&credential, &pin).await?
+            let right = daemon.prove_pin(&credential, &pin).await?;
+            daemon.demand_fresh(&credential, &pin)?;
+            right
         }
         None => daemon
             .tickets()
@@ -121,6 +124,8 @@ pub(crate) async fn token_info(
             protected_path: false,
             tries_left: 0,
             tries_limit: 0,
+            phrase: None,
+            retry_after_s: None,
         });
     };
     if args.remote {
@@ -128,11 +133,14 @@ pub(crate) async fn token_info(
     }
     let tries = daemon.chip.run(move |tpm| Ok(tpm.tries(&credential.key)?));
     let tries = tries.await?;
+    let demand = daemon.tries.demand(args.uid, now())?;
     Ok(TokenInfoAnswer {
         present: true,
         protected_path: daemon.tickets().is_held(&peer.process, Instant::now()),
         tries_left: tries.left,
         tries_limit: tries.limit,
+        phrase: demand.phrase.then(|| PHRASE.to_owned()),
+        retry_after_s: Some(demand.wait_s).filter(|wait_s| *wait_s > 0),
     })
 }
 
@@ -156,8 +164,17 @@ pub(crate) async fn cert(
 }
 
 impl Daemon {
-    /// Proves a PIN to the TPM.
+    /// Proves a PIN to the TPM, for whoever has typed no phrase.
     pub async fn prove_pin(
+        &self,
+        credential: &Credential,
+        pin: &ipc::Secret,
+    ) -> Result<Unlocked, Error> {
+        self.prove_pin_with(credential, pin, None).await
+    }
+
+    /// Has the TPM compare a PIN. [`Daemon::prove_pin_with`] alone may, which counts.
+    pub(crate) async fn try_pin(
         &self,
         credential: &Credential,
         pin: &ipc::Secret,

@@ -277,6 +277,12 @@ impl Person for Conversation<'_> {
             .ok_or(Code::ConversationError)
     }
 
+    fn ask_shown(&mut self, prompt: &str) -> Result<Secret, Code> {
+        self.pam
+            .converse(PAM_PROMPT_ECHO_ON, prompt)
+            .ok_or(Code::ConversationError)
+    }
+
     fn tell(&mut self, sentence: &str) {
         if !self.silent {
             // A program may answer a text with nothing.
@@ -343,6 +349,7 @@ const PAM_RHOST: c_int = 4;
 const PAM_CONV: c_int = 5;
 const PAM_AUTHTOK: c_int = 6;
 const PAM_PROMPT_ECHO_OFF: c_int = 1;
+const PAM_PROMPT_ECHO_ON: c_int = 2;
 const PAM_ERROR_MSG: c_int = 3;
 const PAM_TEXT_INFO: c_int = 4;
 const PAM_DELETE_CRED: c_int = 4;

@@ -3,9 +3,12 @@
 use std::{os::unix::net::UnixStream, path::PathBuf, time::Duration};
 
 use ipc::{
-    CallError, Connection, Failure, PreReqResult, Request, Secret, SessionOpen, SessionOpenAnswer,
-    Signin, SigninAnswer, TokenInfo, TokenInfoAnswer,
+    CallError, Connection, Done, Failure, PinChange, PinRules, PinRulesAnswer, PreReqResult,
+    Request, Secret, SessionOpen, SessionOpenAnswer, Signin, SigninAnswer, TokenInfo,
+    TokenInfoAnswer,
 };
+
+use crate::pin;
 
 /// What a PAM function answers; the names and numbers of `_pam_types.h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +66,8 @@ pub(crate) struct Visit {
 pub(crate) trait Person {
     /// Asks without echo.
     fn ask(&mut self, prompt: &str) -> Result<Secret, Code>;
+    /// Asks for what everybody may see.
+    fn ask_shown(&mut self, prompt: &str) -> Result<Secret, Code>;
     /// Says a sentence.
     fn tell(&mut self, sentence: &str);
 }
@@ -73,6 +78,10 @@ pub(crate) trait Daemon {
     fn token_info(&self, request: TokenInfo) -> Result<TokenInfoAnswer, CallError>;
     /// Checks the PIN and gets the ticket.
     fn sign_in(&self, request: Signin) -> Result<SigninAnswer, CallError>;
+    /// What a new PIN must be.
+    fn pin_rules(&self, request: PinRules) -> Result<PinRulesAnswer, CallError>;
+    /// Replaces the PIN.
+    fn change_pin(&self, request: PinChange) -> Result<Done, CallError>;
     /// A session has begun; is an enrollment to be offered?
     fn open_session(&self, request: SessionOpen) -> Result<SessionOpenAnswer, CallError>;
 }
@@ -96,6 +105,14 @@ impl Daemon for Socket<'_> {
     }
 
     fn sign_in(&self, request: Signin) -> Result<SigninAnswer, CallError> {
+        self.call(&request, SIGN_IN)
+    }
+
+    fn pin_rules(&self, request: PinRules) -> Result<PinRulesAnswer, CallError> {
+        self.call(&request, GLANCE)
+    }
+
+    fn change_pin(&self, request: PinChange) -> Result<Done, CallError> {
         self.call(&request, SIGN_IN)
     }
 
@@ -138,7 +155,8 @@ pub(crate) fn authenticate(
         return Err(Code::AuthInfoUnavailable);
     }
     if info.tries_left == 0 {
-        person.tell("Your PIN is locked. Sign in with your password, then run `latchkey enroll`.");
+        person
+            .tell("Your PIN is locked. Sign in with your password, then run `latchkey pin reset`.");
         return Err(Code::AuthInfoUnavailable);
     }
     // The count does not come back by waiting. Somebody else at `su`, or whoever is at the other end
@@ -147,6 +165,10 @@ pub(crate) fn authenticate(
     if is_stranger && info.tries_left <= info.tries_limit / 2 {
         return Err(Code::AuthInfoUnavailable);
     }
+    if options.never_ask && (info.phrase.is_some() || info.retry_after_s.is_some()) {
+        return Err(Code::AuthInfoUnavailable);
+    }
+    let phrase = pin::phrase(&info, person)?;
     let pin = match visit.earlier.filter(|_| options.first_pass) {
         Some(earlier) => earlier,
         None if options.never_ask => return Err(Code::AuthInfoUnavailable),
@@ -156,12 +178,14 @@ pub(crate) fn authenticate(
         return Err(Code::Ignore);
     }
     let user = Some(visit.user);
-    match daemon.sign_in(Signin {
+    let request = Signin {
         user,
         pin,
         service: visit.service,
         remote,
-    }) {
+        phrase,
+    };
+    match pin::sign_in(request, !options.never_ask, person, daemon) {
         Ok(answer) => Ok(answer.ccache),
         Err(CallError::Refused(failure)) => Err(refused(&failure, person)),
         Err(error @ CallError::Unreachable(_)) => {
@@ -181,7 +205,12 @@ fn refused(failure: &Failure, person: &mut dyn Person) -> Code {
             } else {
                 format!("{tries} tries")
             };
-            person.tell(&format!("Wrong PIN, {tries} left."));
+            let wait = failure.retry_after_s;
+            let wait = wait.map(|wait_s| format!(" The next one is taken in {wait_s} s."));
+            person.tell(&format!(
+                "Wrong PIN, {tries} left.{}",
+                wait.unwrap_or_default()
+            ));
             return Code::AuthError;
         }
         ("remote_refused" | "no_credential", _) => return Code::AuthInfoUnavailable,
@@ -190,7 +219,7 @@ fn refused(failure: &Failure, person: &mut dyn Person) -> Code {
     match failure.code.as_str() {
         "wrong_pin" | "pin_locked" => Code::MaxTries,
         "account_revoked" => Code::AccountExpired,
-        "no_kdc" => Code::AuthInfoUnavailable,
+        "no_kdc" | "tpm_locked" | "pin_paused" | "phrase_required" => Code::AuthInfoUnavailable,
         _ => Code::AuthError,
     }
 }

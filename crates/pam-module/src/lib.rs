@@ -19,6 +19,7 @@
 
 mod ffi;
 mod flow;
+mod pin;
 
 #[cfg(test)]
 mod tests;

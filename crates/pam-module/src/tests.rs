@@ -1,8 +1,8 @@
 use std::cell::RefCell;
 
 use ipc::{
-    CallError, Failure, PreReqResult, Secret, SessionOpen, SessionOpenAnswer, Signin, SigninAnswer,
-    TokenInfo, TokenInfoAnswer,
+    CallError, Done, Failure, PinChange, PinRules, PinRulesAnswer, PreReqResult, Secret,
+    SessionOpen, SessionOpenAnswer, Signin, SigninAnswer, TokenInfo, TokenInfoAnswer,
 };
 
 use crate::flow::{Code, Daemon, Options, Person, Visit, authenticate, open_session};
@@ -21,6 +21,10 @@ impl Person for Played {
         assert_eq!(prompt, "PIN: ");
         self.asked += 1;
         Ok(Secret::new(self.answer.into()))
+    }
+
+    fn ask_shown(&mut self, prompt: &str) -> Result<Secret, Code> {
+        panic!("nothing else is asked for: {prompt}")
     }
 
     fn tell(&mut self, sentence: &str) {
@@ -69,7 +73,17 @@ impl Daemon for Scripted {
             protected_path: false,
             tries_left,
             tries_limit: 10,
+            phrase: None,
+            retry_after_s: None,
         })
+    }
+
+    fn pin_rules(&self, _: PinRules) -> Result<PinRulesAnswer, CallError> {
+        panic!("no PIN is to be replaced")
+    }
+
+    fn change_pin(&self, _: PinChange) -> Result<Done, CallError> {
+        panic!("no PIN is to be replaced")
     }
 
     fn sign_in(&self, request: Signin) -> Result<SigninAnswer, CallError> {

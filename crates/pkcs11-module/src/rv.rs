@@ -26,6 +26,7 @@ impl Rv {
     pub(crate) const OPERATION_ACTIVE: Self = Self(0x90);
     pub(crate) const OPERATION_NOT_INITIALIZED: Self = Self(0x91);
     pub(crate) const PIN_INCORRECT: Self = Self(0xa0);
+    pub(crate) const PIN_EXPIRED: Self = Self(0xa3);
     pub(crate) const PIN_LOCKED: Self = Self(0xa4);
     pub(crate) const SESSION_HANDLE_INVALID: Self = Self(0xb3);
     pub(crate) const SESSION_PARALLEL_NOT_SUPPORTED: Self = Self(0xb4);
@@ -46,7 +47,9 @@ impl From<CallError> for Rv {
             CallError::Refused(failure) => match failure.code.as_str() {
                 "wrong_pin" if failure.tries_left == Some(0) => Self::PIN_LOCKED,
                 "wrong_pin" => Self::PIN_INCORRECT,
-                "pin_locked" => Self::PIN_LOCKED,
+                "pin_change_required" => Self::PIN_EXPIRED,
+                // No PIN is taken this way for now; a program has no phrase to type.
+                "pin_locked" | "pin_paused" | "phrase_required" => Self::PIN_LOCKED,
                 _ => Self::FUNCTION_FAILED,
             },
         }

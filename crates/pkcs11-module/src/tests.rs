@@ -47,6 +47,8 @@ impl Daemon for &Scripted {
             protected_path,
             tries_left,
             tries_limit: 10,
+            phrase: None,
+            retry_after_s: None,
         })
     }
 
@@ -198,6 +200,9 @@ fn refusals_of_the_daemon_keep_their_meaning() {
         (Failure::new("wrong_pin", ""), Rv::PIN_INCORRECT),
         (locked, Rv::PIN_LOCKED),
         (Failure::new("pin_locked", ""), Rv::PIN_LOCKED),
+        (Failure::new("pin_paused", ""), Rv::PIN_LOCKED),
+        (Failure::new("phrase_required", ""), Rv::PIN_LOCKED),
+        (Failure::new("pin_change_required", ""), Rv::PIN_EXPIRED),
         (Failure::new("not_yours", ""), Rv::FUNCTION_FAILED),
     ];
     for (failure, rv) in cases {

@@ -7,11 +7,14 @@
 //!             └─────────┘ └─ wrong: asked again    └── the agent wants a new proof ┘
 //! ```
 //!
+//! A forgotten PIN is replaced the same way up to the PIN: then the key that is there gets it
+//! (`setting pin → done`), and nothing is registered.
+//!
 //! [`Enrollment::step`] takes one input and gives at most one output; whoever carries the output
 //! out brings its outcome back as the next input. The machine does no I/O and reads no clock, so
 //! a table of inputs tests it whole. An input that does not belong to the stage changes nothing.
 //!
-//! What must hold: no key is made before both factors are right; nothing is registered without
+//! What must hold: no key is made and no PIN set before both factors are right; nothing is registered without
 //! the person's proof; and a second factor older than [`FACTOR_LIFETIME_S`] registers nothing, it
 //! is asked for again (the key that is already made stays).
 
@@ -77,6 +80,8 @@ pub enum Stage {
     },
     /// The key is being made.
     MakingKey,
+    /// The key that is there gets the new PIN.
+    SettingPin,
     /// The device writes and signs its statement about the key.
     Stating,
     /// The person's process is asked for a Kerberos proof.
@@ -139,6 +144,8 @@ pub enum Input {
     FactorChecked(FactorOutcome),
     /// Outcome of [`Output::MakeKey`].
     KeyMade(Result<(), Problem>),
+    /// Outcome of [`Output::SetPin`].
+    PinSet(Result<(), Problem>),
     /// Outcome of [`Output::State`].
     Stated(Result<Statement, Problem>),
     /// Outcome of [`Output::Register`].
@@ -197,6 +204,8 @@ pub enum Output {
     CheckFactor(Factor, Secret<String>),
     /// Make the key under this PIN and keep it on disk.
     MakeKey(Secret<String>),
+    /// Give the key that is there this PIN.
+    SetPin(Secret<String>),
     /// Write and sign the statement about the key.
     State,
     /// Post the key with this proof; keep the key's id on disk.
@@ -215,6 +224,8 @@ pub struct Enrollment {
     rules: PinRules,
     approved: Option<UnixTime>,
     key_made: bool,
+    /// The id of the key that stays and gets another PIN.
+    kept: Option<String>,
 }
 
 impl Enrollment {
@@ -225,6 +236,15 @@ impl Enrollment {
             rules,
             approved: None,
             key_made: false,
+            kept: None,
+        }
+    }
+
+    /// Of another PIN for a key that stays, whose id at the server is `kid`.
+    pub fn reset(rules: PinRules, kid: String) -> Self {
+        Self {
+            kept: Some(kid),
+            ..Self::begin(rules)
         }
     }
 
@@ -240,6 +260,7 @@ impl Enrollment {
             rules,
             approved: None,
             key_made: true,
+            kept: None,
         };
         (enrollment, output)
     }
@@ -257,13 +278,21 @@ impl Enrollment {
                 (Stage::Checking, Some(Output::CheckFactor(*factor, value)))
             }
             (Stage::Checking, Input::FactorChecked(outcome)) => self.after_factor(outcome, now),
-            (Stage::Pin { .. }, Input::Pin { pin, again }) => self.after_pin(pin, &again),
+            (Stage::Pin { .. }, Input::Pin { pin, again }) => self.after_pin(pin, &again, now),
             (Stage::MakingKey, Input::KeyMade(outcome)) => match outcome {
                 Ok(()) => {
                     self.key_made = true;
                     (Stage::Stating, Some(Output::State))
                 }
                 Err(problem) => (Stage::Failed(problem), None),
+            },
+            (Stage::SettingPin, Input::PinSet(outcome)) => match (outcome, &self.kept) {
+                (Ok(()), Some(kid)) => {
+                    let (kid, directory_ms) = (kid.clone(), None);
+                    (Stage::Done { kid, directory_ms }, None)
+                }
+                (Ok(()), None) => return None,
+                (Err(problem), _) => (Stage::Failed(problem), None),
             },
             (Stage::Stating, Input::Stated(outcome)) => match outcome {
                 Ok(statement) => (Stage::Proof(statement), None),
@@ -296,7 +325,12 @@ impl Enrollment {
         }
     }
 
-    fn after_pin(&self, pin: Secret<String>, again: &Secret<String>) -> (Stage, Option<Output>) {
+    fn after_pin(
+        &self,
+        pin: Secret<String>,
+        again: &Secret<String>,
+        now: UnixTime,
+    ) -> (Stage, Option<Output>) {
         let refuse = |code, sentence: String| {
             let problem = Some(Problem::new(code, sentence));
             (Stage::Pin { problem }, None)
@@ -307,18 +341,24 @@ impl Enrollment {
         if pin != *again {
             return refuse("pin_mismatch", "The two PINs differ.".to_owned());
         }
-        (Stage::MakingKey, Some(Output::MakeKey(pin)))
+        match self.kept {
+            None => (Stage::MakingKey, Some(Output::MakeKey(pin))),
+            Some(_) if self.is_fresh(now) => (Stage::SettingPin, Some(Output::SetPin(pin))),
+            Some(_) => (factors_again(), None),
+        }
     }
 
     fn after_proof(&self, proof: Proof, now: UnixTime) -> (Stage, Option<Output>) {
-        let fresh = self
-            .approved
-            .is_some_and(|approved| now <= approved.plus(FACTOR_LIFETIME_S));
-        if fresh {
+        if self.is_fresh(now) {
             (Stage::Registering, Some(Output::Register(proof)))
         } else {
             (factors_again(), None)
         }
+    }
+
+    fn is_fresh(&self, now: UnixTime) -> bool {
+        self.approved
+            .is_some_and(|approved| now <= approved.plus(FACTOR_LIFETIME_S))
     }
 }
 

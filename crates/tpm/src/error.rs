@@ -14,6 +14,12 @@ pub enum Error {
     /// The user's tries are used up: only a recovery or a new key helps.
     #[error("the PIN is locked: too many wrong tries")]
     Locked,
+    /// Too many failures anywhere on the TPM: time helps, and whoever holds its lockout value.
+    #[error("the TPM takes no PIN for {retry_after_s} s: too many failures anywhere on it")]
+    InLockout {
+        /// Seconds until it has forgotten enough of them.
+        retry_after_s: u32,
+    },
     /// The stored key will never work again: the user needs a new one.
     #[error("the key cannot be used: {0}")]
     KeyUnusable(String),
@@ -65,7 +71,9 @@ pub(crate) fn malformed(command: &'static str) -> Error {
 /// Codes that mean the same wherever they come are said in words; the others stay codes.
 pub(crate) fn refused(command: &'static str, code: u32) -> Error {
     let reason = match base(code) {
-        rc::LOCKOUT => "too many failures anywhere on it; it takes no PIN for some minutes",
+        rc::LOCKOUT => {
+            "too many failures anywhere on it; it takes no protected value for some minutes"
+        }
         rc::OBJECT_MEMORY | rc::SESSION_MEMORY => "all of its slots are taken",
         rc::NV_SPACE => "its NV memory is full",
         rc::REFERENCE_FIRST..=rc::REFERENCE_LAST => "it was reset since it was opened",

@@ -13,6 +13,9 @@ const PIN_INDEX_REVISION: u32 = 138;
 /// Where a manufacturer leaves the certificate of the RSA-2048 endorsement key.
 const EK_CERTIFICATE: u32 = 0x01C0_0002;
 
+/// TPMA_PERMANENT.inLockout.
+const IN_LOCKOUT: u32 = 1 << 9;
+
 /// Every TPM reads at least this much of an index at once.
 const NV_CHUNK: u16 = 512;
 
@@ -68,13 +71,26 @@ impl Tpm {
             has_pin_fail: self.property(cap::REVISION)? >= PIN_INDEX_REVISION,
             lockout_auth_set: permanent & (1 << 2) != 0,
             dictionary_attack: DictionaryAttack {
-                in_lockout: permanent & (1 << 9) != 0,
+                in_lockout: permanent & IN_LOCKOUT != 0,
                 failures: self.property(cap::LOCKOUT_COUNTER)?,
                 max_tries: self.property(cap::MAX_AUTH_FAIL)?,
                 recovery_s: self.property(cap::LOCKOUT_INTERVAL)?,
                 lockout_recovery_s: self.property(cap::LOCKOUT_RECOVERY)?,
             },
         })
+    }
+
+    /// Seconds until the TPM takes protected values again; none where it does now. It forgets one
+    /// failure an interval, and takes values again once it remembers fewer than its limit.
+    pub fn lockout_wait(&mut self) -> Result<Option<u32>, Error> {
+        if self.property(cap::PERMANENT)? & IN_LOCKOUT == 0 {
+            return Ok(None);
+        }
+        let failures = self.property(cap::LOCKOUT_COUNTER)?;
+        let limit = self.property(cap::MAX_AUTH_FAIL)?;
+        let interval = self.property(cap::LOCKOUT_INTERVAL)?;
+        let surplus = failures.saturating_sub(limit).saturating_add(1);
+        Ok(Some(surplus.saturating_mul(interval)))
     }
 
     fn property(&mut self, property: u32) -> Result<u32, Error> {

@@ -228,6 +228,10 @@ impl Tpm {
     pub fn unlock(&mut self, key: &UserKey, pin: &Secret<String>) -> Result<Unlocked, Error> {
         let index = self.index_of(key)?;
         let value = AuthValue::new(&key.user, pin)?;
+        // The key would not sign, and the person would not learn why.
+        if let Some(retry_after_s) = self.lockout_wait()? {
+            return Err(Error::InLockout { retry_after_s });
+        }
         self.check_index(&index)?;
         self.read_index(&index, Some(&value))
             .map_err(|error| self.wrong_pin(&index, error))?;

@@ -140,6 +140,10 @@ impl Work {
                 let made = self.make_key(pin).await;
                 Input::KeyMade(made.map_err(|error| told(&error)))
             }
+            Output::SetPin(pin) => {
+                let set = self.set_pin(pin).await;
+                Input::PinSet(set.map_err(|error| told(&error)))
+            }
             Output::State => {
                 let stated = self.state().await;
                 Input::Stated(stated.map_err(|error| told(&error)))
@@ -222,6 +226,7 @@ impl Work {
             key,
             stretch,
             created: now(),
+            kept: None,
             state: State::Made,
             leaf: None,
         };
@@ -230,6 +235,14 @@ impl Work {
         self.attestation = attestation;
         joint(Joint::KeyMade).await;
         Ok(())
+    }
+
+    /// Gives the key that is there another PIN, by the server's word.
+    async fn set_pin(&self, pin: Secret<String>) -> Result<(), Error> {
+        let token = self.token.clone().ok_or(NO_TOKEN)?;
+        self.daemon
+            .recover_pin(self.credential()?, token, pin)
+            .await
     }
 
     /// The server as the one who may reset the key's PIN, where policy wants that.
@@ -249,7 +262,7 @@ impl Work {
         }
         Ok(Some(Authority {
             client: server.client,
-            bearer: self.token.clone().ok_or(Error::Bug("no token"))?,
+            bearer: self.token.clone().ok_or(NO_TOKEN)?,
             runtime: tokio::runtime::Handle::current(),
             public: server.joined.recovery_public,
         }))
@@ -279,7 +292,7 @@ impl Work {
 
     async fn register(&mut self, proof: Proof) -> Result<RegisterOutcome, Error> {
         let stated = self.stated.take().ok_or(Error::Bug("no statement"))?;
-        let token = self.token.clone().ok_or(Error::Bug("no token"))?;
+        let token = self.token.clone().ok_or(NO_TOKEN)?;
         let credential = self.credential()?.clone();
         let request = KeyRequest {
             kngc: text::base64(&credential.public_key()?.to_rsa1()),
@@ -409,6 +422,8 @@ fn attestation(made: &Attestation) -> KeyAttestation {
         signature: text::base64(&made.signature),
     }
 }
+
+const NO_TOKEN: Error = Error::Bug("no token");
 
 const NO_DEVICE: Error = Error::Bug("an enrollment without a device");
 

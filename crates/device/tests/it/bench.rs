@@ -33,6 +33,8 @@ pub(crate) const ALICE: u32 = 61_001;
 pub(crate) const BOB: u32 = 61_002;
 pub(crate) const PIN: &str = "481516234299";
 
+const HELLO: &str = "SOFTWARE\\Policies\\Microsoft\\PassportForWork";
+
 pub(crate) fn sid(uid: u32) -> Sid {
     format!("S-1-5-21-1-2-3-{uid}").parse().unwrap()
 }
@@ -190,12 +192,24 @@ impl Bench {
 
     /// Leaves a policy for Alice on disk, as a reading just now does.
     pub(crate) fn leave_policy(&self, name: &str, number: u32) {
-        let value = (
-            "SOFTWARE\\Policies\\Microsoft\\PassportForWork",
-            name,
-            Data::Dword(number),
-        );
-        let registry = Registry::from_values("a policy", [value]);
+        self.leave_policies(&[(HELLO, name, number)]);
+    }
+
+    /// The same with rules for PINs.
+    pub(crate) fn leave_pin_rules(&self, rules: &[(&str, u32)]) {
+        let key = format!("{HELLO}\\PINComplexity");
+        let values: Vec<_> = rules
+            .iter()
+            .map(|(name, number)| (&*key, *name, *number))
+            .collect();
+        self.leave_policies(&values);
+    }
+
+    fn leave_policies(&self, values: &[(&str, &str, u32)]) {
+        let values = values
+            .iter()
+            .map(|(key, name, number)| (*key, *name, Data::Dword(*number)));
+        let registry = Registry::from_values("a policy", values);
         let evaluation = Evaluation {
             computer: HalfResult {
                 registry,
@@ -231,6 +245,14 @@ impl Bench {
             "certificate": "MAA=",
         });
         std::fs::write(&path, file.to_string()).unwrap();
+    }
+
+    /// Forgets that anybody tried a wrong PIN: what is tested is not the wait for the next.
+    pub(crate) fn forget_waits(&self) {
+        let record = self.config.state.join(format!("tries/{ALICE}.json"));
+        if record.exists() {
+            std::fs::remove_file(record).unwrap();
+        }
     }
 
     /// A new connection.

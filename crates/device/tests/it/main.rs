@@ -5,6 +5,7 @@
 mod bench;
 mod ffi;
 mod peers;
+mod pin;
 mod signing;
 mod software;
 mod state;

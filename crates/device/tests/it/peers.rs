@@ -27,6 +27,7 @@ fn unlock_alice() -> Unlock {
 
 fn signin(user: Option<&str>, remote: bool) -> Signin {
     Signin {
+        phrase: None,
         user: user.map(str::to_owned),
         pin: secret("000001"),
         service: "test".to_owned(),

@@ -2,11 +2,11 @@
 
 use std::{fs, sync::Arc};
 
-use ipc::{Answered, Leave, PinChange, Sign, Status, TokenInfo};
+use ipc::{Answered, Leave, Sign, Status, TokenInfo};
 use latchkey_device::{daemon::Daemon, key_storage::Choice};
 
-use crate::bench::{ALICE, Bench, PIN, secret};
-use crate::signing::{digest_info, unlock};
+use crate::bench::{ALICE, Bench, PIN};
+use crate::signing::{digest_info, pin_change, unlock};
 
 fn status(bench: &Bench) -> ipc::StatusAnswer {
     bench.call(&Status { remote: false }).unwrap()
@@ -38,8 +38,7 @@ fn a_pin_signs_and_wrong_ones_stay_counted_when_daemon_and_tpm_start_anew() {
         .unwrap();
     assert_eq!(tries_left(&bench), 10);
 
-    let (old, new) = (secret(PIN), secret("995511"));
-    let change = PinChange { old, new };
+    let change = pin_change(PIN, "995511");
     crate::ffi::as_user(ALICE, || bench.call(&change)).unwrap();
     assert_eq!(unlock(&bench, PIN).unwrap_err().code, "wrong_pin");
     unlock(&bench, "995511").unwrap();

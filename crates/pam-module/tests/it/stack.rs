@@ -134,6 +134,8 @@ fn serve(listener: &UnixListener, tries_left: u32) {
                         protected_path: false,
                         tries_left,
                         tries_limit: 10,
+                        phrase: None,
+                        retry_after_s: None,
                     }),
                 };
                 encode_answer(request.id, answer.as_ref())

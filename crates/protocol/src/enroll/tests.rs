@@ -59,6 +59,7 @@ fn word(stage: &Stage) -> &'static str {
         Stage::Pin { problem: None } => "pin",
         Stage::Pin { problem: Some(_) } => "pin again",
         Stage::MakingKey => "making key",
+        Stage::SettingPin => "setting pin",
         Stage::Stating => "stating",
         Stage::Proof(_) => "proof",
         Stage::Registering => "registering",
@@ -77,6 +78,7 @@ fn output_word(output: Option<&Output>) -> &'static str {
         Some(Output::CheckFactor(Factor::Password, _)) => "send password",
         Some(Output::CheckFactor(Factor::Otp, _)) => "send otp",
         Some(Output::MakeKey(_)) => "make key",
+        Some(Output::SetPin(_)) => "set pin",
         Some(Output::State) => "state",
         Some(Output::Register(_)) => "register",
         Some(Output::AskDirectory { .. }) => "ask",
@@ -188,6 +190,34 @@ fn a_pin_against_the_rules_or_typed_differently_makes_no_key() {
         (7, pins("481516", "481517"), "pin again", ""),
         (8, pins("481516", "481516"), "making key", "make key"),
     ]);
+    check(&mut begin(), story);
+}
+
+#[test]
+fn a_forgotten_pin_is_replaced_after_both_factors_and_the_key_stays() {
+    let begin = || Enrollment::reset(PinRules::default(), kid());
+    let mut story = until_pin();
+    story.extend([
+        (5, pins("12345", "12345"), "pin again", ""),
+        (6, pins("481516", "481516"), "setting pin", "set pin"),
+        (7, Input::PinSet(Ok(())), "done, directory later", ""),
+    ]);
+    let mut reset = begin();
+    check(&mut reset, story);
+    let directory_ms = None;
+    let kid = kid();
+    assert_eq!(*reset.stage(), Stage::Done { kid, directory_ms });
+
+    let mut story = until_pin();
+    story.extend([
+        (5, pins("481516", "481516"), "setting pin", "set pin"),
+        (6, Input::PinSet(Err(problem())), "failed", ""),
+    ]);
+    check(&mut begin(), story);
+
+    let late = 4 + FACTOR_LIFETIME_S + 1;
+    let mut story = until_pin();
+    story.push((late, pins("481516", "481516"), "password again", ""));
     check(&mut begin(), story);
 }
 

@@ -114,6 +114,32 @@ fn ten_wrong_pins_lock_that_user_and_nobody_else() {
 }
 
 #[test]
+fn a_tpm_in_lockout_says_for_how_long_and_tries_no_pin() {
+    let swtpm = Swtpm::start();
+    let mut tpm = swtpm.open();
+    let alice = key_for(&mut tpm, ALICE, "135790");
+    assert_eq!(tpm.lockout_wait().unwrap(), None);
+    drop(tpm);
+    // Somebody else's value, guessed wrongly until the TPM has had enough.
+    swtpm.succeeds("tpm2_dictionarylockout -s -n 2 -t 700 -l 86400");
+    swtpm.succeeds("tpm2_nvdefine 0x1500001 -s 4 -a authread|authwrite -p right");
+    for _ in 0..2 {
+        swtpm.refuses("tpm2_nvread 0x1500001 -C 0x1500001 -P wrong", "0x98e");
+    }
+    let mut tpm = swtpm.open();
+    for text in ["135790", "000000"] {
+        match tpm.unlock(&alice, &pin(text)).err().unwrap() {
+            Error::InLockout { retry_after_s } => assert_eq!(retry_after_s, 700),
+            other => panic!("{other}"),
+        }
+    }
+    assert_eq!(left(&mut tpm, &alice), 10);
+    drop(tpm);
+    swtpm.succeeds("tpm2_dictionarylockout -c");
+    assert!(signs(&mut swtpm.open(), &alice, "135790").unwrap());
+}
+
+#[test]
 fn a_key_with_another_name_on_it_is_refused_before_any_pin_is_tried() {
     let swtpm = Swtpm::start();
     let mut tpm = swtpm.open();

@@ -1,0 +1,98 @@
+//! `latchkey pin`: another PIN, known or forgotten.
+
+use ipc::{CallError, Failure, PinChange, PinReset, PinRules, TokenInfo};
+
+use crate::{
+    answers::Answers,
+    arguments::Pin,
+    daemon::{self, QUICK},
+    enroll, ffi,
+    output::Output,
+    person::{ask, is_remote},
+};
+
+pub(crate) fn run(pin: Pin, output: &Output) -> anyhow::Result<()> {
+    match pin {
+        Pin::Change { answers_stdin } => change(answers_stdin, output),
+        Pin::Reset {
+            new_key,
+            answers_stdin,
+        } => enroll::lead(&PinReset { new_key }, answers_stdin, output),
+    }
+}
+
+fn change(answers_stdin: bool, output: &Output) -> anyhow::Result<()> {
+    let mut answers = match answers_stdin {
+        true => Answers::from_stdin()?,
+        false => Answers::terminal()?,
+    };
+    let phrase = phrase(&answers)?;
+    let old = ask(&mut answers, "old", "PIN as it is: ")?;
+    if let Answers::Terminal(_) = answers {
+        let rules = daemon::ask(&PinRules { user: None }, QUICK)?.rules;
+        enroll::show_rules(&rules, output);
+    }
+    let mut tries = 0;
+    loop {
+        let new = ask(&mut answers, "pin", "New PIN: ")?;
+        let again = match answers {
+            Answers::Terminal(_) => ask(&mut answers, "pin", "New PIN again: ")?,
+            // Whoever wrote it down has not mistyped it twice.
+            Answers::Given(_) => new.clone(),
+        };
+        let outcome = if again.expose() == new.expose() {
+            daemon::ask(
+                &PinChange {
+                    user: None,
+                    old: old.clone(),
+                    new,
+                    phrase: phrase.clone(),
+                },
+                QUICK,
+            )
+        } else {
+            Err(Failure::new("pin_mismatch", "The two PINs differ.").into())
+        };
+        tries += 1;
+        match outcome {
+            Ok(done) => return output.result(&done, || "The PIN is changed.".to_owned()),
+            Err(CallError::Refused(failure))
+                if is_about_new(&failure) && tries < TRIES && answers.has("pin") =>
+            {
+                output.progress(&failure.sentence);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Is it the new PIN that is refused, so that another one may be taken?
+fn is_about_new(failure: &Failure) -> bool {
+    matches!(failure.code.as_str(), "pin_refused" | "pin_mismatch")
+}
+
+/// The phrase, where the daemon wants it typed before the next PIN; asked for at a terminal only.
+pub(crate) fn phrase(answers: &Answers) -> anyhow::Result<Option<String>> {
+    let Answers::Terminal(_) = answers else {
+        return Ok(None);
+    };
+    let request = TokenInfo {
+        uid: ffi::uid(),
+        remote: is_remote(),
+    };
+    // What it refuses, it refuses again with the PIN.
+    let Ok(info) = daemon::ask(&request, QUICK) else {
+        return Ok(None);
+    };
+    match info.phrase {
+        // It only costs typing while there is something to wait for.
+        Some(phrase) if info.retry_after_s.is_none() => {
+            let question = format!("Too many wrong PINs. Type {phrase} to go on: ");
+            Ok(Some(answers.line(&question)?))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// So many new PINs may be refused in one go.
+const TRIES: u32 = 3;
