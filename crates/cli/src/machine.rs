@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use ipc::{Answered, Leave, PreReqResult, Status, StatusAnswer};
+use ipc::{Answered, CanReset, Leave, PreReqResult, Status, StatusAnswer};
 
 use crate::{
     arguments::Join,
@@ -79,6 +79,27 @@ fn describe(status: &StatusAnswer) -> String {
         let _ = writeln!(text, "  key id:     {}", credential.key_id);
         let (left, limit) = (credential.tries_left, credential.tries_limit);
         let _ = writeln!(text, "  PIN tries:  {left} of {limit} left");
+        if let Some(days) = credential.pin_expires_in_days {
+            let _ = writeln!(
+                text,
+                "  PIN age:    {}",
+                match days {
+                    0 => "has to be changed now".to_owned(),
+                    1 => "has to be changed within a day".to_owned(),
+                    days => format!("has to be changed within {days} days"),
+                }
+            );
+        }
+        let _ = writeln!(
+            text,
+            "  PIN reset:  {}",
+            match credential.can_reset {
+                CanReset::DestructiveOnly => "with a new key",
+                CanReset::NonDestructiveOnly => "for this key",
+                CanReset::DestructiveAndNonDestructive => "for this key, or with a new one",
+                CanReset::Unknown => "not now",
+            }
+        );
     }
     text
 }

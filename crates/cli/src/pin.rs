@@ -71,7 +71,8 @@ fn is_about_new(failure: &Failure) -> bool {
     matches!(failure.code.as_str(), "pin_refused" | "pin_mismatch")
 }
 
-/// The phrase, where the daemon wants it typed before the next PIN; asked for at a terminal only.
+/// The phrase, where the daemon wants it typed before the next PIN; asked for at a terminal only. A
+/// refusal where the next PIN has to wait.
 pub(crate) fn phrase(answers: &Answers) -> anyhow::Result<Option<String>> {
     let Answers::Terminal(_) = answers else {
         return Ok(None);
@@ -84,14 +85,17 @@ pub(crate) fn phrase(answers: &Answers) -> anyhow::Result<Option<String>> {
     let Ok(info) = daemon::ask(&request, QUICK) else {
         return Ok(None);
     };
-    match info.phrase {
-        // It only costs typing while there is something to wait for.
-        Some(phrase) if info.retry_after_s.is_none() => {
-            let question = format!("Too many wrong PINs. Type {phrase} to go on: ");
-            Ok(Some(answers.line(&question)?))
-        }
-        _ => Ok(None),
+    if let Some(wait_s) = info.retry_after_s {
+        let sentence = format!("Too many wrong PINs: the next one is taken in {wait_s} s.");
+        let failure = Failure {
+            retry_after_s: Some(wait_s),
+            ..Failure::new("pin_paused", sentence)
+        };
+        return Err(CallError::Refused(failure).into());
     }
+    let question = |phrase| format!("Too many wrong PINs. Type {phrase} to go on: ");
+    let typed = info.phrase.map(|phrase| answers.line(&question(phrase)));
+    typed.transpose()
 }
 
 /// So many new PINs may be refused in one go.

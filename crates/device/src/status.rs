@@ -5,7 +5,8 @@ use std::sync::Arc;
 use ipc::{CredentialInfo, Hello, HelloAnswer, Status, StatusAnswer};
 
 use crate::{
-    Error, credential::Credential, daemon::Daemon, key_storage::KeyStorage, peer::Peer, text,
+    Error, credential::Credential, daemon::Daemon, key_storage::KeyStorage, peer::Peer,
+    pin::tries::duration, text,
 };
 
 /// Who is there?
@@ -40,8 +41,11 @@ pub(crate) async fn status(
     let judged = daemon.judge(person, args.remote).await?;
     let device = daemon.identity.device();
     let server = device.as_ref().and_then(|device| device.server.as_ref());
-    let tpm = match daemon.chip.run(|tpm| Ok(tpm.info()?)).await {
-        Ok(info) => {
+    let asked = daemon
+        .chip
+        .run(|tpm| Ok((tpm.info()?, tpm.lockout_wait()?)));
+    let tpm = match asked.await {
+        Ok((info, lockout)) => {
             let (major, minor) = info.firmware;
             let counts = if info.has_pin_fail {
                 "counts wrong PINs per user"
@@ -52,7 +56,13 @@ pub(crate) async fn status(
                 KeyStorage::Hardware => "",
                 KeyStorage::Software => "a program in its place, ",
             };
-            format!("{kind}{} {major:x}.{minor:x}, {counts}", info.manufacturer)
+            let locked = lockout.map(|wait_s| {
+                let wait = duration(wait_s);
+                format!(", takes no PIN for {wait}: too many failures")
+            });
+            let locked = locked.unwrap_or_default();
+            let maker = info.manufacturer;
+            format!("{kind}{maker} {major:x}.{minor:x}, {counts}{locked}")
         }
         Err(error) => error.failure().sentence,
     };

@@ -16,6 +16,7 @@ mod kills;
 mod machine;
 mod pam;
 mod people;
+mod pin;
 mod pki;
 mod policy;
 mod rogue;

@@ -241,7 +241,7 @@ fn after_a_change_of_the_pin_the_old_one_is_refused_and_the_new_one_works() -> R
     let new = "577215664901";
     let host = company.workstation()?;
     let change = |old: &str, new: &str| {
-        let words = ["latchkey", "pin", "--answers-stdin", "--json"];
+        let words = ["latchkey", "pin", "change", "--answers-stdin", "--json"];
         let answers = format!("old={old}\npin={new}\n");
         host.command(&words).user("alice").stdin(answers).run()
     };

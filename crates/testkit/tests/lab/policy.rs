@@ -296,7 +296,7 @@ fn a_new_pin_obeys_the_policy() -> Result<()> {
     company.enrolled("alice", PIN)?;
     let host = company.workstation()?;
     let change = |new: &str| {
-        let words = ["latchkey", "pin", "--answers-stdin", "--json"];
+        let words = ["latchkey", "pin", "change", "--answers-stdin", "--json"];
         let answers = format!("old={PIN}\npin={new}\n");
         host.command(&words).user("alice").stdin(answers).run()
     };

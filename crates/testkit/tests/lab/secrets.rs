@@ -15,6 +15,9 @@ use testkit::company::{Company, TOTP_SECRET, one_time_code, text, upn};
 use testkit::lab::{Host, Lab, Options, Output, Profile};
 use testkit::wait;
 
+use crate::pin::COMPLEXITY;
+use crate::policy::{Object, value};
+
 use self::needles::{Needles, writings};
 use self::places::{Finds, Sampled, Sampler, core, crash_core, files, spaces};
 
@@ -75,6 +78,8 @@ fn secrets_are_in_no_argument_environment_file_answer_or_core() -> Result<()> {
     let fingerprint = company.start_server(Profile::Debug)?;
     company.connect_agent(&fingerprint)?;
     company.join_workstation(Profile::Debug)?;
+    let history = value("MACHINE", COMPLEXITY, "History", 5);
+    let history = Object::linked(&company, "a history of PINs", &[history])?;
     let mut finds = written(&company, &typed)?;
     let shown = use_everything(&company)?;
     forgotten(Instant::now())?;
@@ -101,6 +106,7 @@ fn secrets_are_in_no_argument_environment_file_answer_or_core() -> Result<()> {
         assert_eq!(dumpable, "0", "{daemon} is dumpable");
     }
     the_search_finds_what_is_planted(&company.lab)?;
+    drop(history);
     Lab::down(&name)
 }
 
@@ -131,6 +137,12 @@ fn typed(company: &Company) -> Result<Vec<(&'static str, Vec<u8>)>> {
         ("the PIN", PIN.into()),
         ("the wrong PIN", WRONG_PIN.into()),
         ("the next PIN", NEXT_PIN.into()),
+        // A history that held one of these would be the PIN for whoever tries a million.
+        ("a hash of the PIN", model::sha256(PIN.as_bytes()).to_vec()),
+        (
+            "a hash of the next PIN",
+            model::sha256(NEXT_PIN.as_bytes()).to_vec(),
+        ),
         ("the second factor in base32", TOTP_SECRET.into()),
         ("the second factor", raw_factor()?),
     ])
@@ -185,13 +197,15 @@ fn use_everything(company: &Company) -> Result<Vec<Output>> {
     said.push(refused(company.sign_in("alice", WRONG_PIN)?)?);
     said.push(succeeded(company.sign_in("alice", PIN)?)?);
     su(&workstation, company.lab.password("alice")?)?;
-    let change = ["latchkey", "pin", "--answers-stdin"];
+    let change = ["latchkey", "pin", "change", "--answers-stdin"];
     let answers = format!("old={WRONG_PIN}\npin={NEXT_PIN}\n");
     said.push(refused(as_alice(&change, answers)?)?);
     let answers = format!("old={PIN}\npin={NEXT_PIN}\n");
     said.push(succeeded(as_alice(&change, answers)?)?);
     said.push(refused(company.sign_in("alice", PIN)?)?);
     said.push(succeeded(company.sign_in("alice", NEXT_PIN)?)?);
+    let answers = format!("old={NEXT_PIN}\npin={PIN}\n");
+    said.push(refused(as_alice(&change, answers)?)?);
     said.push(succeeded(as_alice(
         &["latchkey", "keys", "delete", &kid],
         String::new(),
