@@ -17,6 +17,8 @@ const WRONG: &str = "314159265358";
 const TICKET: &str = "krbtgt/CORP.LATCHKEY.TEST@CORP.LATCHKEY.TEST";
 pub(super) const COMPLEXITY: &str = r"Software\Policies\Microsoft\PassportForWork\PINComplexity";
 
+const FAKE_TIME: &str = "LD_PRELOAD=/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
+
 /// Rules for PINs by the domain's own means; they go with the object.
 fn rules<'a>(company: &'a Company, rules: &[(&str, u32)]) -> Result<Object<'a>> {
     let values: Vec<Value> = rules
@@ -143,12 +145,9 @@ fn an_expired_pin_is_replaced_at_login_and_the_status_tells_the_days() -> Result
     let host = company.workstation()?;
     // Bob sets his PIN three days ago.
     host.stop("latchkeyd")?;
-    company.start(
-        &host,
-        "latchkeyd",
-        &["faketime", "-f", "-3d", "latchkeyd"],
-        None,
-    )?;
+    // The program of libfaketime would stand between the daemon and whoever stops it.
+    let earlier = ["env", FAKE_TIME, "FAKETIME=-3d", "latchkeyd"];
+    company.start(&host, "latchkeyd", &earlier, None)?;
     let set = wait::until_some("a PIN of three days ago", Duration::from_secs(30), || {
         let words = ["latchkey", "pin", "change", "--answers-stdin"];
         let answers = format!("old={PIN}\npin={WRONG}\n");
