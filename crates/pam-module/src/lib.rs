@@ -5,6 +5,10 @@
 //! daemon, a person who comes over the network and whose PIN no policy takes from there) it leaves
 //! to them without a word, and an empty answer to "PIN:" is the person's own wish for the password.
 //!
+//! A right PIN that is too old, or that newer rules would not take, is replaced in the same
+//! conversation, before there is a session; after wrong ones in a row the daemon may want a phrase
+//! typed before the next.
+//!
 //! Where a policy takes PINs from the network, sshd has to ask (KbdInteractiveAuthentication): with
 //! PasswordAuthentication it answers every question, "PIN:" too, with the password.
 //!

@@ -185,6 +185,24 @@ impl Bench {
         assert!(cleared.expect("tpm2-tools is installed").success());
     }
 
+    /// Guesses values of the TPM until it has had enough, for 700 s; before the daemon serves.
+    pub(crate) fn lock_tpm(&self) {
+        let run = |line: &str| {
+            let mut words = line.split(' ');
+            let tool = words.next().unwrap();
+            let said = Command::new(tool)
+                .args(["-T", &self.config.tcti])
+                .args(words)
+                .output();
+            said.expect("tpm2-tools is installed").status.success()
+        };
+        assert!(run("tpm2_dictionarylockout -s -n 1 -t 700 -l 86400"));
+        assert!(run(
+            "tpm2_nvdefine 0x1500001 -s 4 -a authread|authwrite -p right"
+        ));
+        assert!(!run("tpm2_nvread 0x1500001 -C 0x1500001 -P wrong"));
+    }
+
     /// Leaves a policy on disk that turns Alice's PIN off, as a reading just now does.
     pub(crate) fn turn_pin_off(&self) {
         self.leave_policy("Enabled", 0);

@@ -252,6 +252,22 @@ fn a_key_whose_recovery_key_was_destroyed_is_not_reset_and_says_so_before() {
 }
 
 #[test]
+fn a_tpm_that_is_in_lockout_is_said_to_be_with_its_own_time_and_no_try_is_lost() {
+    let mut bench = Bench::prepare();
+    bench.lock_tpm();
+    bench.serve();
+    let refused = unlock(&bench, PIN).unwrap_err();
+    assert_eq!(
+        (&*refused.code, refused.retry_after_s),
+        ("tpm_locked", Some(700))
+    );
+    assert!(refused.sentence.contains("12 minutes"), "{refused}");
+    assert_eq!(info(&bench).tries_left, 10);
+    let told = bench.call(&Status { remote: false }).unwrap().tpm;
+    assert!(told.contains("takes no PIN for 12 minutes"), "{told}");
+}
+
+#[test]
 fn what_happened_to_a_pin_is_in_the_events_and_the_pin_is_not() {
     let bench = Bench::start();
     change(&bench, PIN, SECOND).unwrap();
