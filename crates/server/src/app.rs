@@ -21,6 +21,7 @@ use crate::{
     feed,
     hashing::Hashing,
     health, key, keys,
+    known_certificates::KnownCertificates,
     master::MasterKey,
     metrics,
     metrics::Metrics,
@@ -51,6 +52,7 @@ pub struct App {
     pub(crate) keyring: Keyring,
     pub(crate) opened_authorities: Opened,
     pub(crate) known_keys: KnownKeys,
+    pub(crate) known_certificates: KnownCertificates,
     pub(crate) work: work::Desk,
     /// Changes with each approval that is asked for or answered here.
     pub(crate) approvals: watch::Sender<u64>,
@@ -91,6 +93,7 @@ impl App {
             keyring,
             opened_authorities: Opened::default(),
             known_keys: KnownKeys::default(),
+            known_certificates: KnownCertificates::default(),
             work: work::Desk::default(),
             approvals: watch::Sender::new(0),
             security_keys: SecurityKeys::of_url(&url),

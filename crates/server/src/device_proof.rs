@@ -120,7 +120,7 @@ async fn check<C: DeserializeOwned>(
     let Ok(unverified) = Unverified::read(statement, X5cForm::ArrayOrString) else {
         return Ok(Err("not a signed statement"));
     };
-    let Some(certificate) = certificate_of(&unverified) else {
+    let Some(certificate) = certificate_of(app, &unverified) else {
         return Ok(Err("no certificate"));
     };
     let device = match of_certificate(app, &certificate).await? {
@@ -136,8 +136,9 @@ async fn check<C: DeserializeOwned>(
         .map_err(|_| "signature, time or claims"))
 }
 
-fn certificate_of(unverified: &Unverified<'_>) -> Option<X509> {
-    X509::from_der(unverified.header().x5c.first()?).ok()
+fn certificate_of(app: &App, unverified: &Unverified<'_>) -> Option<X509> {
+    let der = unverified.header().x5c.first()?;
+    app.known_certificates.read(der)
 }
 
 /// The nonce of any statement of a device.
@@ -153,7 +154,7 @@ pub(crate) async fn deletion(app: &App, statement: &str) -> anyhow::Result<Optio
     let Ok(unverified) = Unverified::read(statement, X5cForm::ArrayOrString) else {
         return Ok(None);
     };
-    let Some(certificate) = certificate_of(&unverified) else {
+    let Some(certificate) = certificate_of(app, &unverified) else {
         return Ok(None);
     };
     let (Ok(device), Ok(key)) = (

@@ -35,6 +35,7 @@ pub mod init;
 mod join;
 mod key;
 mod keys;
+mod known_certificates;
 mod limits;
 mod master;
 mod metrics;

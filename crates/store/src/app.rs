@@ -79,7 +79,7 @@ impl Store {
     /// By its id.
     pub async fn app(&self, tenant: Guid, client_id: &str) -> Result<Option<App>> {
         let client_id = client_id.to_owned();
-        self.read(move |db| {
+        self.look_up(move |db| {
             let sql = "SELECT * FROM apps WHERE tenant = ?1 AND client_id = ?2";
             db.one(sql, args![tenant, client_id], app)
         })

@@ -172,7 +172,7 @@ impl Store {
 
     /// One device, where it is switched on, here and in AD if it is a computer of AD's.
     pub async fn usable_device(&self, tenant: Guid, id: Guid) -> Result<Option<Device>> {
-        self.read(move |db| {
+        self.look_up(move |db| {
             let sql = "SELECT d.* FROM devices d LEFT JOIN computers c
                  ON c.tenant = d.tenant AND c.guid = d.id
                  WHERE d.tenant = ?1 AND d.id = ?2 AND d.enabled = 1
@@ -184,7 +184,7 @@ impl Store {
 
     /// One device.
     pub async fn device(&self, tenant: Guid, id: Guid) -> Result<Option<Device>> {
-        self.read(move |db| {
+        self.look_up(move |db| {
             let sql = "SELECT * FROM devices WHERE tenant = ?1 AND id = ?2";
             db.one(sql, args![tenant, id], device)
         })

@@ -273,7 +273,7 @@ impl Store {
 
     /// The key whose material has this SHA-256, if it is not on its way out.
     pub async fn key_by_material(&self, tenant: Guid, hash: Digest) -> Result<Option<Key>> {
-        self.read(move |db| by_material(db, tenant, hash)).await
+        self.look_up(move |db| by_material(db, tenant, hash)).await
     }
 
     /// The keys of a user that AD has, the newest first.

@@ -103,7 +103,7 @@ impl Store {
 
     /// One that is good at `now`.
     pub async fn prt(&self, tenant: Guid, digest: Digest, now: UnixTime) -> Result<Option<Prt>> {
-        self.read(move |db| db.one(GOOD, args![tenant, digest, now], prt))
+        self.look_up(move |db| db.one(GOOD, args![tenant, digest, now], prt))
             .await
     }
 

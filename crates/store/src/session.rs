@@ -77,7 +77,7 @@ impl Store {
         id: Digest,
         now: UnixTime,
     ) -> Result<Option<Session>> {
-        self.read(move |db| {
+        self.look_up(move |db| {
             let sql = "SELECT * FROM sessions WHERE tenant = ?1 AND id = ?2 AND expires > ?3";
             db.one(sql, args![tenant, id, now], session)
         })

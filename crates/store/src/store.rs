@@ -90,6 +90,19 @@ impl Store {
         }
     }
 
+    /// Reads a row or two by their key. SQLite does that on the spot: it takes less time than to have
+    /// another thread do it, and less than the signature that it is looked up for.
+    pub(crate) async fn look_up<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Fn(&dyn Sql) -> Result<T> + Send + 'static,
+    {
+        match &self.door {
+            Door::Sqlite(sqlite) => sqlite.look_up(work),
+            Door::Postgres(postgres) => postgres.read(work).await,
+        }
+    }
+
     /// Runs `work` as one commit, and answers after it. It may be run again where it lost a race,
     /// so that it keeps nothing of a run but its answer.
     pub(crate) async fn write<T, F>(&self, touches: Touches, work: F) -> Result<T>

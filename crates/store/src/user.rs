@@ -208,7 +208,7 @@ pub(crate) fn delete(db: &dyn Sql, tenant: Guid, guid: Guid) -> Result<()> {
 impl Store {
     /// By objectGUID.
     pub async fn user(&self, tenant: Guid, guid: Guid) -> Result<Option<User>> {
-        self.read(move |db| by_guid(db, tenant, guid)).await
+        self.look_up(move |db| by_guid(db, tenant, guid)).await
     }
 
     /// By principal name, in any case; `None` where two users have it.

@@ -52,7 +52,10 @@ impl Load {
                 rows.spawn(async move {
                     let device = device_row(n);
                     let key = new_key(n, device.id, rand::<283>().to_vec());
-                    store.join_device(tenant, device, audit()).await.unwrap();
+                    store
+                        .join_device(tenant, device, None, audit())
+                        .await
+                        .unwrap();
                     store.register_key(tenant, key, audit()).await.unwrap();
                 });
             }

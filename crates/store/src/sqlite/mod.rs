@@ -97,15 +97,18 @@ impl Sqlite {
         T: Send + 'static,
         F: FnOnce(&dyn Sql) -> Result<T> + Send + 'static,
     {
-        let readers = Arc::clone(&self.readers);
-        tokio::task::spawn_blocking(move || {
-            let connection = readers.take()?;
-            let answer = work(&connection);
-            readers.idle().push(connection);
-            answer
-        })
-        .await
-        .map_err(|_| Error::Closed)?
+        let store = self.clone();
+        tokio::task::spawn_blocking(move || store.look_up(work))
+            .await
+            .map_err(|_| Error::Closed)?
+    }
+
+    /// The same, on this thread.
+    pub(crate) fn look_up<T>(&self, work: impl FnOnce(&dyn Sql) -> Result<T>) -> Result<T> {
+        let connection = self.readers.take()?;
+        let answer = work(&connection);
+        self.readers.idle().push(connection);
+        answer
     }
 
     /// Changes with each commit that touched keys.
