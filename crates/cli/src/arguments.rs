@@ -1,5 +1,7 @@
 //! What can be typed.
 
+use std::path::{Path, PathBuf};
+
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -47,9 +49,12 @@ pub(crate) enum Command {
         /// The shell.
         shell: Shell,
     },
-    /// Print the manual page.
+    /// Write the manual pages into a folder.
     #[command(hide = true)]
-    Man,
+    Man {
+        /// The folder.
+        folder: PathBuf,
+    },
 }
 
 #[derive(Args)]
@@ -160,10 +165,8 @@ pub(crate) fn completions(shell: Shell, output: &Output) -> anyhow::Result<()> {
     output.write(&text)
 }
 
-pub(crate) fn man(output: &Output) -> anyhow::Result<()> {
-    let mut text = Vec::new();
-    clap_mangen::Man::new(Arguments::command()).render(&mut text)?;
-    output.write(&text)
+pub(crate) fn man(folder: &Path) -> anyhow::Result<()> {
+    Ok(clap_mangen::generate_to(Arguments::command(), folder)?)
 }
 
 #[cfg(test)]

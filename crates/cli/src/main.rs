@@ -57,6 +57,6 @@ fn run(command: Command, output: &Output) -> anyhow::Result<()> {
         Command::Pki(how) => pki::run(how, output),
         Command::Gpo(command) => gpo::run(command, output),
         Command::Completions { shell } => arguments::completions(shell, output),
-        Command::Man => arguments::man(output),
+        Command::Man { folder } => arguments::man(&folder),
     }
 }

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use store::Store;
 
-use crate::{config, config::Config, say};
+use crate::{config, config::Config, init, say};
 
 /// Writes what was committed last to a file, while the server goes on.
 #[derive(clap::Args)]
@@ -77,6 +77,7 @@ pub fn restore(args: &RestoreArgs) -> anyhow::Result<()> {
     fs::rename(&beside, &file)?;
     if let Some(folder) = file.parent() {
         fs::File::open(folder)?.sync_all()?;
+        init::hand_over(folder)?;
     }
     say(&format!("restored {}", file.display()))?;
     if let Some(aside) = aside {

@@ -4,7 +4,9 @@
 use std::{
     fs,
     net::SocketAddr,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{
+        DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, lchown,
+    },
     path::{Path, PathBuf},
 };
 
@@ -111,6 +113,7 @@ pub async fn init(args: &Args, clock: &Clock) -> anyhow::Result<Vec<String>> {
         created: clock.now(),
     };
     fill_store(&config, &master, &tenant).await?;
+    hand_over(&args.data)?;
     if let Some(folder) = args.config.parent() {
         make_folder(folder, 0o755)?;
     }
@@ -184,6 +187,18 @@ fn make_folder(folder: &Path, mode: u32) -> anyhow::Result<()> {
         .mode(mode)
         .create(folder)
         .with_context(|| format!("{shown} cannot be made"))?;
+    Ok(())
+}
+
+/// Gives what is in a folder to whom the folder belongs: root works there for the server's own user.
+pub(crate) fn hand_over(folder: &Path) -> anyhow::Result<()> {
+    let owner = fs::metadata(folder)?;
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        // Never what a link leads to: the folder's owner could have put it there.
+        lchown(&path, Some(owner.uid()), Some(owner.gid()))
+            .with_context(|| format!("{} cannot be handed over", path.display()))?;
+    }
     Ok(())
 }
 

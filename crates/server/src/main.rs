@@ -1,8 +1,9 @@
 //! The server's command line.
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
 use latchkey_server::{admin_cli, backup, check_config, init, run};
 
 /// Freed memory is wiped: passwords pass through buffers of libraries that do not wipe theirs.
@@ -12,7 +13,7 @@ static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
 
 /// Accounts, second factors, tokens, devices, keys and the change feed of Latchkey.
 #[derive(Parser)]
-#[command(version)]
+#[command(name = "latchkey-server", version)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -32,6 +33,17 @@ enum Verb {
     Backup(backup::BackupArgs),
     /// Puts such a file in the place of the store, while the server is stopped.
     Restore(backup::RestoreArgs),
+    /// Prints completions for a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Writes the manual pages into a folder.
+    #[command(hide = true)]
+    Man {
+        /// The folder.
+        folder: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -42,6 +54,14 @@ fn main() -> ExitCode {
         Verb::CheckConfig(args) => check_config::main(&args),
         Verb::Backup(args) => backup::back_up(&args),
         Verb::Restore(args) => backup::restore(&args),
+        Verb::Completions { shell } => {
+            let to = &mut std::io::stdout();
+            clap_complete::generate(shell, &mut Cli::command(), "latchkey-server", to);
+            Ok(())
+        }
+        Verb::Man { folder } => {
+            clap_mangen::generate_to(Cli::command(), folder).map_err(Into::into)
+        }
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

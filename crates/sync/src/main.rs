@@ -6,7 +6,9 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand};
+use anyhow::bail;
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
 use latchkey_sync::{check, config, config::Config, enroll, hardening, publish, run, status};
 use tracing_subscriber::EnvFilter;
 
@@ -17,7 +19,7 @@ static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
 
 /// The agent beside the domain controllers: users up, keys down, passwords checked.
 #[derive(Parser)]
-#[command(version)]
+#[command(name = "latchkey-sync", version)]
 struct Cli {
     /// The configuration.
     #[arg(long, default_value = config::PATH)]
@@ -41,6 +43,17 @@ enum Verb {
         /// One JSON object.
         #[arg(long)]
         json: bool,
+    },
+    /// Prints completions for a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Writes the manual pages into a folder.
+    #[command(hide = true)]
+    Man {
+        /// The folder.
+        folder: PathBuf,
     },
 }
 
@@ -66,6 +79,18 @@ fn main() -> ExitCode {
 }
 
 fn work(cli: Cli) -> anyhow::Result<String> {
+    match &cli.verb {
+        Verb::Completions { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "latchkey-sync", &mut text);
+            return Ok(String::from_utf8(text)?);
+        }
+        Verb::Man { folder } => {
+            clap_mangen::generate_to(Cli::command(), folder)?;
+            return Ok(String::new());
+        }
+        _ => {}
+    }
     hardening::harden()?;
     let config = Config::read(&cli.config)?;
     if !matches!(cli.verb, Verb::Publish) {
@@ -82,6 +107,7 @@ fn work(cli: Cli) -> anyhow::Result<String> {
             Verb::Run => run::run(config).await.map(|()| String::new()),
             Verb::CheckConfig => check::check(config).await,
             Verb::Status { json } => status::status(&config, json),
+            Verb::Completions { .. } | Verb::Man { .. } => bail!("answered above: a bug"),
         }
     })
 }

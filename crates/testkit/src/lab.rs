@@ -7,6 +7,7 @@
 pub mod address;
 mod base;
 mod call;
+mod clean;
 mod domain;
 mod host;
 mod install;
@@ -31,6 +32,7 @@ use serde::{Deserialize, Serialize};
 use self::address::{Role, role};
 use self::base::{private_folder, remove_tree};
 pub use self::call::{Call, Output, until_ok};
+pub use self::clean::Clean;
 pub use self::host::Host;
 pub use self::install::{Profile, target_folder, workspace};
 pub use self::pki::{CRL_URL, KdcCertificate, Pki};

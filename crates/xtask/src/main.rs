@@ -1,4 +1,4 @@
-//! The project's own tasks: `cargo xtask demo|test|bench|lab`.
+//! The project's own tasks: `cargo xtask demo|test|bench|lab|package`.
 //!
 //! Only the command line is here. It depends on nothing that needs a library of the system, so that
 //! it builds first on a fresh machine and can install what the rest needs.
@@ -6,6 +6,7 @@
 mod bench;
 mod demo;
 mod lab;
+mod package;
 mod test;
 
 use std::io::Write as _;
@@ -19,6 +20,7 @@ const USAGE: &str = "\
 cargo xtask demo [--keep] [--json] [--name NAME]   the whole story, from no credential to a ticket
 cargo xtask test [--long]                          everything that guards a commit
 cargo xtask bench [server|signin|sync|policy] [--quick] [--json] the budgets, measured
+cargo xtask package [--out DIR] [--profile dev|release] [--version V] the Debian packages
 cargo xtask lab up [--workstations N] [--name NAME]
 cargo xtask lab down|status [--json] [--name NAME]
 cargo xtask lab shell HOST [--name NAME]           a shell in a host
@@ -47,6 +49,7 @@ fn run() -> Result<ExitCode> {
             "lab" => lab::run(words),
             "test" => test::run(words),
             "bench" => bench::run(words),
+            "package" => package::run(words),
             other => bail!("no task {other}\n{USAGE}"),
         },
         Some(other) => Err(other.unexpected().into()),

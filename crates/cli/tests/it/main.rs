@@ -88,12 +88,18 @@ fn wrong_usage_ends_with_code_2() {
 }
 
 #[test]
-fn completions_and_the_manual_name_the_commands() {
-    for arguments in [&["completions", "bash"][..], &["man"]] {
-        let output = latchkey(arguments, "");
-        assert!(output.status.success());
-        assert!(stdout(&output).contains("enroll"), "{arguments:?}");
+fn completions_name_the_commands_and_the_manual_has_a_page_for_each() {
+    let output = latchkey(&["completions", "bash"], "");
+    assert!(output.status.success());
+    assert!(stdout(&output).contains("enroll"));
+    let folder = std::env::temp_dir().join(format!("latchkey-man-{}", std::process::id()));
+    std::fs::create_dir(&folder).unwrap();
+    let output = latchkey(&["man", folder.to_str().unwrap()], "");
+    assert!(output.status.success());
+    for page in ["latchkey.1", "latchkey-enroll.1", "latchkey-keys-list.1"] {
+        assert!(folder.join(page).exists(), "{page}");
     }
+    std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[test]

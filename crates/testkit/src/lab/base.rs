@@ -103,6 +103,25 @@ pub(super) const MEMBER: Recipe = Recipe {
     telling: "sssd-ad",
 };
 
+/// A machine of somebody who has never heard of the product, as it is before it gets its packages: a
+/// member of a domain by SSSD, with what tests ask it with.
+pub(super) const CLEAN: Recipe = Recipe {
+    name: "clean",
+    suite: "bookworm",
+    preferred: None,
+    packages: &[
+        "systemd",
+        "sssd-ad",
+        "libpam-sss",
+        "libnss-sss",
+        "adcli",
+        "krb5-user",
+        "openssl",
+        "pamtester",
+    ],
+    telling: "sssd-ad",
+};
+
 /// A base on disk.
 #[derive(Debug, Clone)]
 pub(super) struct Base {

@@ -122,6 +122,31 @@ pub(super) fn start_host(
     announced(&own.join("init"), &log)
 }
 
+/// Starts a host in `folder` that belongs to no lab: on the read-only `layer`, with the machine's own
+/// network. [`end`] finds it as it finds a supervisor.
+pub(super) fn start_alone(folder: &Path, name: &str, layer: &Path) -> Result<Process> {
+    for part in ["upper", "work", "root"] {
+        fs::create_dir_all(folder.join(part))?;
+    }
+    let script = folder.join("supervisor.sh");
+    fs::write(&script, HOST)?;
+    let log = fs::File::create(folder.join("log"))?;
+    let started = Command::new("setsid")
+        .args(["--fork", "unshare", "--pid", "--fork", "--kill-child"])
+        .args(["--mount", "--uts", "--ipc", "sh"])
+        .args([script.as_path(), folder, layer, Path::new(name)])
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .status()
+        .context("setsid")?;
+    if !started.success() {
+        bail!("the host {name} did not start: {started}");
+    }
+    announced(&folder.join("init"), &folder.join("log"))
+}
+
 fn announced(file: &Path, log: &Path) -> Result<Process> {
     let read =
         || -> Result<Process> { Process::with_number(fs::read_to_string(file)?.trim().parse()?) };
@@ -154,7 +179,7 @@ pub(super) fn plug(supervisor: Process, name: &str, state: &str) -> Result<()> {
     )
 }
 
-/// Ends the supervisor of the lab in `folder`, if there is one: it is found by its script, so that
+/// Ends the supervisor of the lab in `folder`, or the host that stands alone there, if there is one: it is found by its script, so that
 /// one whose lab was never finished is found too.
 pub(super) fn end(folder: &Path) -> Result<()> {
     let script = folder.join("supervisor.sh").display().to_string();

@@ -1,0 +1,83 @@
+//! A machine that is no part of a lab: a clean Debian 12, for packages to be installed on.
+//!
+//! It shares the machine's network, because `apt` fetches there what a package needs; everything
+//! else of it is its own, and goes with it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use super::base::{self, private_folder};
+use super::{Call, Host, Lab, clear, folder_of, supervisor};
+
+/// As long as `apt` may take, its downloads included.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// The machine. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Clean {
+    /// Its commands and files.
+    pub host: Host,
+    folder: PathBuf,
+}
+
+impl Clean {
+    /// Starts one under a name that no lab has; what a killed test left of it is removed.
+    ///
+    /// # Errors
+    /// When this machine lacks rights or packages, or the package index cannot be fetched.
+    pub fn start(name: &str) -> Result<Self> {
+        let folder = folder_of(name)?;
+        Lab::is_possible(|_| {})?;
+        let base = base::prepare(&base::CLEAN, |_| {})?;
+        clear(&folder)?;
+        private_folder(&folder)?;
+        let init = supervisor::start_alone(&folder, name, &base.folder)?;
+        let name = name.to_owned();
+        let host = Host { name, init };
+        let clean = Self { host, folder };
+        let names = fs::read("/etc/resolv.conf").context("/etc/resolv.conf")?;
+        clean.host.write_file("/etc/resolv.conf", names, 0o644)?;
+        clean.apt(&["update"])?;
+        Ok(clean)
+    }
+
+    /// Runs `apt-get`, and returns all that it said.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn apt(&self, words: &[&str]) -> Result<String> {
+        let quietly = ["apt-get", "--quiet=2", "--yes", "-o", "Dpkg::Use-Pty=0"];
+        let answer = self.noninteractive(&[&quietly, words].concat()).run()?;
+        let said = answer.text();
+        answer.ok()?;
+        Ok(said)
+    }
+
+    /// A command that asks nobody anything.
+    #[must_use]
+    pub fn noninteractive(&self, words: &[&str]) -> Call {
+        let call = self.host.command(words).within(PATIENCE);
+        call.env("DEBIAN_FRONTEND", "noninteractive")
+    }
+
+    /// Puts a package of the machine's where its `apt` finds it; returns the path there.
+    ///
+    /// # Errors
+    /// When it cannot be copied.
+    pub fn receive(&self, file: &Path) -> Result<String> {
+        let name = file.file_name().context("a package without a name")?;
+        let path = format!("/root/{}", name.to_string_lossy());
+        self.host.write_file(&path, fs::read(file)?, 0o644)?;
+        Ok(path)
+    }
+}
+
+impl Drop for Clean {
+    fn drop(&mut self) {
+        // What stays is removed by the next one of this name.
+        let _stays = clear(&self.folder);
+    }
+}
