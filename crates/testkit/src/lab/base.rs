@@ -26,6 +26,8 @@ pub(super) struct Recipe {
     packages: &'static [&'static str],
     /// The package whose version is part of the base's name.
     telling: &'static str,
+    /// Whether `apt` there need not fetch its index before it installs more.
+    keeps_index: bool,
 }
 
 /// The domain controller: Debian 12's own Samba is too old, the next release's backports are not.
@@ -51,6 +53,7 @@ pub(super) const DOMAIN_CONTROLLER: Recipe = Recipe {
         "procps",
     ],
     telling: "samba-ad-dc",
+    keeps_index: false,
 };
 
 /// The server and the workstations: the release that the product is built for.
@@ -101,6 +104,7 @@ pub(super) const MEMBER: Recipe = Recipe {
         "libsasl2-modules-gssapi-mit",
     ],
     telling: "sssd-ad",
+    keeps_index: false,
 };
 
 /// A machine of somebody who has never heard of the product, as it is before it gets its packages: a
@@ -116,10 +120,12 @@ pub(super) const CLEAN: Recipe = Recipe {
         "libnss-sss",
         "adcli",
         "krb5-user",
+        "man-db",
         "openssl",
         "pamtester",
     ],
     telling: "sssd-ad",
+    keeps_index: true,
 };
 
 /// A base on disk.
@@ -225,6 +231,9 @@ fn debootstrap(recipe: &Recipe, target: &Path) -> Result<()> {
         "--mode=root",
         "--format=directory",
     ]);
+    if recipe.keeps_index {
+        command.arg("--skip=cleanup/apt/lists");
+    }
     command.arg("--aptopt=APT::Install-Recommends \"false\"");
     if let Some(suite) = recipe.preferred {
         command.arg(format!("--aptopt=APT::Default-Release \"{suite}\""));

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use super::base::{self, private_folder};
-use super::{Call, Host, Lab, clear, folder_of, supervisor};
+use super::{Host, Lab, clear, folder_of, supervisor};
 
 /// As long as `apt` may take, its downloads included.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -40,27 +40,32 @@ impl Clean {
         let clean = Self { host, folder };
         let names = fs::read("/etc/resolv.conf").context("/etc/resolv.conf")?;
         clean.host.write_file("/etc/resolv.conf", names, 0o644)?;
-        clean.apt(&["update"])?;
         Ok(clean)
     }
 
-    /// Runs `apt-get`, and returns all that it said.
+    /// Runs `apt-get`, and returns all that it said. Its index is as old as the base: where that is
+    /// too old, a new one is fetched.
     ///
     /// # Errors
     /// When it fails.
     pub fn apt(&self, words: &[&str]) -> Result<String> {
-        let quietly = ["apt-get", "--quiet=2", "--yes", "-o", "Dpkg::Use-Pty=0"];
-        let answer = self.noninteractive(&[&quietly, words].concat()).run()?;
-        let said = answer.text();
-        answer.ok()?;
-        Ok(said)
+        let first = self.try_apt(words)?;
+        if let Ok(said) = first {
+            return Ok(said);
+        }
+        self.try_apt(&["update"])??;
+        self.try_apt(words)?
     }
 
-    /// A command that asks nobody anything.
-    #[must_use]
-    pub fn noninteractive(&self, words: &[&str]) -> Call {
-        let call = self.host.command(words).within(PATIENCE);
-        call.env("DEBIAN_FRONTEND", "noninteractive")
+    /// What it said, or an error that tells it.
+    fn try_apt(&self, words: &[&str]) -> Result<Result<String>> {
+        let quietly = ["apt-get", "--quiet=2", "--yes", "-o", "Dpkg::Use-Pty=0"];
+        let hastily = ["-o", "Dpkg::Options::=--force-unsafe-io"];
+        let call = self.host.command(&[&quietly[..], &hastily, words].concat());
+        let call = call.env("DEBIAN_FRONTEND", "noninteractive");
+        let answer = call.within(PATIENCE).run()?;
+        let said = answer.text();
+        Ok(answer.ok().map(|_| said))
     }
 
     /// Puts a package of the machine's where its `apt` finds it; returns the path there.

@@ -14,6 +14,7 @@ mod kdcs;
 mod keytrust;
 mod kills;
 mod machine;
+mod packages;
 mod pam;
 mod people;
 mod pin;
