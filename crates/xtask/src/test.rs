@@ -14,7 +14,7 @@ use crate::{complain, say};
 const LONG: &str = "LATCHKEY_LONG_TESTS";
 
 /// Names of labs that tests bring up, which are taken down at the end.
-const LABS: [&str; 7] = [
+const LABS: [&str; 10] = [
     "tests",
     "tests-exported",
     "tests-killed",
@@ -22,6 +22,9 @@ const LABS: [&str; 7] = [
     "tests-secrets",
     "tests-kills",
     "tests-pki",
+    "tests-clean-ws",
+    "tests-clean-hand",
+    "tests-clean-server",
 ];
 
 const STAGES: [(&str, &[&str]); 4] = [

@@ -126,23 +126,28 @@ fn unit_is_well(host: &Host, unit: &str, threshold: &str) -> Result<()> {
 
 /// Everything of the package that runs finds its libraries; every page and completion can be read.
 fn files_are_well(host: &Host, package: Package) -> Result<()> {
-    let list = host
-        .command(&["dpkg", "--listfiles", package.name()])
-        .ok()?;
-    let mut pages = 0;
-    for path in list.lines() {
-        if path.contains("/man/man") && path.ends_with(".gz") {
-            pages += 1;
-            let page = host.sh(&format!("zcat {path}"))?;
-            ensure!(page.contains(".TH"), "{path}: {page}");
-        }
-    }
     let name = package.name();
-    ensure!(pages > 5, "{name}: {pages} manual pages");
+    let pages = host.sh(&format!(
+        "dpkg --listfiles {name} | grep '/man/man.*[.]gz$' | while read -r page; do
+             zcat \"$page\" | grep -q '^[.]TH' && echo \"$page\"
+         done"
+    ))?;
+    let count = pages.lines().count();
+    ensure!(count > 5, "{name}: {count} manual pages");
     for row in package.rows() {
         if matches!(row.from, deb::contents::From::Built(_)) {
             let linked = host.command(&["ldd", &row.path()]).ok()?;
             ensure!(!linked.contains("not found"), "{}: {linked}", row.path());
+        }
+        if row.path().contains("/man/man") {
+            let page = format!("{}.gz", row.path());
+            let words = ["man", "--warnings", "--local-file", &page];
+            let shown = host.command(&words).run()?;
+            ensure!(
+                shown.status == 0 && shown.stderr.is_empty(),
+                "{}",
+                shown.stderr
+            );
         }
     }
     let bash = format!("/usr/share/bash-completion/completions/{name}");
