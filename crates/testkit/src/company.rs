@@ -5,6 +5,7 @@
 //! reaches into their files.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -58,6 +59,26 @@ impl Company {
     pub fn with_workstation(&self, name: &str) -> Result<Self> {
         let mut company = self.at(name);
         company.lab.add_workstation(name)?;
+        Ok(company)
+    }
+
+    /// A new workstation of such a lab whose programs come from the package `file`, and run as its
+    /// scripts and systemd start them; it has joined the server.
+    ///
+    /// # Errors
+    /// When a step fails.
+    pub fn with_packaged_workstation(&self, name: &str, file: &Path) -> Result<Self> {
+        let mut company = self.at(name);
+        let host = company.lab.add_clean_workstation(name)?;
+        host.write_file("/root/latchkey.deb", std::fs::read(file)?, 0o644)?;
+        host.command(&["dpkg", "--install", "/root/latchkey.deb"])
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .ok()?;
+        host.write_file("/etc/latchkey/device.toml", DEVICE_TOML, 0o600)?;
+        host.sh("systemctl restart latchkeyd")?;
+        host.command(&["latchkey", "join", "--json"])
+            .within(Duration::from_secs(90))
+            .ok()?;
         Ok(company)
     }
 

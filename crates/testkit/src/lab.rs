@@ -39,6 +39,7 @@ pub use self::pki::{CRL_URL, KdcCertificate, Pki};
 pub use self::process::Process;
 pub use self::secrets::Secrets;
 pub use self::status::{HostStatus, Status};
+use self::supervisor::First;
 pub use self::talk::Talk;
 use crate::packages;
 
@@ -320,10 +321,25 @@ impl Lab {
     /// # Errors
     /// When it does not come up, or the lab has it already.
     pub fn add_workstation(&mut self, name: &str) -> Result<Host> {
+        let member = base::prepare(&base::MEMBER, |_| {})?;
+        self.add_member(name, &member, First::Shell)
+    }
+
+    /// Adds a workstation with nothing of ours on it and systemd as its first process, for the
+    /// package to be installed there.
+    ///
+    /// # Errors
+    /// When it does not come up, or the lab has it already.
+    pub fn add_clean_workstation(&mut self, name: &str) -> Result<Host> {
+        let clean = base::prepare(&base::CLEAN, |_| {})?;
+        self.add_member(name, &clean, First::Systemd)
+    }
+
+    fn add_member(&mut self, name: &str, base: &base::Base, first: First) -> Result<Host> {
         if role(name)? != Role::Workstation || self.state.hosts.contains_key(name) {
             bail!("{name} is no new workstation");
         }
-        let host = self.join_workstation(name, &base::prepare(&base::MEMBER, |_| {})?)?;
+        let host = self.join_workstation(name, base, first)?;
         write_state(self)?;
         Ok(host)
     }
@@ -339,7 +355,7 @@ impl Lab {
             return Ok(host);
         }
         let member = base::prepare(&base::MEMBER, |_| {})?;
-        let host = self.start_host(name, &[&member.folder])?;
+        let host = self.start_host(name, &[&member.folder], First::Shell)?;
         write_state(self)?;
         Ok(host)
     }
@@ -353,16 +369,16 @@ impl Lab {
         Ok(())
     }
 
-    fn join_workstation(&mut self, name: &str, member: &base::Base) -> Result<Host> {
-        let host = self.start_host(name, &[&member.folder])?;
+    fn join_workstation(&mut self, name: &str, base: &base::Base, first: First) -> Result<Host> {
+        let host = self.start_host(name, &[&base.folder], first)?;
         workstation::prepare(&host, &self.pki())?;
         workstation::join(&host, &self.state.secrets)?;
         Ok(host)
     }
 
-    fn start_host(&mut self, name: &str, layers: &[&Path]) -> Result<Host> {
+    fn start_host(&mut self, name: &str, layers: &[&Path], first: First) -> Result<Host> {
         let supervisor = self.state.supervisor;
-        let init = supervisor::start_host(supervisor, &self.folder, name, layers)?;
+        let init = supervisor::start_host(supervisor, &self.folder, name, layers, first)?;
         supervisor::link(supervisor, init, name)?;
         self.state.hosts.insert(name.to_owned(), init);
         Ok(Host {
@@ -428,14 +444,14 @@ fn build(name: &str, folder: &Path, options: Options) -> Result<Lab> {
         folder: folder.to_owned(),
         state,
     };
-    let dc = lab.start_host("dc", &[&domain, &controller.folder])?;
+    let dc = lab.start_host("dc", &[&domain, &controller.folder], First::Shell)?;
     domain::start(&dc, &pki, &lab.state.secrets)?;
     times.step("domain up");
-    let server = lab.start_host("server", &[&member.folder])?;
+    let server = lab.start_host("server", &[&member.folder], First::Shell)?;
     workstation::prepare_server(&server, &pki)?;
     domain::hand_over_keytab(&dc, &server)?;
     for count in 1..=options.workstations {
-        lab.join_workstation(&format!("ws{count}"), &member)?;
+        lab.join_workstation(&format!("ws{count}"), &member, First::Shell)?;
         times.step(&format!("ws{count} joined"));
     }
     write_state(&lab)?;
@@ -489,5 +505,6 @@ fn hold(name: &str) -> Result<fs::File> {
 /// Removes what is left of a lab in `folder`, running or not.
 fn clear(folder: &Path) -> Result<()> {
     supervisor::end(folder)?;
+    supervisor::remove_groups(folder)?;
     remove_tree(folder)
 }

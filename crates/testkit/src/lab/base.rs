@@ -108,7 +108,7 @@ pub(super) const MEMBER: Recipe = Recipe {
 };
 
 /// A machine of somebody who has never heard of the product, as it is before it gets its packages: a
-/// member of a domain by SSSD, with what tests ask it with.
+/// member of a domain by SSSD, with a TPM, and with what tests ask it with.
 pub(super) const CLEAN: Recipe = Recipe {
     name: "clean",
     suite: "bookworm",
@@ -120,9 +120,14 @@ pub(super) const CLEAN: Recipe = Recipe {
         "libnss-sss",
         "adcli",
         "krb5-user",
+        "krb5-pkinit",
         "man-db",
+        "mount",
         "openssl",
         "pamtester",
+        "swtpm",
+        "swtpm-tools",
+        "util-linux",
     ],
     telling: "sssd-ad",
     keeps_index: true,

@@ -1,7 +1,8 @@
 //! A machine that is no part of a lab: a clean Debian 12, for packages to be installed on.
 //!
 //! It shares the machine's network, because `apt` fetches there what a package needs; everything
-//! else of it is its own, and goes with it.
+//! else of it is its own, and goes with it. systemd runs it, so that services start as they do for
+//! a customer, behind the walls that their units build.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use super::base::{self, private_folder};
-use super::{Host, Lab, clear, folder_of, supervisor};
+use super::{Host, Lab, clear, folder_of, supervisor, until_ok};
 
 /// As long as `apt` may take, its downloads included.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -38,6 +39,11 @@ impl Clean {
         let name = name.to_owned();
         let host = Host { name, init };
         let clean = Self { host, folder };
+        until_ok("systemd", Duration::from_secs(60), || {
+            clean
+                .host
+                .command(&["systemctl", "is-active", "multi-user.target"])
+        })?;
         let names = fs::read("/etc/resolv.conf").context("/etc/resolv.conf")?;
         clean.host.write_file("/etc/resolv.conf", names, 0o644)?;
         Ok(clean)

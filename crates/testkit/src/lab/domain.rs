@@ -21,7 +21,8 @@ use super::host::Host;
 use super::pki::{KdcCertificate, Pki};
 use super::process::Process;
 use super::secrets::Secrets;
-use super::{AGENT_ACCOUNT, AGENT_KEYTAB, AGENT_SERVICE, CACHE, supervisor};
+use super::supervisor::{self, First};
+use super::{AGENT_ACCOUNT, AGENT_KEYTAB, AGENT_SERVICE, CACHE};
 
 const POPULATE: &str = include_str!("populate.py");
 const NAMES: &str = include_str!("names.py");
@@ -73,7 +74,7 @@ pub(super) fn provisioned(
     }
     say("provisioning the domain (once per machine)");
     let mould = lab.join("mould");
-    let init = supervisor::start_host(supervisor, &mould, "dc", &[&base.folder])?;
+    let init = supervisor::start_host(supervisor, &mould, "dc", &[&base.folder], First::Shell)?;
     let host = Host {
         name: "dc".to_owned(),
         init,

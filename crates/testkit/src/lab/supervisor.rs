@@ -22,6 +22,24 @@ const SUPERVISOR: &str = include_str!("supervisor.sh");
 const HOST: &str = include_str!("host.sh");
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The first process of a host, which starts and reaps the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum First {
+    /// A shell that does nothing: what runs is started from outside.
+    Shell,
+    /// systemd, with the services that packages enable.
+    Systemd,
+}
+
+impl First {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Shell => "shell",
+            Self::Systemd => "systemd",
+        }
+    }
+}
+
 /// Tries everything that a lab in a folder of `labs` asks of the kernel, and names all that is
 /// missing.
 pub(super) fn probe(labs: &Path) -> Result<()> {
@@ -93,6 +111,7 @@ pub(super) fn start_host(
     folder: &Path,
     name: &str,
     layers: &[&Path],
+    first: First,
 ) -> Result<Process> {
     let own = folder.join("hosts").join(name);
     for part in ["upper", "work", "root"] {
@@ -112,7 +131,7 @@ pub(super) fn start_host(
         .args(["unshare", "--pid", "--fork", "--kill-child"])
         .args(["--net", "--mount", "--uts", "--ipc", "sh"])
         .args([&script, &own])
-        .args([&layers.join(":"), name])
+        .args([&layers.join(":"), name, first.word()])
         .stdin(Stdio::null())
         .status()
         .context("nsenter")?;
@@ -123,7 +142,7 @@ pub(super) fn start_host(
 }
 
 /// Starts a host in `folder` that belongs to no lab: on the read-only `layer`, with the machine's own
-/// network. [`end`] finds it as it finds a supervisor.
+/// network and systemd as its first process. [`end`] finds it as it finds a supervisor.
 pub(super) fn start_alone(folder: &Path, name: &str, layer: &Path) -> Result<Process> {
     for part in ["upper", "work", "root"] {
         fs::create_dir_all(folder.join(part))?;
@@ -135,6 +154,7 @@ pub(super) fn start_alone(folder: &Path, name: &str, layer: &Path) -> Result<Pro
         .args(["--fork", "unshare", "--pid", "--fork", "--kill-child"])
         .args(["--mount", "--uts", "--ipc", "sh"])
         .args([script.as_path(), folder, layer, Path::new(name)])
+        .arg(First::Systemd.word())
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
@@ -145,6 +165,20 @@ pub(super) fn start_alone(folder: &Path, name: &str, layer: &Path) -> Result<Pro
         bail!("the host {name} did not start: {started}");
     }
     announced(&folder.join("init"), &folder.join("log"))
+}
+
+/// Removes the control groups that hosts with systemd below `folder` left when they ended.
+pub(super) fn remove_groups(folder: &Path) -> Result<()> {
+    let line = "mount -t cgroup2 cgroup2 /mnt && cd /mnt && test ! -d \"$1\" \
+                || { find \"$1\" -depth -type d -exec rmdir {} + && \
+                     rmdir --parents --ignore-fail-on-non-empty \"${1%/*}\"; }";
+    // The kernel takes a moment to see the last process off.
+    wait::until("control groups to end", PATIENCE, || {
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", line, "sh"]);
+        command.arg(format!("latchkey{}", folder.display()));
+        command.output().is_ok_and(|answer| answer.status.success())
+    })
 }
 
 fn announced(file: &Path, log: &Path) -> Result<Process> {

@@ -8,10 +8,11 @@ use anyhow::{Context as _, Result, ensure};
 use deb::{Package, Profile, Request};
 use testkit::lab::{Clean, Host};
 
-use crate::name;
+use crate::{company, name};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 const NEXT_VERSION: &str = "99.0~test";
+const PIN: &str = "161803398874";
 const PASSWORD: &str = "correct horse battery";
 
 /// What belongs to other packages and the administrator, and must be left as it was found.
@@ -178,6 +179,7 @@ fn a_workstation_is_set_up_by_its_package_upgraded_and_left_as_it_was_found() ->
     let before = others(host)?;
     password_signs_in(host)?;
 
+    clean.apt(&["purge", "krb5-pkinit"])?;
     let pkinit = "/usr/lib/x86_64-linux-gnu/krb5/plugins/preauth/pkinit.so";
     ensure!(!is_there(host, pkinit)?, "the machine is not clean");
     clean.apt(&["install", &clean.receive(&first)?])?;
@@ -286,13 +288,12 @@ fn server_and_agent_run_as_users_of_their_own_and_go_without_a_trace() -> Result
         host.command(&words)
     };
     as_user("latchkey-server", &["latchkey-server", "check-config"]).ok()?;
-    host.sh("install -d -o latchkey-server /run/latchkey-server")?;
-    as_user("latchkey-server", &["latchkey-server", "run"]).daemon("latchkey-server")?;
+    host.sh("systemctl start latchkey-server")?;
     let settings = ["latchkey-server", "admin", "settings", "show", "--json"];
     testkit::lab::until_ok("the server", std::time::Duration::from_secs(30), || {
         host.command(&settings)
     })?;
-    host.stop("latchkey-server")?;
+    host.sh("systemctl reload latchkey-server && systemctl is-active latchkey-server")?;
 
     host.sh("cp /usr/share/doc/latchkey-sync/examples/sync.toml /etc/latchkey/")?;
     let said = as_user("latchkey-sync", &["latchkey-sync", "status"]).run()?;
@@ -318,5 +319,34 @@ fn server_and_agent_run_as_users_of_their_own_and_go_without_a_trace() -> Result
         ""
     );
     assert_eq!(changed(&before, &others(host)?), [""; 0]);
+    Ok(())
+}
+
+#[test]
+fn behind_the_walls_of_its_unit_the_daemon_enrolls_and_signs_in() -> Result<()> {
+    let (_turn, company) = company();
+    company.forget_everyone()?;
+    let folder = Folder::new(&name("packages-joined"))?;
+    let package = packed(Package::Workstation, VERSION, &folder.0)?;
+    let company = company.with_packaged_workstation("ws4", &package)?;
+    let host = company.workstation()?;
+    let group = host.sh("cat /proc/$(systemctl show -P MainPID latchkeyd)/cgroup")?;
+    ensure!(group.contains("/system.slice/latchkeyd.service"), "{group}");
+
+    company.enrolled("alice", PIN)?;
+    let mut talk = host.command(&["su", "-", "alice"]).user("carol").talk()?;
+    talk.expect("PIN: ")?;
+    talk.type_line(PIN)?;
+    talk.expect("alice@ws4")?;
+    talk.type_line("klist; exit")?;
+    talk.expect("Default principal: alice@CORP.LATCHKEY.TEST")?;
+    let (status, shown) = talk.finish()?;
+    ensure!(status == 0, "{shown}");
+
+    // What it knows is there after a restart, and a TPM that it had in use is free again.
+    host.sh("systemctl restart latchkeyd")?;
+    company.sign_in("alice", PIN)?.ok()?;
+    host.command(&["latchkey", "leave"]).ok()?;
+    host.sh("systemctl stop latchkeyd")?;
     Ok(())
 }

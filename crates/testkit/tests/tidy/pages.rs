@@ -10,7 +10,7 @@ use crate::{
 
 /// Hosts that texts name on purpose: specifications, licences, identifiers of protocols, and names
 /// that look like hosts in the redirect URIs of other people's brokers.
-const HOSTS: [&str; 16] = [
+const HOSTS: [&str; 17] = [
     "Himmelblau.EntraId.BrokerPlugin",
     "Microsoft.AAD.BrokerPlugin",
     "com.microsoft.CompanyPortal",
@@ -25,6 +25,7 @@ const HOSTS: [&str; 16] = [
     "schemas.microsoft.com",
     "semver.org",
     "www.apache.org",
+    "www.debian.org",
     "www.rfc-editor.org",
     "www.w3.org",
 ];

@@ -50,10 +50,12 @@ fn collect(folder: &Path, texts: &mut Vec<Text>) {
         let entry = entry.unwrap();
         let path = entry.path();
         let kind = entry.file_type().unwrap();
+        // In a second work tree of one repository `.git` is a file.
+        if ["target", ".git"].contains(&entry.file_name().to_str().unwrap()) {
+            continue;
+        }
         if kind.is_dir() {
-            if !["target", ".git"].contains(&entry.file_name().to_str().unwrap()) {
-                collect(&path, texts);
-            }
+            collect(&path, texts);
         } else if kind.is_file()
             && let Ok(content) = fs::read_to_string(&path)
         {
