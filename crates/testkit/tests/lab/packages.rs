@@ -343,6 +343,21 @@ fn behind_the_walls_of_its_unit_the_daemon_enrolls_and_signs_in() -> Result<()> 
     let (status, shown) = talk.finish()?;
     ensure!(status == 0, "{shown}");
 
+    // As the example says.
+    let example = "/usr/share/doc/latchkey/examples/krb5.conf";
+    let pki = "/run/latchkey/pki";
+    let anchors = ["kdc-anchors.pem", "device-root.pem"]
+        .map(|file| format!("X509_anchors=FILE:{pki}/{file}"));
+    let [kdc, root] = &anchors;
+    host.command(&["kinit", "-X", kdc, "-X", root, "alice"])
+        .env(
+            "KRB5_CONFIG",
+            &format!("{example}:{pki}/krb5.conf:/etc/krb5.conf"),
+        )
+        .user("alice")
+        .stdin(format!("{PIN}\n"))
+        .ok()?;
+
     // What it knows is there after a restart, and a TPM that it had in use is free again.
     host.sh("systemctl restart latchkeyd")?;
     company.sign_in("alice", PIN)?.ok()?;
