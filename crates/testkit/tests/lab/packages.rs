@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use deb::{Package, Profile, Request};
-use testkit::lab::{Clean, Host};
+use testkit::company::Company;
+use testkit::lab::{AGENT_KEYTAB, Clean, Host};
+use testkit::wait::until;
 
 use crate::{company, name};
 
@@ -290,7 +293,7 @@ fn server_and_agent_run_as_users_of_their_own_and_go_without_a_trace() -> Result
     as_user("latchkey-server", &["latchkey-server", "check-config"]).ok()?;
     host.sh("systemctl start latchkey-server")?;
     let settings = ["latchkey-server", "admin", "settings", "show", "--json"];
-    testkit::lab::until_ok("the server", std::time::Duration::from_secs(30), || {
+    testkit::lab::until_ok("the server", Duration::from_secs(30), || {
         host.command(&settings)
     })?;
     host.sh("systemctl reload latchkey-server && systemctl is-active latchkey-server")?;
@@ -322,17 +325,48 @@ fn server_and_agent_run_as_users_of_their_own_and_go_without_a_trace() -> Result
     Ok(())
 }
 
+/// Lets another host go on with the agent's work: its configuration, its keys, what it has done.
+fn hand_agent_over(from: &Host, to: &Host) -> Result<()> {
+    let state = from.sh("find /var/lib/latchkey-sync -type f")?;
+    let files = state
+        .lines()
+        .chain([AGENT_KEYTAB, "/etc/latchkey/sync.toml"]);
+    for path in files {
+        to.write_file(path, from.read_file(path)?, 0o600)?;
+    }
+    Ok(())
+}
+
 #[test]
-fn behind_the_walls_of_its_unit_the_daemon_enrolls_and_signs_in() -> Result<()> {
+fn behind_the_walls_of_their_units_daemon_and_agent_enroll_and_sign_in() -> Result<()> {
     let (_turn, company) = company();
     company.forget_everyone()?;
     let folder = Folder::new(&name("packages-joined"))?;
     let package = packed(Package::Workstation, VERSION, &folder.0)?;
+    let agent = packed(Package::Agent, VERSION, &folder.0)?;
+    let server = company.server()?;
     let company = company.with_packaged_workstation("ws4", &package)?;
     let host = company.workstation()?;
-    let group = host.sh("cat /proc/$(systemctl show -P MainPID latchkeyd)/cgroup")?;
-    ensure!(group.contains("/system.slice/latchkeyd.service"), "{group}");
+    host.write_file("/root/agent.deb", fs::read(agent)?, 0o644)?;
+    host.command(&["dpkg", "--install", "/root/agent.deb"])
+        .ok()?;
 
+    server.stop("latchkey-sync")?;
+    let outcome = hand_agent_over(&server, &host).and_then(|()| work_behind_walls(&company, &host));
+    host.sh("systemctl stop latchkeyd latchkey-sync")?;
+    hand_agent_over(&host, &server)?;
+    company.run_agent()?;
+    outcome
+}
+
+fn work_behind_walls(company: &Company, host: &Host) -> Result<()> {
+    host.sh("chown -R latchkey-sync: /var/lib/latchkey-sync /etc/latchkey/sync.*")?;
+    host.sh("systemctl start latchkey-sync")?;
+    for unit in ["latchkeyd.service", "latchkey-sync.service"] {
+        let line = format!("cat /proc/$(systemctl show -P MainPID {unit})/cgroup");
+        let group = host.sh(&line)?;
+        ensure!(group.contains(&format!("/system.slice/{unit}")), "{group}");
+    }
     company.enrolled("alice", PIN)?;
     let mut talk = host.command(&["su", "-", "alice"]).user("carol").talk()?;
     talk.expect("PIN: ")?;
@@ -362,6 +396,9 @@ fn behind_the_walls_of_its_unit_the_daemon_enrolls_and_signs_in() -> Result<()> 
     host.sh("systemctl restart latchkeyd")?;
     company.sign_in("alice", PIN)?.ok()?;
     host.command(&["latchkey", "leave"]).ok()?;
-    host.sh("systemctl stop latchkeyd")?;
-    Ok(())
+    until("AD to forget the key", Duration::from_secs(30), || {
+        company
+            .keys_in_directory("alice")
+            .is_ok_and(|keys| keys.is_empty())
+    })
 }
