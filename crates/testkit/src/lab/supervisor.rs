@@ -214,8 +214,8 @@ pub(super) fn plug(supervisor: Process, name: &str, state: &str) -> Result<()> {
     )
 }
 
-/// Ends the supervisor of the lab in `folder`, or the host that stands alone there, if there is one: it is found by its script, so that
-/// one whose lab was never finished is found too.
+/// Ends the supervisor of the lab in `folder`, or the host that stands alone there, if there is one: it
+/// is found by its script, so that one whose lab was never finished is found too.
 pub(super) fn end(folder: &Path) -> Result<()> {
     let script = folder.join("supervisor.sh").display().to_string();
     for entry in fs::read_dir("/proc")?.flatten() {
