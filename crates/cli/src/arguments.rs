@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Pin(Pin),
     /// Show this machine's state and your credential.
     Status,
+    /// Show what happened on this machine, and to you (root: to everybody).
+    Events(Events),
     /// Your registered keys, and what a key in the directory says.
     #[command(subcommand)]
     Keys(Keys),
@@ -55,6 +57,16 @@ pub(crate) enum Command {
         /// The folder.
         folder: PathBuf,
     },
+}
+
+#[derive(Args)]
+pub(crate) struct Events {
+    /// Only those of this number.
+    #[arg(long)]
+    pub(crate) id: Option<u16>,
+    /// Only those since a time, or for so long: 2h, 3d, 2026-01-31, 2026-01-31T08:00:00Z.
+    #[arg(long)]
+    pub(crate) since: Option<String>,
 }
 
 #[derive(Args)]

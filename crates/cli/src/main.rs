@@ -8,6 +8,7 @@ mod answers;
 mod arguments;
 mod daemon;
 mod enroll;
+mod events;
 mod ffi;
 mod gpo;
 mod keys;
@@ -49,6 +50,7 @@ fn run(command: Command, output: &Output) -> anyhow::Result<()> {
         Command::Join(join) => machine::join(join, output),
         Command::Leave => machine::leave(output),
         Command::Status => machine::status(output),
+        Command::Events(which) => events::show(&which, output),
         Command::Enroll(how) => enroll::enroll(how, output),
         Command::Signin(how) => person::sign_in(how, output),
         Command::Pin(pin) => pin::run(pin, output),

@@ -1,135 +1,156 @@
-//! The device's own record of what was decided at sign-ins, for administrators who ask later.
+//! The device's own record of what happened, for administrators who ask later.
 //!
-//! `events.jsonl` in the daemon's folder holds one JSON object a line, the newest last. When it is
-//! full it becomes `events.old.jsonl`, whose place it takes; so the two never grow beyond a bound.
+//! Events have the numbers, levels and order of fields by which administrators know them from the logs
+//! of User Device Registration and Hello for Business; the texts are ours. Each goes to the journal as a
+//! structured entry, where there is one, and into `events.jsonl` in the daemon's folder, one JSON object a
+//! line, the newest last. When that is full it becomes `events.old.jsonl`, whose place it takes; so the two
+//! never grow beyond a bound.
 
-use std::{
-    fs::{self, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
-};
+mod journal;
+mod kinds;
+mod record;
 
-use ipc::Prerequisites;
-use model::Sid;
-use serde::Serialize;
+use std::path::Path;
 
-use crate::{daemon::now, session::Judged};
+use ipc::Failure;
+use model::{Sid, UnixTime};
+use serde::ser::{Serialize, SerializeMap, Serializer};
 
-/// What the prerequisites of an enrollment came to.
-#[derive(Debug, Serialize)]
-pub(crate) struct Event<'a> {
-    time: i64,
-    event: u16,
-    level: &'static str,
+use crate::{credential::Credential, daemon::now, text};
+pub(crate) use kinds::Id;
+use record::Record;
+pub(crate) use record::show;
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Event {
+    id: Id,
+    who: Option<Who>,
+    fields: Vec<(&'static str, String)>,
+}
+
+/// To whom it happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Who {
     uid: u32,
-    user: &'a str,
+    user: String,
     sid: String,
-    #[serde(flatten)]
-    prerequisites: Prerequisites,
-    #[serde(rename = "CertificateTrustEnabled")]
-    certificate_trust: bool,
-    #[serde(rename = "CloudTrustEnabled")]
-    cloud_trust: bool,
-    #[serde(rename = "GovernedByGroupPolicy")]
-    governed_by_group_policy: bool,
-    reason: &'a str,
 }
 
-impl<'a> Event<'a> {
-    pub(crate) fn new(uid: u32, user: &'a str, sid: &Sid, judged: &'a Judged) -> Self {
+impl Event {
+    pub(crate) fn new(id: Id) -> Self {
         Self {
-            time: now().0,
-            event: judged.event,
-            level: if judged.event == 358 {
-                "info"
-            } else {
-                "warning"
-            },
-            uid,
-            user,
-            sid: sid.to_string(),
-            prerequisites: judged.prerequisites,
-            certificate_trust: judged.certificate_trust,
-            cloud_trust: judged.cloud_trust,
-            governed_by_group_policy: judged.governed_by_group_policy,
-            reason: &judged.why,
+            id,
+            who: None,
+            fields: Vec::new(),
         }
     }
 
-    pub(crate) fn log(&self) {
-        let Self {
-            event,
+    /// It concerns that person.
+    pub(crate) fn of(mut self, uid: u32, user: &str, sid: &Sid) -> Self {
+        self.who = Some(Who {
             uid,
-            user,
-            reason,
-            ..
-        } = *self;
-        match event {
-            358 => tracing::info!(event, uid, user, reason, "an enrollment is offered"),
-            _ => tracing::warn!(event, uid, user, reason, "no enrollment is offered"),
+            user: user.to_owned(),
+            sid: sid.to_string(),
+        });
+        self
+    }
+
+    /// It concerns a credential, whose key and account are its first fields.
+    pub(crate) fn about(id: Id, credential: &Credential) -> Self {
+        let key_id = credential.public_key().map(|key| text::hex(&key.key_id()));
+        Self::new(id)
+            .of(credential.uid, &credential.upn, &credential.sid)
+            .with("KeyID", key_id.unwrap_or_default())
+            .with("UPN", &credential.upn)
+    }
+
+    /// It went wrong.
+    pub(crate) fn because(self, failure: &Failure) -> Self {
+        self.with("ErrorCode", &failure.code)
+            .with("Message", &failure.sentence)
+    }
+
+    /// The next field.
+    pub(crate) fn with(mut self, name: &'static str, value: impl ToString) -> Self {
+        self.fields.push((name, value.to_string()));
+        self
+    }
+
+    /// The text of the event, a line for each of its fields after it.
+    fn message(&self) -> String {
+        let mut text = self.id.text().to_owned();
+        for (name, value) in &self.fields {
+            text.push_str(&format!("\n{name}: {value}"));
         }
+        text
     }
 }
 
-/// The record.
+/// As it is kept.
+struct Kept<'a> {
+    seq: u64,
+    time: UnixTime,
+    event: &'a Event,
+}
+
+impl Serialize for Kept<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Event { id, who, fields } = self.event;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("seq", &self.seq)?;
+        map.serialize_entry("time", &self.time)?;
+        map.serialize_entry("event", &id.number())?;
+        map.serialize_entry("level", id.level().word())?;
+        if let Some(who) = who {
+            map.serialize_entry("uid", &who.uid)?;
+            map.serialize_entry("user", &who.user)?;
+            map.serialize_entry("sid", &who.sid)?;
+        }
+        map.serialize_entry("message", id.text())?;
+        for (name, value) in fields {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
+}
+
+/// Where events go.
 pub(crate) struct Events {
-    path: PathBuf,
-    limit: u64,
-    turn: Mutex<()>,
+    record: Record,
 }
 
 impl Events {
-    /// In the daemon's folder.
+    /// With a record in the daemon's folder.
     pub(crate) fn in_folder(folder: &Path) -> Self {
         Self {
-            path: folder.join("events.jsonl"),
-            limit: LIMIT,
-            turn: Mutex::default(),
+            record: Record::in_folder(folder),
         }
     }
 
-    /// Appends one.
-    pub(crate) fn keep(&self, event: &impl Serialize) -> io::Result<()> {
-        let _one = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut line = serde_json::to_vec(event)?;
-        line.push(b'\n');
-        let size = fs::metadata(&self.path).map_or(0, |metadata| metadata.len());
-        if size + line.len() as u64 > self.limit {
-            fs::rename(&self.path, self.path.with_extension("old.jsonl"))?;
+    /// Writes it everywhere. Nothing that happened fails because it could not be written down.
+    pub(crate) fn tell(&self, event: &Event) {
+        if journal::send(journal::SOCKET.as_ref(), event).is_err() {
+            log(event);
         }
-        let mut options = OpenOptions::new();
-        options.append(true).create(true).mode(0o600);
-        options.open(&self.path)?.write_all(&line)
+        if let Err(error) = self.record.keep(now(), event) {
+            tracing::warn!(%error, event = event.id.number(), "an event could not be kept");
+        }
     }
 }
 
-/// Of one file, in bytes: some thousand sign-ins.
-const LIMIT: u64 = 512 * 1024;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_record_keeps_the_newest_and_stays_within_its_bound() {
-        let folder = std::env::temp_dir().join(format!("latchkey-events-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
-        let events = Events {
-            limit: 100,
-            ..Events::in_folder(&folder)
-        };
-        for number in 0..50 {
-            events.keep(&format!("event {number:04}")).unwrap();
-        }
-        let kept = fs::read_to_string(folder.join("events.jsonl")).unwrap();
-        let old = fs::read_to_string(folder.join("events.old.jsonl")).unwrap();
-        fs::remove_dir_all(&folder).unwrap();
-        assert!(kept.len() <= 100 && old.len() <= 100);
-        let lines: Vec<_> = old.lines().chain(kept.lines()).collect();
-        assert_eq!(lines.last(), Some(&"\"event 0049\""));
-        let first = 50 - lines.len();
-        assert_eq!(lines[0], format!("\"event {first:04}\""));
+/// Where there is no journal, the daemon's own log has it.
+fn log(event: &Event) {
+    let (id, text) = (event.id.number(), event.id.text());
+    let (uid, user) = event.who.as_ref().map(|who| (who.uid, &*who.user)).unzip();
+    let fields = event.fields.iter();
+    let fields: Vec<_> = fields
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    let fields = fields.join(", ");
+    match event.id.level() {
+        kinds::Level::Info => tracing::info!(event = id, uid, user, fields, "{text}"),
+        kinds::Level::Warning => tracing::warn!(event = id, uid, user, fields, "{text}"),
+        kinds::Level::Error => tracing::error!(event = id, uid, user, fields, "{text}"),
     }
 }

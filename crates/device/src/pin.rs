@@ -3,7 +3,6 @@
 //! What must hold: whoever tries a PIN does it through [`Daemon::prove_pin_with`], which counts and
 //! slows down; and a PIN that is due opens nothing but the way to the next one.
 
-pub(crate) mod event;
 pub(crate) mod history;
 pub(crate) mod reset;
 pub(crate) mod tries;
@@ -21,13 +20,13 @@ use crate::{
     credential::Credential,
     daemon::{Daemon, no_credential, now},
     error::refused,
+    events::{Event, Id},
     peer::Peer,
     policies::Subject,
     signin::account,
     turns::Time,
     unlock::secret,
 };
-use event::What;
 use history::{History, Tag};
 
 /// What is kept of a PIN that is not the one of the enrollment any more.
@@ -75,7 +74,8 @@ pub(crate) async fn change(
     };
     let kept = daemon.next(&credential, &args.old, &args.new).await?;
     let (old, new) = (secret(&args.old), secret(&args.new));
-    let (keeper, uid, sid) = (Arc::clone(daemon), credential.uid, credential.sid.clone());
+    let (keeper, uid) = (Arc::clone(daemon), credential.uid);
+    let changed = Event::about(Id::PinChanged, &credential);
     let change = move |tpm: &mut tpm::Tpm| {
         let (old, new) = (credential.value(&old)?, credential.value(&new)?);
         let key = tpm.change_pin(&credential.key, &old, &new, |key| {
@@ -85,7 +85,7 @@ pub(crate) async fn change(
         keeper.store(uid, &key, Some(kept.clone()))
     };
     daemon.chip.run(change).await?;
-    daemon.tell_pin(uid, &sid, What::Changed);
+    daemon.events.tell(&changed);
     Ok(Done {})
 }
 

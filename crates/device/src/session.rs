@@ -16,7 +16,7 @@ use crate::{
     accounts::Account,
     daemon::Daemon,
     error::refused,
-    events::Event,
+    events::{Event, Id},
     key_storage::KeyStorage,
     peer::Peer,
     policies::{SESSION_PATIENCE, Subject},
@@ -28,7 +28,7 @@ pub(crate) struct Judged {
     pub(crate) certificate_trust: bool,
     pub(crate) cloud_trust: bool,
     pub(crate) governed_by_group_policy: bool,
-    pub(crate) event: u16,
+    pub(crate) event: Id,
     pub(crate) why: String,
 }
 
@@ -89,13 +89,31 @@ impl Daemon {
         Ok(judge(facts, in_force.effective(), unknown))
     }
 
-    /// Logs the event and keeps it.
+    /// Tells what was found, in the order of the original's fields.
     fn tell_event(&self, account: &Account, sid: &Sid, judged: &Judged) {
-        let event = Event::new(account.uid, &account.name, sid, judged);
-        event.log();
-        if let Err(error) = self.events.keep(&event) {
-            tracing::warn!(%error, "an event could not be kept");
-        }
+        let found = &judged.prerequisites;
+        let governed_by = match judged.governed_by_group_policy {
+            true => "group policy",
+            false => "none",
+        };
+        let event = Event::new(judged.event)
+            .of(account.uid, &account.name, sid)
+            .with("PreReqResult", found.pre_req_result)
+            .with("IsDeviceJoined", found.is_device_joined)
+            .with("IsUserAzureAD", found.is_user_known)
+            .with("PolicyEnabled", found.policy_enabled)
+            .with("PostLogonEnabled", found.post_logon_enabled)
+            .with("DeviceEligible", found.device_eligible)
+            .with("SessionIsNotRemote", found.session_is_not_remote)
+            .with(
+                "CertificateTrustEnabled",
+                Answered::from(judged.certificate_trust),
+            )
+            .with("GovernedBy", governed_by)
+            .with("CloudTrustEnabled", Answered::from(judged.cloud_trust))
+            .with("NgcSet", found.ngc_set)
+            .with("Reason", &judged.why);
+        self.events.tell(&event);
     }
 }
 
@@ -145,9 +163,9 @@ fn judge(facts: Facts, effective: Option<Effective>, unknown: Option<String>) ->
     let waits_for_certificate = matches!(provision, Some(Provision::Certificate { .. }));
     Judged {
         event: match (&obstacle, waits_for_certificate) {
-            (None, _) => 358,
-            (Some(_), true) => 362,
-            (Some(_), false) => 360,
+            (None, _) => Id::WillProvision,
+            (Some(_), true) => Id::WaitsForCertificate,
+            (Some(_), false) => Id::WillNotProvision,
         },
         why: obstacle.unwrap_or("every prerequisite is met").to_owned(),
         certificate_trust: effective.as_ref().is_some_and(Effective::certificate_trust),

@@ -21,8 +21,8 @@ use tokio::{
 use zeroize::Zeroizing;
 
 use crate::{
-    Error, daemon::Daemon, enroll, files, join, kdcs, keys, peer::Peer, pin, policies, session,
-    signin, status, turns::Time, unlock,
+    Error, daemon::Daemon, enroll, events, files, join, kdcs, keys, peer::Peer, pin, policies,
+    session, signin, status, turns::Time, unlock,
 };
 
 /// The most connections of one user at once. Root's are not limited: every sign-in on the machine
@@ -156,6 +156,7 @@ async fn answer(daemon: &Arc<Daemon>, peer: &Peer, text: &[u8]) -> Zeroizing<Vec
         ipc::PolicyShow => policies::show,
         ipc::PolicyRefresh => policies::refresh,
         ipc::SessionOpen => session::open,
+        ipc::EventsShow => events::show,
     )
 }
 

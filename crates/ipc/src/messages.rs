@@ -138,6 +138,15 @@ pub enum Answered {
     No,
 }
 
+impl std::fmt::Display for Answered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Yes => "YES",
+            Self::No => "NO",
+        })
+    }
+}
+
 impl From<bool> for Answered {
     fn from(yes: bool) -> Self {
         if yes { Self::Yes } else { Self::No }
@@ -159,6 +168,15 @@ pub enum PreReqResult {
     WillProvision,
     /// It is not.
     WillNotProvision,
+}
+
+impl std::fmt::Display for PreReqResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::WillProvision => "WillProvision",
+            Self::WillNotProvision => "WillNotProvision",
+        })
+    }
 }
 
 /// One user's credential on this device.
@@ -629,4 +647,30 @@ operation! {
         #[serde(default)]
         new_key: bool,
     } -> EnrollAnswer
+}
+
+operation! {
+    /// What happened on this device: root everything, anyone else what happened to them.
+    "events" EventsShow {
+        /// Those of this number.
+        #[serde(default)]
+        id: Option<u16>,
+        /// Those since then: unix seconds.
+        #[serde(default)]
+        since: Option<i64>,
+        /// Those behind this place; 0 for all.
+        #[serde(default)]
+        after: u64,
+    } -> EventsAnswer
+}
+
+/// Events, the oldest first.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct EventsAnswer {
+    /// One object an event: `seq`, `time` (unix seconds), `event`, `level`, `message`, to whom it
+    /// happened as `uid`, `user` and `sid`, and its fields in their order.
+    pub events: Vec<Box<RawValue>>,
+    /// Where to go on, where there is more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<u64>,
 }

@@ -11,13 +11,14 @@ use model::Secret;
 use policy::merge::Effective;
 use tpm::Permit;
 
-use super::{Kept, event::What};
+use super::Kept;
 use crate::{
     Error,
     credential::Credential,
     daemon::{Daemon, now},
     enroll::{self, Purpose},
     error::refused,
+    events::{Event, Id},
     key_storage::KeyStorage,
     peer::Peer,
     policies::Subject,
@@ -85,12 +86,11 @@ impl Daemon {
         bearer: Secret<String>,
         pin: Secret<String>,
     ) -> Result<(), Error> {
-        let (uid, sid) = (credential.uid, credential.sid.clone());
         let outcome = self.recover(credential.clone(), bearer, pin).await;
-        match &outcome {
-            Ok(()) => self.tell_pin(uid, &sid, What::Recovered),
-            Err(error) => self.tell_pin(uid, &sid, What::NotRecovered(&error.failure().code)),
-        }
+        self.events.tell(&match &outcome {
+            Ok(()) => Event::about(Id::PinRecovered, credential),
+            Err(error) => Event::about(Id::PinNotRecovered, credential).because(&error.failure()),
+        });
         outcome
     }
 

@@ -86,7 +86,7 @@ fn an_enrollment_is_offered_where_every_prerequisite_is_met_and_nowhere_else() {
     ];
     for (facts, values, event) in cases {
         let judged = judge(facts, effective(values), None);
-        assert_eq!(judged.event, event, "{values:?}: {}", judged.why);
+        assert_eq!(judged.event.number(), event, "{values:?}: {}", judged.why);
         let will = judged.prerequisites.pre_req_result == PreReqResult::WillProvision;
         assert_eq!(will, event == 358, "{values:?}");
     }
@@ -95,7 +95,7 @@ fn an_enrollment_is_offered_where_every_prerequisite_is_met_and_nowhere_else() {
 #[test]
 fn where_no_policy_was_read_nothing_is_offered_and_the_reason_is_told() {
     let judged = judge(FIT, None, Some("No domain controller answers.".to_owned()));
-    assert_eq!(judged.event, 360);
+    assert_eq!(judged.event.number(), 360);
     assert_eq!(judged.why, "No domain controller answers.");
     assert_eq!(judged.prerequisites.policy_enabled, Answered::No);
 }
