@@ -82,7 +82,7 @@ impl App {
             .await?
             .context("the store is empty: `latchkey-server init` did not come to its end")?;
         let keyring = Keyring {
-            nonces: Nonces::new(master.derive("nonce")),
+            nonces: Nonces::new(master.derive("nonce"))?,
             recovery: RecoveryKey::open(&store, &tenant, &master, &clock).await?,
             master,
         };

@@ -5,7 +5,13 @@
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use model::{Secret, UnixTime};
-use openssl::{error::ErrorStack, hash::MessageDigest, memcmp, pkey::PKey, sign::Signer};
+use openssl::{
+    error::ErrorStack,
+    hash::MessageDigest,
+    memcmp,
+    pkey::{PKey, Private},
+    sign::Signer,
+};
 
 /// How long a nonce is good.
 pub(crate) const LIFE_S: i64 = 5 * 60;
@@ -13,11 +19,11 @@ const RANDOM: usize = 16;
 const MAC: usize = 32;
 
 /// Makes and knows nonces.
-pub(crate) struct Nonces(Secret<Vec<u8>>);
+pub(crate) struct Nonces(PKey<Private>);
 
 impl Nonces {
-    pub(crate) fn new(key: Secret<Vec<u8>>) -> Self {
-        Self(key)
+    pub(crate) fn new(key: Secret<Vec<u8>>) -> Result<Self, ErrorStack> {
+        Ok(Self(PKey::hmac(key.expose())?))
     }
 
     /// One that is good until five minutes after `now`.
@@ -47,8 +53,7 @@ impl Nonces {
     }
 
     fn mac(&self, content: &[u8]) -> Result<Vec<u8>, ErrorStack> {
-        let key = PKey::hmac(self.0.expose())?;
-        Signer::new(MessageDigest::sha256(), &key)?.sign_oneshot_to_vec(content)
+        Signer::new(MessageDigest::sha256(), &self.0)?.sign_oneshot_to_vec(content)
     }
 }
 
@@ -58,13 +63,14 @@ mod tests {
 
     #[test]
     fn a_nonce_is_good_for_five_minutes_and_where_it_was_made() {
-        let nonces = Nonces::new(Secret::new(vec![1; 32]));
+        let nonces = Nonces::new(Secret::new(vec![1; 32])).unwrap();
         let nonce = nonces.make(UnixTime(1000), [7; 16]).unwrap();
         assert!(nonces.is_good(&nonce, UnixTime(1000)).unwrap());
         assert!(nonces.is_good(&nonce, UnixTime(1299)).unwrap());
         assert!(!nonces.is_good(&nonce, UnixTime(1300)).unwrap());
         assert!(
             !Nonces::new(Secret::new(vec![2; 32]))
+                .unwrap()
                 .is_good(&nonce, UnixTime(1000))
                 .unwrap()
         );
@@ -72,7 +78,7 @@ mod tests {
 
     #[test]
     fn what_is_not_a_nonce_is_not_good() {
-        let nonces = Nonces::new(Secret::new(vec![1; 32]));
+        let nonces = Nonces::new(Secret::new(vec![1; 32])).unwrap();
         let nonce = nonces.make(UnixTime(1000), [7; 16]).unwrap();
         let mut changed = URL_SAFE_NO_PAD.decode(&nonce).unwrap();
         changed[7] ^= 1;

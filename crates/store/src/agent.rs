@@ -152,7 +152,7 @@ impl Store {
 
     /// Every domain, in the order of enrollment.
     pub async fn domains(&self, tenant: Guid) -> Result<Vec<Domain>> {
-        self.read(move |db| {
+        self.look_up(move |db| {
             let sql = "SELECT * FROM domains WHERE tenant = ?1 ORDER BY added, guid";
             db.all(sql, args![tenant], domain)
         })

@@ -10,7 +10,7 @@ use crate::{
 impl Store {
     /// Every further host name.
     pub async fn hosts(&self, tenant: Guid) -> Result<Vec<String>> {
-        self.read(move |db| {
+        self.look_up(move |db| {
             let sql = "SELECT name FROM hosts WHERE tenant = ?1 ORDER BY name";
             db.all(sql, args![tenant], |row| row.get("name"))
         })

@@ -70,7 +70,7 @@ impl Default for Settings {
 impl Store {
     /// The settings.
     pub async fn settings(&self, tenant: Guid) -> Result<Settings> {
-        self.read(move |db| {
+        self.look_up(move |db| {
             let sql = "SELECT body FROM settings WHERE tenant = ?1";
             let body: Option<String> = db.only(sql, args![tenant])?;
             let body = body.ok_or(Error::Bug("a tenant has no settings"))?;

@@ -126,7 +126,7 @@ impl Store {
         tenant: Guid,
         names: &'static [SealedName],
     ) -> Result<Vec<Sealed>> {
-        self.read(move |db| {
+        self.look_up(move |db| {
             // One statement: several would not be of one moment.
             let sql = "SELECT name, value FROM sealed WHERE tenant = ?1";
             let rows = db.all(sql, args![tenant], |row| {

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Devices that sign in; each has a connection of its own.
-const DEVICES: u32 = 16;
+const DEVICES: u32 = 64;
 
 /// Rows of one commit.
 const BULK: u32 = 500;
@@ -63,16 +63,15 @@ impl Load {
         }
         let mut parties = Vec::new();
         for n in 0..DEVICES {
-            let key = || PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap();
+            // All of them have one key: to the server it does not matter.
             let mut device = Device {
                 id: Guid::from_le_bytes(rand()),
-                key: key(),
                 ..Device::new()
             };
             let brought = json!([user(n), device.as_operation()]);
             agent.bulk(server, brought).await.good();
             device.join(server).await;
-            let key = key();
+            let key = PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap();
             let registered = new_key(n, device.id, rsa1(&key));
             let registering = store.register_key(server.tenant, registered, audit());
             registering.await.unwrap();

@@ -1,5 +1,8 @@
 //! The one thread that writes, with group commit: whatever has come in while the last commit was
-//! under way goes into the next one together.
+//! under way goes into the next one together. Where several callers are about, a moment is left for
+//! more of them: a flush costs more than all that one of them writes.
+
+use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -11,6 +14,9 @@ const MAX_BATCH: usize = 256;
 
 /// Writes that may wait; beyond it callers wait to get in.
 const QUEUE: usize = 1024;
+
+/// How long a commit waits for more, where the one before had more than one write.
+const GATHER: Duration = Duration::from_millis(2);
 
 /// Tells a caller its answer, or that the commit failed.
 type Reply = Box<dyn FnOnce(bool) + Send>;
@@ -81,15 +87,19 @@ fn drain(
     mut queue: mpsc::Receiver<(Touches, Job)>,
     news: &watch::Sender<u64>,
 ) {
-    while let Some(first) = queue.blocking_recv() {
-        let mut jobs = vec![first];
-        while jobs.len() < MAX_BATCH
-            && let Ok(job) = queue.try_recv()
-        {
-            jobs.push(job);
+    let (mut jobs, mut is_crowded) = (Vec::new(), false);
+    while queue.blocking_recv_many(&mut jobs, MAX_BATCH) > 0 {
+        if is_crowded {
+            gather();
+            while jobs.len() < MAX_BATCH
+                && let Ok(job) = queue.try_recv()
+            {
+                jobs.push(job);
+            }
         }
+        is_crowded = jobs.len() > 1;
         let touches_keys = jobs.iter().any(|(touches, _)| *touches == Touches::Keys);
-        let (replies, committed) = commit(&mut connection, jobs);
+        let (replies, committed) = commit(&mut connection, std::mem::take(&mut jobs));
         if let Err(error) = &committed {
             tracing::error!(code = "store_commit", %error, "a batch of writes was lost");
         }
@@ -100,6 +110,14 @@ fn drain(
             reply(committed.is_ok());
         }
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "time itself is what is waited for"
+)]
+fn gather() {
+    std::thread::sleep(GATHER);
 }
 
 fn commit(connection: &mut Connection, jobs: Vec<(Touches, Job)>) -> (Vec<Reply>, Result<()>) {
