@@ -1,12 +1,17 @@
-//! Answers to questions: typed at the terminal unseen, or given in advance on standard input.
+//! Answers to questions: typed at the terminal unseen, given in advance on standard input, or asked
+//! for by the program that signs the person in.
 
 use std::{
     fs::{File, OpenOptions},
     io::{self, Read, Write},
+    os::{fd::AsFd, unix::net::UnixStream},
 };
 
 use anyhow::{Context, bail};
-use ipc::Secret;
+use ipc::{
+    Secret,
+    relay::{Line, Reply},
+};
 use zeroize::Zeroizing;
 
 use crate::ffi::Hidden;
@@ -17,6 +22,8 @@ pub(crate) enum Answers {
     Terminal(File),
     /// Lines `name=value`, each used once, in their order.
     Given(Vec<(String, Secret)>),
+    /// The person whom another program signs in, at the other end of standard input.
+    Relayed(UnixStream),
 }
 
 impl Answers {
@@ -26,6 +33,12 @@ impl Answers {
         Ok(Self::Terminal(terminal.context(
             "there is no terminal to ask at; give answers on standard input",
         )?))
+    }
+
+    /// The program whose socket is this one's standard input.
+    pub(crate) fn relayed() -> anyhow::Result<Self> {
+        let socket = io::stdin().as_fd().try_clone_to_owned()?;
+        Ok(Self::Relayed(socket.into()))
     }
 
     /// Every line of standard input.
@@ -65,37 +78,101 @@ impl Answers {
                 let place = given.iter().position(|(given, _)| given == name);
                 Ok(place.map(|place| given.remove(place).1))
             }
+            Self::Relayed(program) => relayed(program, &Line::Secret(prompt.to_owned())).map(Some),
+        }
+    }
+
+    /// Asks for something that may be seen. None: there is no further answer of that name.
+    pub(crate) fn word(&mut self, name: &str, prompt: &str) -> anyhow::Result<Option<String>> {
+        match self {
+            Self::Terminal(terminal) => read_shown(terminal, prompt).map(Some),
+            Self::Given(_) => {
+                let given = self.secret(name, prompt)?;
+                Ok(given.map(|given| given.expose().to_owned()))
+            }
+            Self::Relayed(program) => {
+                let answer = relayed(program, &Line::Ask(prompt.to_owned()))?;
+                Ok(Some(answer.expose().trim().to_owned()))
+            }
         }
     }
 
     /// Is there another answer of that name to come?
     pub(crate) fn has(&self, name: &str) -> bool {
         match self {
-            Self::Terminal(_) => true,
             Self::Given(given) => given.iter().any(|(given, _)| given == name),
+            Self::Terminal(_) | Self::Relayed(_) => true,
         }
     }
 
-    /// Asks for something that may be seen; nothing where answers were given in advance.
-    pub(crate) fn line(&self, prompt: &str) -> anyhow::Result<String> {
-        let Self::Terminal(terminal) = self else {
-            return Ok(String::new());
+    /// Were they given in advance, so that nobody hears what is said between them?
+    pub(crate) fn are_given(&self) -> bool {
+        matches!(self, Self::Given(_))
+    }
+
+    /// Says something to the person.
+    pub(crate) fn tell(&mut self, text: &str) {
+        let line = Line::Tell(text.to_owned());
+        self.say(line, text);
+    }
+
+    /// Says why something did not work.
+    pub(crate) fn warn(&mut self, text: &str) {
+        let line = Line::Warn(text.to_owned());
+        self.say(line, text);
+    }
+
+    fn say(&mut self, line: Line, text: &str) {
+        // Where nobody listens, nothing is lost.
+        let _ = match self {
+            Self::Terminal(_) | Self::Given(_) => writeln!(io::stderr().lock(), "{text}"),
+            Self::Relayed(program) => line.send(program),
         };
-        let mut terminal: &File = terminal;
-        write!(terminal, "{prompt}")?;
-        let mut line = String::new();
-        let mut byte = [0];
-        while terminal.read(&mut byte)? == 1 && byte != *b"\n" {
-            line.extend(byte.map(char::from));
-        }
-        Ok(line.trim().to_owned())
     }
 
-    /// Asks for a yes. Whoever gave answers in advance has said it.
-    pub(crate) fn confirm(&self, prompt: &str) -> anyhow::Result<bool> {
-        let line = self.line(&format!("{prompt} [Y/n] "))?;
-        Ok(matches!(line.as_str(), "" | "y" | "Y" | "yes"))
+    /// Nothing more will be asked or said.
+    pub(crate) fn end(&mut self) {
+        if let Self::Relayed(program) = self {
+            // Whoever is not there any more need not be told.
+            let _ = Line::End.send(program);
+        }
     }
+
+    /// Asks for a yes. Whoever gave answers in advance has said it. At a terminal, where somebody
+    /// has asked for this, nothing means yes; to somebody who is about to sign in it means no.
+    pub(crate) fn confirm(&mut self, prompt: &str) -> anyhow::Result<bool> {
+        let (hint, nothing) = match self {
+            Self::Given(_) => return Ok(true),
+            Self::Terminal(_) => ("[Y/n]", true),
+            Self::Relayed(_) => ("Type OK, or nothing to do it another time:", false),
+        };
+        let answer = self.word("confirm", &format!("{prompt} {hint} "))?;
+        let answer = answer.unwrap_or_default().to_lowercase();
+        Ok(match answer.as_str() {
+            "" => nothing,
+            answer => matches!(answer, "y" | "yes" | "ok"),
+        })
+    }
+}
+
+/// Has the person asked by the other program.
+fn relayed(program: &mut UnixStream, line: &Line) -> anyhow::Result<Secret> {
+    line.send(program)?;
+    match Reply::receive(program)? {
+        Reply::Answer(answer) => Ok(answer),
+        Reply::Gone => bail!("broken off"),
+    }
+}
+
+/// Reads one line that is shown.
+fn read_shown(terminal: &mut File, prompt: &str) -> anyhow::Result<String> {
+    terminal.write_all(prompt.as_bytes())?;
+    let mut line = Vec::new();
+    let mut byte = [0];
+    while terminal.read(&mut byte)? == 1 && byte != *b"\n" && line.len() < 1024 {
+        line.extend(byte);
+    }
+    Ok(String::from_utf8_lossy(&line).trim().to_owned())
 }
 
 /// Reads one line that is not shown.

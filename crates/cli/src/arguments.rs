@@ -28,6 +28,8 @@ pub(crate) enum Command {
     Enroll(Enroll),
     /// Turn your PIN into a Kerberos ticket.
     Signin(Signin),
+    /// Forget your PIN until the next unlock, as a screen locker does (root: everybody's).
+    Lock,
     /// Change your PIN, or replace one that you have forgotten.
     #[command(subcommand)]
     Pin(Pin),
@@ -81,9 +83,13 @@ pub(crate) struct Join {
 
 #[derive(Args)]
 pub(crate) struct Enroll {
-    /// Read answers from standard input, one a line: password=…, otp=…, pin=…
+    /// Read answers from standard input, one a line: password=…, otp=… or tap=…, pin=…; way=… says
+    /// how to confirm where there are several ways (otp, approval, tap).
     #[arg(long)]
     pub(crate) answers_stdin: bool,
+    /// Speak to the person through the program on standard input, which signs them in.
+    #[arg(long, hide = true, conflicts_with_all = ["answers_stdin", "json"])]
+    pub(crate) at_sign_in: bool,
 }
 
 #[derive(Args)]

@@ -16,16 +16,33 @@ use crate::{answers::Answers, arguments::Enroll, daemon::PATIENT, output::Output
 struct Enrolled {
     kid: String,
     directory_ms: Option<u64>,
+    /// Was the key there before? Then the directory learns nothing.
+    #[serde(skip)]
+    same_key: bool,
 }
 
 /// The conversation with the daemon and with the person.
-struct Talk<'a> {
+struct Talk {
     daemon: Connection,
     answers: Answers,
-    output: &'a Output,
+    /// What was said last about what is going on.
+    shown: String,
+}
+
+/// How it ended, where nothing failed.
+enum Ended {
+    Enrolled(Enrolled),
+    /// The person does not want it, now at least.
+    Skipped,
 }
 
 pub(crate) fn enroll(how: Enroll, output: &Output) -> anyhow::Result<()> {
+    if how.at_sign_in {
+        let mut talk = Talk::open(Answers::relayed()?)?;
+        let ended = talk.lead(&EnrollStart {});
+        talk.close(&ended);
+        return ended.map(drop);
+    }
     lead(&EnrollStart {}, how.answers_stdin, output)
 }
 
@@ -35,81 +52,212 @@ pub(crate) fn lead(
     answers_stdin: bool,
     output: &Output,
 ) -> anyhow::Result<()> {
-    let answers = if answers_stdin {
-        Answers::from_stdin()?
-    } else {
-        Answers::terminal()?
+    let answers = match answers_stdin {
+        true => Answers::from_stdin()?,
+        false => Answers::terminal()?,
     };
-    let mut talk = Talk {
-        daemon: Connection::open(PATIENT)?,
-        answers,
-        output,
-    };
-    let mut at = talk.daemon.call(start)?;
-    let mut shown = String::new();
-    let mut is_reset = false;
-    loop {
-        let input = empty(&at);
-        let next = match at.step {
-            EnrollStep::Account { upn } => talk.account(&upn, input)?,
-            EnrollStep::Password { problem } => {
-                let password = talk.secret("password", "Password: ", problem)?;
-                EnrollInput {
-                    password: Some(password),
-                    ..input
-                }
-            }
-            EnrollStep::Otp { problem } => {
-                let otp = talk.secret("otp", "Code from your authenticator: ", problem)?;
-                EnrollInput {
-                    otp: Some(otp),
-                    ..input
-                }
-            }
-            EnrollStep::Pin { rules, problem } => talk.pin(&rules, problem, input)?,
-            EnrollStep::Proof { service, statement } => {
-                let proof = Some(prove(&service, &statement)?);
-                EnrollInput { proof, ..input }
-            }
-            EnrollStep::Working { what } => {
-                is_reset |= what == SETTING_PIN;
-                if what != shown {
-                    output.progress(doing(&what));
-                    shown = what;
-                }
-                let session = at.session;
-                at = talk.daemon.call(&EnrollPoll {
-                    session,
-                    wait_s: 25,
-                })?;
-                continue;
-            }
-            EnrollStep::Done { kid, directory_ms } => {
-                // Of a key that stays, the directory learns nothing.
-                let text = || match is_reset {
-                    true => "Done. The key is the same; its PIN is the new one.".to_owned(),
-                    false => done(directory_ms),
-                };
-                return output.result(&Enrolled { kid, directory_ms }, text);
-            }
-            EnrollStep::Failed { problem } => return Err(CallError::Refused(problem).into()),
-        };
-        at = talk.daemon.call(&next)?;
+    let mut talk = Talk::open(answers)?;
+    match talk.lead(start)? {
+        Ended::Enrolled(enrolled) => output.result(&enrolled, || done(&enrolled)),
+        Ended::Skipped => bail!("given up; nothing was changed"),
     }
 }
 
-impl Talk<'_> {
-    fn account(&mut self, upn: &str, input: EnrollInput) -> anyhow::Result<EnrollInput> {
-        let question = format!("Set up a PIN on this machine for {upn}?");
-        if self.answers.confirm(&question)? {
-            return Ok(EnrollInput {
-                confirm: true,
-                ..input
-            });
+impl Talk {
+    fn open(answers: Answers) -> anyhow::Result<Self> {
+        Ok(Self {
+            daemon: Connection::open(PATIENT)?,
+            answers,
+            shown: String::new(),
+        })
+    }
+
+    /// Leads the person from step to step.
+    fn lead(&mut self, start: &impl Request<Answer = EnrollAnswer>) -> anyhow::Result<Ended> {
+        let mut at = self.daemon.call(start)?;
+        let mut same_key = false;
+        loop {
+            let input = empty(&at);
+            let next = match at.step {
+                EnrollStep::Biometrics {} => EnrollInput {
+                    way: Some("skip".to_owned()),
+                    ..input
+                },
+                EnrollStep::Account { upn } => {
+                    if !self.account(&upn)? {
+                        let session = input.session;
+                        self.daemon.call(&EnrollCancel { session })?;
+                        return Ok(Ended::Skipped);
+                    }
+                    EnrollInput {
+                        confirm: true,
+                        ..input
+                    }
+                }
+                EnrollStep::Password { problem } => {
+                    let password = self.secret("password", "Password: ", problem)?;
+                    self.answers.tell("Checking who you are …");
+                    EnrollInput {
+                        password: Some(password),
+                        ..input
+                    }
+                }
+                EnrollStep::Otp { problem, others } => {
+                    let typed =
+                        self.typed("otp", "Code from your authenticator", problem, &others)?;
+                    match typed {
+                        Some(otp) => EnrollInput {
+                            otp: Some(otp),
+                            ..input
+                        },
+                        None => self.choose(&others, None, input)?,
+                    }
+                }
+                EnrollStep::AccessPass { problem, others } => {
+                    let typed = self.typed("tap", "Temporary Access Pass", problem, &others)?;
+                    match typed {
+                        Some(tap) => EnrollInput {
+                            tap: Some(tap),
+                            ..input
+                        },
+                        None => self.choose(&others, None, input)?,
+                    }
+                }
+                EnrollStep::Choose { ways, problem } => self.choose(&ways, problem, input)?,
+                EnrollStep::Approve { number } => {
+                    self.show_once(&approve(number));
+                    at = self.poll(input.session)?;
+                    continue;
+                }
+                EnrollStep::Pin { rules, problem } => self.pin(&rules, problem, input)?,
+                EnrollStep::Proof { service, statement } => {
+                    let proof = Some(prove(&service, &statement)?);
+                    EnrollInput { proof, ..input }
+                }
+                EnrollStep::Working { what } => {
+                    same_key |= what == SETTING_PIN;
+                    self.show_once(doing(&what));
+                    at = self.poll(input.session)?;
+                    continue;
+                }
+                EnrollStep::Done { kid, directory_ms } => {
+                    return Ok(Ended::Enrolled(Enrolled {
+                        kid,
+                        directory_ms,
+                        same_key,
+                    }));
+                }
+                EnrollStep::Failed { problem } => return Err(CallError::Refused(problem).into()),
+            };
+            at = self.daemon.call(&next)?;
         }
-        let session = input.session;
-        self.daemon.call(&EnrollCancel { session })?;
-        bail!("given up; nothing was changed");
+    }
+
+    /// Tells somebody who is being signed in how it ended.
+    fn close(&mut self, ended: &anyhow::Result<Ended>) {
+        match ended {
+            Ok(Ended::Enrolled(enrolled)) => self.answers.tell(&done(enrolled)),
+            Ok(Ended::Skipped) => self
+                .answers
+                .tell("No PIN was set up; you are asked again at your next sign-in."),
+            Err(error) => self.answers.warn(&format!(
+                "No PIN was set up: {error:#} You can try again at your next sign-in, or with \
+                 `latchkey enroll`."
+            )),
+        }
+        self.answers.end();
+    }
+
+    fn poll(&mut self, session: String) -> anyhow::Result<EnrollAnswer> {
+        let wait_s = 25;
+        Ok(self.daemon.call(&EnrollPoll { session, wait_s })?)
+    }
+
+    /// Says what is going on, unless it was said last.
+    fn show_once(&mut self, what: &str) {
+        if self.shown != what {
+            self.answers.tell(what);
+            what.clone_into(&mut self.shown);
+        }
+    }
+
+    fn account(&mut self, upn: &str) -> anyhow::Result<bool> {
+        let question = format!("Set up a PIN on this machine for {upn}?");
+        self.answers.confirm(&question)
+    }
+
+    /// Has a second factor typed. None: the person wants another way, and there are some.
+    fn typed(
+        &mut self,
+        name: &str,
+        what: &str,
+        problem: Option<Failure>,
+        others: &[String],
+    ) -> anyhow::Result<Option<Secret>> {
+        let other_is_given = self.answers.has("way") && !self.answers.has(name);
+        if other_is_given && !others.is_empty() {
+            return Ok(None);
+        }
+        let prompt = match others {
+            [] => format!("{what}: "),
+            _ => format!("{what} (nothing for another way): "),
+        };
+        let typed = self.secret(name, &prompt, problem)?;
+        Ok(Some(typed).filter(|typed| others.is_empty() || !typed.expose().is_empty()))
+    }
+
+    /// Has the person choose how to confirm. One way that nothing speaks against is no choice.
+    fn choose(
+        &mut self,
+        ways: &[String],
+        problem: Option<Failure>,
+        input: EnrollInput,
+    ) -> anyhow::Result<EnrollInput> {
+        let way = match (ways, &problem) {
+            ([], None) => bail!("there is no way to confirm who you are"),
+            ([], Some(problem)) => return Err(CallError::Refused(problem.clone()).into()),
+            ([only], None) => only.clone(),
+            _ => self.chosen(ways, problem.as_ref())?,
+        };
+        self.answers.tell(match way.as_str() {
+            "approval" => "Contacting you …",
+            _ => "One moment …",
+        });
+        Ok(EnrollInput {
+            way: Some(way),
+            ..input
+        })
+    }
+
+    fn chosen(&mut self, ways: &[String], problem: Option<&Failure>) -> anyhow::Result<String> {
+        if let Some(problem) = problem {
+            self.answers.warn(&problem.sentence);
+        }
+        if self.answers.are_given() {
+            let way = self.answers.word("way", "")?;
+            return match (way, problem) {
+                (Some(way), _) => Ok(way),
+                (None, Some(problem)) => Err(CallError::Refused(problem.clone()).into()),
+                (None, None) => Err(anyhow!("no answer way= was given")),
+            };
+        }
+        self.answers.tell("How do you confirm who you are?");
+        for (number, way) in ways.iter().enumerate() {
+            self.answers
+                .tell(&format!("  {}  {}", number + 1, name_of(way)));
+        }
+        loop {
+            let answer = self.answers.word("way", "Number: ")?.unwrap_or_default();
+            if answer.is_empty() {
+                bail!("broken off");
+            }
+            let place = answer.parse::<usize>().ok();
+            let chosen = place.and_then(|place| ways.get(place.checked_sub(1)?));
+            if let Some(way) = chosen {
+                return Ok(way.clone());
+            }
+            self.answers.warn("That is none of the numbers.");
+        }
     }
 
     fn pin(
@@ -118,14 +266,15 @@ impl Talk<'_> {
         problem: Option<Failure>,
         input: EnrollInput,
     ) -> anyhow::Result<EnrollInput> {
-        if let Answers::Terminal(_) = self.answers {
-            show_rules(rules, self.output);
+        let is_given = self.answers.are_given();
+        if !is_given && problem.is_none() {
+            show_rules(rules, &mut self.answers);
         }
         let pin = self.secret("pin", "New PIN: ", problem)?;
-        let pin_again = match self.answers {
-            Answers::Terminal(_) => self.secret("pin", "New PIN again: ", None)?,
+        let pin_again = match is_given {
+            false => self.secret("pin", "New PIN again: ", None)?,
             // Whoever wrote it down has not mistyped it twice.
-            Answers::Given(_) => pin.clone(),
+            true => pin.clone(),
         };
         Ok(EnrollInput {
             pin: Some(pin),
@@ -141,8 +290,9 @@ impl Talk<'_> {
         prompt: &str,
         problem: Option<Failure>,
     ) -> anyhow::Result<Secret> {
-        if let (Some(problem), Answers::Terminal(_)) = (&problem, &self.answers) {
-            self.output.progress(&problem.sentence);
+        let is_given = self.answers.are_given();
+        if let Some(problem) = problem.as_ref().filter(|_| !is_given) {
+            self.answers.warn(&problem.sentence);
         }
         match (self.answers.secret(name, prompt)?, problem) {
             (Some(secret), _) => Ok(secret),
@@ -153,12 +303,34 @@ impl Talk<'_> {
 }
 
 /// What a new PIN must be.
-pub(crate) fn show_rules(rules: &[String], output: &Output) {
-    output.progress("Choose a PIN.");
-    rules
-        .iter()
-        .for_each(|rule| output.progress(&format!("  {rule}")));
+pub(crate) fn show_rules(rules: &[String], answers: &mut Answers) {
+    answers.tell("Choose a PIN.");
+    for rule in rules {
+        answers.tell(&format!("  {rule}"));
+    }
 }
+
+fn approve(number: Option<u32>) -> String {
+    match number {
+        Some(number) => format!(
+            "Open {WHERE} where you are signed in already and type the number {number:02} there. \
+             Waiting for you …"
+        ),
+        None => "Approve it where you are signed in already. Waiting for you …".to_owned(),
+    }
+}
+
+fn name_of(way: &str) -> &str {
+    match way {
+        "otp" => "a code from your authenticator app",
+        "approval" => "an approval where you are signed in already",
+        "tap" => "a Temporary Access Pass",
+        other => other,
+    }
+}
+
+/// The server's page on which somebody approves.
+const WHERE: &str = "the server's page /approvals";
 
 fn empty(at: &EnrollAnswer) -> EnrollInput {
     EnrollInput {
@@ -166,6 +338,8 @@ fn empty(at: &EnrollAnswer) -> EnrollInput {
         confirm: false,
         password: None,
         otp: None,
+        tap: None,
+        way: None,
         pin: None,
         pin_again: None,
         proof: None,
@@ -210,8 +384,12 @@ fn doing(what: &str) -> &str {
     match what {
         "making_key" => "Making your key in the TPM …",
         SETTING_PIN => "Setting your PIN in the TPM …",
+        "making_software_key" => "Making your key; this machine keeps it in software …",
         "registering" => "Registering it …",
-        "waiting_for_directory" => "Waiting for Active Directory …",
+        "waiting_for_directory" => {
+            "It is registered: you can use your PIN. Waiting for Active Directory, which mostly has \
+             the key within seconds …"
+        }
         other => other,
     }
 }
@@ -219,10 +397,14 @@ fn doing(what: &str) -> &str {
 /// The step in which a key that is there gets another PIN.
 const SETTING_PIN: &str = "setting_pin";
 
-fn done(directory_ms: Option<u64>) -> String {
-    match directory_ms.map(Duration::from_millis) {
+fn done(enrolled: &Enrolled) -> String {
+    if enrolled.same_key {
+        return "Done. The key is the same; its PIN is the new one.".to_owned();
+    }
+    match enrolled.directory_ms.map(Duration::from_millis) {
         Some(took) => format!(
-            "Done. Your PIN can be used now; Active Directory had your key after {} ms.",
+            "Done. Your PIN can be used now, for resources of the domain too: Active Directory had \
+             your key after {} ms.",
             took.as_millis()
         ),
         None => "Done. Active Directory does not have your key yet; until then sign in with your \

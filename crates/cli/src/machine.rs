@@ -66,6 +66,15 @@ fn describe(status: &StatusAnswer) -> String {
             PreReqResult::WillNotProvision => "not offered",
         }
     );
+    let primary = &status.primary_token;
+    let _ = writeln!(
+        text,
+        "server token: {}",
+        match (&primary.failure, primary.present) {
+            (Some(failure), _) => failure.sentence.as_str(),
+            (None, present) => yes(present),
+        }
+    );
     for credential in &status.credentials {
         let _ = writeln!(
             text,
@@ -79,6 +88,9 @@ fn describe(status: &StatusAnswer) -> String {
         let _ = writeln!(text, "  key id:     {}", credential.key_id);
         let (left, limit) = (credential.tries_left, credential.tries_limit);
         let _ = writeln!(text, "  PIN tries:  {left} of {limit} left");
+        if credential.pin_kept {
+            let _ = writeln!(text, "  tickets:    renewed without a question");
+        }
         if let Some(days) = credential.pin_expires_in_days {
             let _ = writeln!(
                 text,

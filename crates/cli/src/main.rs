@@ -53,6 +53,7 @@ fn run(command: Command, output: &Output) -> anyhow::Result<()> {
         Command::Events(which) => events::show(&which, output),
         Command::Enroll(how) => enroll::enroll(how, output),
         Command::Signin(how) => person::sign_in(how, output),
+        Command::Lock => person::lock(output),
         Command::Pin(pin) => pin::run(pin, output),
         Command::Keys(keys) => keys::run(keys, output),
         Command::Policy(policy) => policy::run(policy, output),

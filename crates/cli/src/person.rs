@@ -1,7 +1,7 @@
 //! `latchkey signin`.
 
 use anyhow::anyhow;
-use ipc::{Secret, Signin};
+use ipc::{Lock, Secret, Signin};
 
 use crate::{
     answers::Answers,
@@ -19,7 +19,7 @@ pub(crate) fn sign_in(how: arguments::Signin, output: &Output) -> anyhow::Result
     };
     // Of another user it is not known here what stands before the next try.
     let phrase = match how.user {
-        None => pin::phrase(&answers)?,
+        None => pin::phrase(&mut answers)?,
         Some(_) => None,
     };
     let request = Signin {
@@ -27,15 +27,24 @@ pub(crate) fn sign_in(how: arguments::Signin, output: &Output) -> anyhow::Result
         pin: ask(&mut answers, "pin", "PIN: ")?,
         service: "latchkey".to_owned(),
         remote: is_remote(),
+        offline: false,
         phrase,
     };
     let answer = daemon::ask(&request, QUICK)?;
     output.result(&answer, || {
         format!(
             "Signed in as {} in {} ms; the ticket {} is in {}.",
-            answer.principal, answer.took_ms, answer.ticket_server, answer.ccache
+            answer.principal,
+            answer.took_ms,
+            answer.ticket_server.as_deref().unwrap_or("(none)"),
+            answer.ccache.as_deref().unwrap_or("(none)")
         )
     })
+}
+
+pub(crate) fn lock(output: &Output) -> anyhow::Result<()> {
+    let done = daemon::ask(&Lock {}, QUICK)?;
+    output.result(&done, || "Locked: no PIN is kept.".to_owned())
 }
 
 /// Does the person sit elsewhere? The daemon cannot know; whoever hides it could as well sit here.

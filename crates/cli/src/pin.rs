@@ -26,19 +26,20 @@ fn change(answers_stdin: bool, output: &Output) -> anyhow::Result<()> {
         true => Answers::from_stdin()?,
         false => Answers::terminal()?,
     };
-    let phrase = phrase(&answers)?;
+    let phrase = phrase(&mut answers)?;
     let old = ask(&mut answers, "old", "PIN as it is: ")?;
-    if let Answers::Terminal(_) = answers {
+    let is_given = answers.are_given();
+    if !is_given {
         let rules = daemon::ask(&PinRules { user: None }, QUICK)?.rules;
-        enroll::show_rules(&rules, output);
+        enroll::show_rules(&rules, &mut answers);
     }
     let mut tries = 0;
     loop {
         let new = ask(&mut answers, "pin", "New PIN: ")?;
-        let again = match answers {
-            Answers::Terminal(_) => ask(&mut answers, "pin", "New PIN again: ")?,
+        let again = match is_given {
+            false => ask(&mut answers, "pin", "New PIN again: ")?,
             // Whoever wrote it down has not mistyped it twice.
-            Answers::Given(_) => new.clone(),
+            true => new.clone(),
         };
         let outcome = if again.expose() == new.expose() {
             daemon::ask(
@@ -59,7 +60,7 @@ fn change(answers_stdin: bool, output: &Output) -> anyhow::Result<()> {
             Err(CallError::Refused(failure))
                 if is_about_new(&failure) && tries < TRIES && answers.has("pin") =>
             {
-                output.progress(&failure.sentence);
+                answers.warn(&failure.sentence);
             }
             Err(error) => return Err(error.into()),
         }
@@ -71,12 +72,12 @@ fn is_about_new(failure: &Failure) -> bool {
     matches!(failure.code.as_str(), "pin_refused" | "pin_mismatch")
 }
 
-/// The phrase, where the daemon wants it typed before the next PIN; asked for at a terminal only. A
-/// refusal where the next PIN has to wait.
-pub(crate) fn phrase(answers: &Answers) -> anyhow::Result<Option<String>> {
-    let Answers::Terminal(_) = answers else {
+/// The phrase, where the daemon wants it typed before the next PIN; not where answers were given in
+/// advance. A refusal where the next PIN has to wait.
+pub(crate) fn phrase(answers: &mut Answers) -> anyhow::Result<Option<String>> {
+    if answers.are_given() {
         return Ok(None);
-    };
+    }
     let request = TokenInfo {
         uid: ffi::uid(),
         remote: is_remote(),
@@ -93,9 +94,11 @@ pub(crate) fn phrase(answers: &Answers) -> anyhow::Result<Option<String>> {
         };
         return Err(CallError::Refused(failure).into());
     }
-    let question = |phrase| format!("Too many wrong PINs. Type {phrase} to go on: ");
-    let typed = info.phrase.map(|phrase| answers.line(&question(phrase)));
-    typed.transpose()
+    let Some(phrase) = info.phrase else {
+        return Ok(None);
+    };
+    let question = format!("Too many wrong PINs. Type {phrase} to go on: ");
+    answers.word("phrase", &question)
 }
 
 /// So many new PINs may be refused in one go.

@@ -12,7 +12,7 @@ use api::{
     join::{CERTIFICATE_PATH, RenewalRequest},
     oauth::{
         ChallengeAnswer, ChallengeForm, DEVICE_CREDENTIAL_HEADER, GRANT_JWT_BEARER, NonceAnswer,
-        OAuthError, TokenAnswer, challenge_path, token_path,
+        OAuthError, PrimaryAnswer, TokenAnswer, challenge_path, token_path,
     },
     recovery::{LIMIT_PATH, LimitRequest, Permission, RecoveryRequest, recovery_path},
 };
@@ -129,6 +129,25 @@ impl Client {
             .field("request", request);
         self.json(Call::post(&token_path(tenant), Body::Form(form)))
             .await
+    }
+
+    /// A primary refresh token, for a request that the device signed.
+    pub async fn primary_token(&self, tenant: Guid, request: &str) -> Result<PrimaryAnswer, Error> {
+        let form = Form::default()
+            .field("grant_type", GRANT_JWT_BEARER)
+            .field("request", request);
+        self.json(Call::post(&token_path(tenant), Body::Form(form)))
+            .await
+    }
+
+    /// What the server answers a request under a session key, sealed to that key.
+    pub async fn session_request(&self, tenant: Guid, request: &str) -> Result<String, Error> {
+        let form = Form::default()
+            .field("grant_type", GRANT_JWT_BEARER)
+            .field("request", request);
+        let path = token_path(tenant);
+        let answer = self.send(Call::post(&path, Body::Form(form))).await?;
+        answer.success()?.text()
     }
 
     /// One step of a native sign-in; `credential` is the device's signed word about itself.

@@ -172,6 +172,12 @@ impl Answer {
             .map_err(|error| Error::Protocol(format!("HTTP {}: {error}", self.status)))
     }
 
+    pub(crate) fn text(&self) -> Result<String, Error> {
+        let text = std::str::from_utf8(&self.body);
+        text.map(str::to_owned)
+            .map_err(|_| Error::Protocol(format!("HTTP {}: no text", self.status)))
+    }
+
     /// The refusal, in whichever of the server's dialects it is written.
     pub(crate) fn refusal(&self) -> Error {
         let status = self.status;

@@ -12,6 +12,7 @@ mod deletion;
 mod device;
 mod form;
 mod http;
+pub mod plain;
 mod tls;
 
 pub use agent::{Agent, AgentIdentity};

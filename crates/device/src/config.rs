@@ -7,7 +7,7 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::{Error, key_storage::Choice};
+use crate::{Error, key_storage::Choice, revocation::Lists};
 
 /// Where the file is when the command line names no other.
 pub const DEFAULT_PATH: &str = "/etc/latchkey/device.toml";
@@ -28,6 +28,10 @@ pub struct Config {
     pub dc: Option<String>,
     /// KDCs by name or address for sign-ins; none: the DNS tells.
     pub kdcs: Vec<String>,
+    /// What is done about revocation lists of the KDCs' authorities: `off`, `if-present`, `require`.
+    pub crl: Lists,
+    /// Addresses of such lists (`http://`), beside those in KDC certificates that were seen.
+    pub crl_urls: Vec<String>,
     /// The keytab of the machine account.
     pub keytab: PathBuf,
     /// The system's Kerberos configuration, read after our own part.
@@ -53,6 +57,8 @@ impl Default for Config {
             realm: None,
             dc: None,
             kdcs: Vec::new(),
+            crl: Lists::default(),
+            crl_urls: Vec::new(),
             keytab: "/etc/krb5.keytab".into(),
             krb5_conf: "/etc/krb5.conf".into(),
             socket: ipc::SOCKET.into(),
@@ -97,6 +103,19 @@ mod tests {
     #[test]
     fn an_unknown_key_is_an_error_that_names_it() {
         assert!(Config::parse("tcit = \"x\"").unwrap_err().contains("tcit"));
+    }
+
+    #[test]
+    fn revocation_lists_are_used_as_the_file_says() {
+        for (text, lists) in [
+            ("", Lists::IfPresent),
+            ("crl = \"require\"", Lists::Require),
+            ("crl = \"if-present\"", Lists::IfPresent),
+            ("crl = \"off\"", Lists::Off),
+        ] {
+            assert_eq!(Config::parse(text).unwrap().crl, lists);
+        }
+        assert!(Config::parse("crl = \"maybe\"").is_err());
     }
 
     #[test]

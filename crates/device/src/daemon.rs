@@ -20,8 +20,11 @@ use crate::{
     files,
     identity::Identity,
     kdcs::Kdcs,
+    offline::Offline,
     pin::tries::Tries,
     policies::Policies,
+    presence::Presence,
+    primary::Primaries,
     server::Bearer,
     text,
     tickets::Tickets,
@@ -50,6 +53,12 @@ pub struct Daemon {
     pub(crate) events: Events,
     /// By which certificates domain controllers answered.
     pub(crate) kdcs: Kdcs,
+    /// What the domain said of each key.
+    pub(crate) offline: Offline,
+    /// Whose sessions are open, and the PINs that are kept for them.
+    pub(crate) presence: Presence,
+    /// What people's sign-ins are worth at the server.
+    pub(crate) primaries: Primaries,
     /// Whose turn it is.
     pub(crate) turns: Turns,
     /// Who tried wrong PINs.
@@ -81,6 +90,9 @@ impl Daemon {
             policies: Policies::in_folder(&config.state)?,
             events: Events::in_folder(&config.state),
             kdcs: Kdcs::in_folder(&config.state),
+            offline: Offline::in_folder(&config.state)?,
+            presence: Presence::default(),
+            primaries: Primaries::default(),
             turns: Turns::default(),
             tries: Tries::in_folder(&config.state)?,
             membership: tokio::sync::Mutex::default(),

@@ -10,7 +10,9 @@ use directory::Directory;
 use openssl::x509::X509;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, daemon::Daemon, files, keytab::Machine, policies::Subject, text};
+use crate::{
+    Error, daemon::Daemon, files, keytab::Machine, policies::Subject, revocation::Lists, text,
+};
 
 /// The machine account's tickets stay in this process.
 pub(crate) const CCACHE: &str = "MEMORY:latchkeyd";
@@ -70,6 +72,16 @@ impl Daemon {
             anchors: anchors.iter().map(|der| text::base64(der)).collect(),
         };
         files::write(&self.known_path(), &known)?;
+        self.refresh_lists(&known.certificates()).await;
+        self.publish(&known)
+    }
+
+    /// Fetches the revocation lists of the authorities that are known, and publishes them.
+    pub(crate) async fn refresh_known_lists(&self) -> Result<(), Error> {
+        let Some(known) = files::read::<Known>(&self.known_path())? else {
+            return Ok(());
+        };
+        self.refresh_lists(&known.certificates()).await;
         self.publish(&known)
     }
 
@@ -107,8 +119,8 @@ impl Daemon {
             realm: known.realm.clone(),
             kdcs: self.config.kdcs.clone(),
             kdc_hostnames: known.kdc_names.clone(),
-            crl_files: Vec::new(),
-            require_crl: false,
+            crl_files: self.lists(&known.certificates()),
+            require_crl: self.config.crl == Lists::Require,
             server_purpose_is_enough: computer.is_some_and(|policy| !policy.requires_kdc_eku()),
         };
         files::write_bytes(&self.profile_path(), profile.render()?.as_bytes(), 0o644)
@@ -131,6 +143,14 @@ impl Daemon {
 
     fn known_path(&self) -> PathBuf {
         self.config.state.join("domain.json")
+    }
+}
+
+impl Known {
+    /// The authorities. A value that is no certificate is none.
+    fn certificates(&self) -> Vec<X509> {
+        let certificate = |encoded: &String| X509::from_der(&text::from_base64(encoded)?).ok();
+        self.anchors.iter().filter_map(certificate).collect()
     }
 }
 

@@ -20,7 +20,8 @@ use ipc::{
 use policy::PinRules;
 use protocol::{
     Joint,
-    enroll::{Enrollment, Factor, Input, Output, Problem, Proof, Stage},
+    enroll::{Asked, Enrollment, Factor, Input, Output, Problem, Proof, Stage},
+    factor::Method,
 };
 use tokio::{
     sync::{OwnedMutexGuard, watch},
@@ -32,6 +33,7 @@ use crate::{
     credential::{Credential, State},
     daemon::{Daemon, joint, no_credential, now, random_name},
     error::refused,
+    key_storage::KeyStorage,
     peer::Peer,
     text,
     unlock::secret,
@@ -56,12 +58,19 @@ pub(crate) enum Purpose {
 /// One enrollment.
 struct Session {
     name: String,
-    upn: String,
     purpose: Purpose,
-    rules: PinRules,
+    look: Look,
     run: Arc<tokio::sync::Mutex<Run>>,
     /// What the person sees; none while a quick answer is on its way.
     step: watch::Sender<Option<EnrollStep>>,
+}
+
+/// What every step is shown with.
+#[derive(Clone)]
+struct Look {
+    upn: String,
+    rules: PinRules,
+    storage: KeyStorage,
 }
 
 /// The machine and those who carry out what it asks.
@@ -146,7 +155,12 @@ pub(crate) async fn begin(
         }
     };
     joint(Joint::EnrollStarted).await;
-    let session = Session::open(enrollment, work, (purpose, rules))?;
+    let look = Look {
+        upn: work.upn().to_owned(),
+        rules,
+        storage: daemon.chip.storage(),
+    };
+    let session = Session::open(enrollment, work, (purpose, look))?;
     daemon.enrollments.put(uid, &session);
     if let Some(output) = output {
         let run = session.take().await?;
@@ -184,7 +198,7 @@ pub(crate) async fn poll(
 ) -> Result<EnrollAnswer, Error> {
     let session = daemon.enrollments.find(peer, &args.session)?;
     let seen = session.settled().await?;
-    if let EnrollStep::Working { .. } = seen.step {
+    if let EnrollStep::Working { .. } | EnrollStep::Approve { .. } = seen.step {
         let wait = Duration::from_secs(args.wait_s.min(api::MAX_WAIT_S).into());
         let mut step = session.step.subscribe();
         let changed = step.wait_for(|now| now.as_ref().is_some_and(|now| *now != seen.step));
@@ -290,15 +304,13 @@ impl Session {
     fn open(
         enrollment: Enrollment,
         work: Work,
-        (purpose, rules): (Purpose, PinRules),
+        (purpose, look): (Purpose, Look),
     ) -> Result<Arc<Self>, Error> {
-        let upn = work.upn().to_owned();
-        let step = watch::Sender::new(shown(&upn, &rules, enrollment.stage()));
+        let step = watch::Sender::new(look.at(enrollment.stage()));
         Ok(Arc::new(Self {
             name: random_name()?,
-            upn,
             purpose,
-            rules,
+            look,
             run: Arc::new(tokio::sync::Mutex::new(Run { enrollment, work })),
             step,
         }))
@@ -312,7 +324,7 @@ impl Session {
     }
 
     fn show(&self, stage: &Stage) {
-        self.step.send_replace(shown(&self.upn, &self.rules, stage));
+        self.step.send_replace(self.look.at(stage));
     }
 
     /// Carries out what the machine asks, until it asks the person or has ended.
@@ -352,7 +364,7 @@ impl Session {
         match *self.step.borrow() {
             Some(EnrollStep::Done { .. } | EnrollStep::Failed { .. }) => false,
             Some(EnrollStep::Working { .. }) | None => true,
-            Some(_) => self.rules == *rules,
+            Some(_) => self.look.rules == *rules,
         }
     }
 
@@ -400,80 +412,115 @@ fn read(args: EnrollInput, stage: &Stage) -> Option<Input> {
         confirm,
         password,
         otp,
+        tap,
+        way,
         pin,
         pin_again,
         proof,
     } = args;
-    let asked = match stage {
-        Stage::Asking { factor, .. } => Some(*factor),
-        _ => None,
-    };
-    match (stage, confirm, password, otp, (pin, pin_again), proof) {
-        (Stage::Account, true, None, None, (None, None), None) => Some(Input::Confirmed),
-        (_, false, Some(value), None, (None, None), None) if asked == Some(Factor::Password) => {
-            Some(Input::Factor(secret(&value)))
+    let mut given = Vec::new();
+    if confirm {
+        given.push(Input::Confirmed);
+    }
+    for (factor, value) in [
+        (Factor::Password, password),
+        (Factor::Otp, otp),
+        (Factor::AccessPass, tap),
+    ] {
+        if let Some(value) = value {
+            let typed = matches!(stage, Stage::Asking(Asked::Typed { factor: asked, .. })
+                if *asked == factor);
+            given.push(typed.then(|| Input::Factor(secret(&value)))?);
         }
-        (_, false, None, Some(value), (None, None), None) if asked == Some(Factor::Otp) => {
-            Some(Input::Factor(secret(&value)))
-        }
-        (Stage::Pin { .. }, false, None, None, (Some(pin), Some(again)), None) => {
-            Some(Input::Pin {
-                pin: secret(&pin),
-                again: secret(&again),
-            })
-        }
-        (Stage::Proof(_), false, None, None, (None, None), Some(proof)) => {
-            Some(Input::Proven(Proof {
-                token: text::from_hex(&proof.token)?,
-                mic: text::from_hex(&proof.mic)?,
-            }))
-        }
-        _ => None,
+    }
+    if let Some(way) = way {
+        given.push(match way.as_str() {
+            "skip" => Input::Skipped,
+            word => Input::Chosen(Method::of(word)?),
+        });
+    }
+    if let (Some(pin), Some(again)) = (&pin, &pin_again) {
+        let (pin, again) = (secret(pin), secret(again));
+        given.push(Input::Pin { pin, again });
+    }
+    if let Some(proof) = proof {
+        given.push(Input::Proven(Proof {
+            token: text::from_hex(&proof.token)?,
+            mic: text::from_hex(&proof.mic)?,
+        }));
+    }
+    let input = given.pop()?;
+    let belongs = matches!(
+        (stage, &input),
+        (Stage::Biometrics, Input::Skipped)
+            | (Stage::Account, Input::Confirmed)
+            | (Stage::Asking(_), Input::Factor(_) | Input::Chosen(_))
+            | (Stage::Pin { .. }, Input::Pin { .. })
+            | (Stage::Proof(_), Input::Proven(_))
+    );
+    (given.is_empty() && belongs && pin.is_some() == pin_again.is_some()).then_some(input)
+}
+
+impl Look {
+    /// What the person sees; none for what is over in a moment.
+    fn at(&self, stage: &Stage) -> Option<EnrollStep> {
+        let working = |what: &str| EnrollStep::Working {
+            what: what.to_owned(),
+        };
+        Some(match stage {
+            Stage::Biometrics => EnrollStep::Biometrics {},
+            Stage::Account => EnrollStep::Account {
+                upn: self.upn.clone(),
+            },
+            Stage::Checking | Stage::Stating => return None,
+            Stage::Asking(asked) => shown(asked),
+            Stage::Pin { problem } => EnrollStep::Pin {
+                rules: self.rules.sentences(),
+                problem: problem.as_ref().map(failure),
+            },
+            Stage::MakingKey => working(match self.storage {
+                KeyStorage::Hardware => "making_key",
+                KeyStorage::Software => "making_software_key",
+            }),
+            Stage::SettingPin => working("setting_pin"),
+            Stage::Proof(statement) => EnrollStep::Proof {
+                service: statement.service.clone(),
+                statement: text::hex(&statement.bytes),
+            },
+            Stage::Registering => working("registering"),
+            Stage::Waiting { .. } => working("waiting_for_directory"),
+            Stage::Done { kid, directory_ms } => EnrollStep::Done {
+                kid: kid.clone(),
+                directory_ms: *directory_ms,
+            },
+            Stage::Failed(problem) => EnrollStep::Failed {
+                problem: failure(problem),
+            },
+        })
     }
 }
 
-/// What the person sees; none for what is over in a moment.
-fn shown(upn: &str, rules: &PinRules, stage: &Stage) -> Option<EnrollStep> {
-    let working = |what: &str| EnrollStep::Working {
-        what: what.to_owned(),
-    };
-    Some(match stage {
-        Stage::Account => EnrollStep::Account {
-            upn: upn.to_owned(),
-        },
-        Stage::Checking | Stage::Stating => return None,
-        Stage::Asking {
-            factor: Factor::Password,
+fn shown(asked: &Asked) -> EnrollStep {
+    let words = |ways: &[Method]| ways.iter().map(|way| way.as_str().to_owned()).collect();
+    match asked {
+        Asked::Typed {
+            factor,
+            others,
             problem,
-        } => EnrollStep::Password {
+        } => {
+            let (others, problem) = (words(others), problem.as_ref().map(failure));
+            match factor {
+                Factor::Password => EnrollStep::Password { problem },
+                Factor::Otp => EnrollStep::Otp { problem, others },
+                Factor::AccessPass => EnrollStep::AccessPass { problem, others },
+            }
+        }
+        Asked::Choice { ways, problem } => EnrollStep::Choose {
+            ways: words(ways),
             problem: problem.as_ref().map(failure),
         },
-        Stage::Asking {
-            factor: Factor::Otp,
-            problem,
-        } => EnrollStep::Otp {
-            problem: problem.as_ref().map(failure),
-        },
-        Stage::Pin { problem } => EnrollStep::Pin {
-            rules: rules.sentences(),
-            problem: problem.as_ref().map(failure),
-        },
-        Stage::MakingKey => working("making_key"),
-        Stage::SettingPin => working("setting_pin"),
-        Stage::Proof(statement) => EnrollStep::Proof {
-            service: statement.service.clone(),
-            statement: text::hex(&statement.bytes),
-        },
-        Stage::Registering => working("registering"),
-        Stage::Waiting { .. } => working("waiting_for_directory"),
-        Stage::Done { kid, directory_ms } => EnrollStep::Done {
-            kid: kid.clone(),
-            directory_ms: *directory_ms,
-        },
-        Stage::Failed(problem) => EnrollStep::Failed {
-            problem: failure(problem),
-        },
-    })
+        Asked::Approval { number } => EnrollStep::Approve { number: *number },
+    }
 }
 
 fn failure(problem: &Problem) -> Failure {

@@ -197,6 +197,17 @@ pub fn of_kerberos(code: &str) -> Failure {
             "account_revoked",
             "The account is disabled, locked or expired in the domain.",
         ),
+        "account_disabled" => Failure::new(code, "The account is disabled in the domain."),
+        "account_locked" => Failure::new(
+            code,
+            "The account is locked in the domain after too many wrong passwords; it is opened by \
+             waiting, or by an administrator.",
+        ),
+        "account_expired" => Failure::new(code, "The account has expired in the domain."),
+        "outside_hours" => Failure::new(
+            code,
+            "The domain does not let this account sign in at this hour.",
+        ),
         "password_expired" => Failure::new(
             "password_expired",
             "The account's password has expired; change it first.",

@@ -1,15 +1,29 @@
-//! Confirming at the server who somebody is: password, one-time code, and the token they bring.
+//! Confirming at the server who somebody is: password, second factor, and the token they bring.
 //!
-//! Both factors are given anew in this very attempt (`ngcmfa`), by this device, and the code that
+//! A console has no browser, so that security keys are left out; everything else that the person has
+//! is offered. Both factors are given anew in this very attempt (`ngcmfa`), by this device, and the code that
 //! they bring is good only with a verifier that never left this process (PKCE).
 
 use api::oauth::{ChallengeAnswer, ChallengeForm, OAuthError};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use client::{Challenge, CodeExchange};
 use model::Secret;
-use protocol::enroll::{Factor, FactorOutcome, Problem};
+use protocol::{
+    enroll::{Asked, Factor, FactorOutcome, Problem},
+    factor::Method,
+};
 
 use crate::{Error, daemon::random_name, server::Server, text};
+
+/// One step of an attempt.
+pub(crate) enum Step {
+    /// The person typed a factor.
+    Typed(Factor, Secret<String>),
+    /// The person wants to confirm in this way.
+    Chosen(Method),
+    /// Has somebody approved by now? Waits for it.
+    Waited,
+}
 
 /// One attempt of one person.
 pub(crate) struct Attempt {
@@ -28,12 +42,11 @@ impl Attempt {
         })
     }
 
-    /// Sends one factor. `Approved` comes with the token.
+    /// Sends one step. `Approved` comes with the token.
     pub(crate) async fn send(
         &mut self,
         server: &Server,
-        factor: Factor,
-        value: &Secret<String>,
+        step: Step,
     ) -> Result<(FactorOutcome, Option<String>), Error> {
         let session = match self.session.take() {
             Some(session) => session,
@@ -42,18 +55,23 @@ impl Attempt {
                 Err(problem) => return Ok((FactorOutcome::Ended(problem), None)),
             },
         };
-        let value = Some(value.expose().clone());
-        let (password, otp) = match factor {
-            Factor::Password => (value, None),
-            Factor::Otp => (None, value),
-        };
-        let form = ChallengeForm {
+        let mut form = ChallengeForm {
             client_id: api::WORKSTATION_CLIENT.to_owned(),
             auth_session: Some(session),
-            password,
-            otp,
             ..ChallengeForm::default()
         };
+        match step {
+            Step::Typed(factor, value) => {
+                let field = match factor {
+                    Factor::Password => &mut form.password,
+                    Factor::Otp => &mut form.otp,
+                    Factor::AccessPass => &mut form.tap,
+                };
+                *field = Some(value.expose().clone());
+            }
+            Step::Chosen(way) => form.factor = Some(way.as_str().to_owned()),
+            Step::Waited => form.wait = Some(APPROVAL_WAIT_S),
+        }
         match self.challenge(server, &form).await? {
             Challenge::Approved(answer) => {
                 let token = self.exchange(server, answer).await?;
@@ -77,6 +95,7 @@ impl Attempt {
             resource: Some(api::REGISTRATION_AUDIENCE.to_owned()),
             code_challenge: Some(URL_SAFE_NO_PAD.encode(challenge)),
             amr_values: Some("ngcmfa".to_owned()),
+            factors: Some(SHOWN.map(Method::as_str).join(" ")),
             ..ChallengeForm::default()
         };
         match self.challenge(server, &form).await? {
@@ -111,16 +130,41 @@ impl Attempt {
 
 /// What it means that the server asks on, or does not.
 fn outcome(error: OAuthError) -> FactorOutcome {
-    let asks = match error.factor.as_deref() {
-        Some("otp") => Factor::Otp,
-        _ => Factor::Password,
-    };
-    match error.error_codes.as_slice() {
-        [SECOND_FACTOR] => FactorOutcome::Next(asks),
-        [WRONG_PASSWORD | WRONG_CODE] => FactorOutcome::Again(asks, problem(error)),
-        [ATTEMPT_OVER] => FactorOutcome::Again(Factor::Password, problem(error)),
+    let asked = match error.error_codes.as_slice() {
+        [SECOND_FACTOR] => second_factor(&error, None),
+        [WRONG_CODE] => second_factor(&error, Some(problem(error.clone()))),
+        [WRONG_PASSWORD | ATTEMPT_OVER] => Asked::password(Some(problem(error))),
         // Locked, expired, out of reach: another try would only be one wrong try more.
-        _ => FactorOutcome::Ended(problem(error)),
+        _ => return FactorOutcome::Ended(problem(error)),
+    };
+    FactorOutcome::Asked(asked)
+}
+
+/// What is asked after the password was right.
+fn second_factor(error: &OAuthError, problem: Option<Problem>) -> Asked {
+    if error.auth_session.is_none() {
+        // The attempt is over, by a denial: there may be another one, from its beginning.
+        return Asked::password(problem);
+    }
+    let state = error.confirmation.as_deref();
+    let ways = state.map_or(&[][..], |state| &state.next).iter();
+    let mut ways: Vec<Method> = ways.filter_map(|word| Method::of(word)).collect();
+    ways.retain(|way| SHOWN.contains(way));
+    let asked = error.factor.as_deref().and_then(Method::of);
+    let factor = match asked {
+        Some(Method::Otp) => Factor::Otp,
+        Some(Method::AccessPass) => Factor::AccessPass,
+        Some(Method::Approval) => {
+            let number = state.and_then(|state| state.number);
+            return Asked::Approval { number };
+        }
+        Some(Method::SecurityKey) | None => return Asked::Choice { ways, problem },
+    };
+    ways.retain(|way| Some(*way) != asked);
+    Asked::Typed {
+        factor,
+        others: ways,
+        problem,
     }
 }
 
@@ -129,9 +173,16 @@ fn problem(error: OAuthError) -> Problem {
         Some((number, sentence)) if number.starts_with("AADSTS") => (number, sentence),
         _ => (error.error.as_str(), error.error_description.as_str()),
     };
+    let state = error.confirmation.as_deref();
+    let state = state.map_or("", |state| state.state.as_str());
     let code = match error.error_codes.as_slice() {
         [WRONG_PASSWORD] => "wrong_password",
-        [WRONG_CODE] => "wrong_otp",
+        [WRONG_CODE] => match state {
+            "denied" => "factor_denied",
+            "timed_out" => "factor_timed_out",
+            "unreachable" => "factor_unreachable",
+            _ => "wrong_otp",
+        },
         [LOCKED] => "factor_locked",
         [DISABLED] => "account_revoked",
         [EXPIRED] => "password_expired",
@@ -144,6 +195,12 @@ fn problem(error: OAuthError) -> Problem {
         retry_after_s: error.retry_after_s,
     }
 }
+
+/// What can be shown without a browser.
+const SHOWN: [Method; 3] = [Method::Otp, Method::Approval, Method::AccessPass];
+
+/// How long one question about an approval waits. The person sees the number all the while.
+const APPROVAL_WAIT_S: u32 = 20;
 
 /// AADSTS50076: the second factor is asked for.
 const SECOND_FACTOR: u32 = 50076;
@@ -184,11 +241,24 @@ mod tests {
     #[test]
     fn the_number_says_whether_another_try_makes_sense() {
         for (code, asked, meant) in [
-            (50076, Some("otp"), "Next(Otp)"),
-            (50126, Some("password"), "Again(Password"),
-            (50126, None, "Again(Password"),
-            (500_121, Some("otp"), "Again(Otp"),
-            (70008, Some("otp"), "Again(Password"),
+            (
+                50076,
+                Some("otp"),
+                "Asked(Typed { factor: Otp, others: [], problem: None",
+            ),
+            (50126, Some("password"), "Asked(Typed { factor: Password"),
+            (50126, None, "Asked(Typed { factor: Password"),
+            (
+                500_121,
+                Some("otp"),
+                "Asked(Typed { factor: Otp, others: [], problem: Some",
+            ),
+            (
+                500_121,
+                None,
+                "Asked(Typed { factor: Password, others: [], problem: Some",
+            ),
+            (70008, Some("otp"), "Asked(Typed { factor: Password"),
             (50053, Some("password"), "Ended("),
             (50053, Some("otp"), "Ended("),
             (50055, Some("password"), "Ended("),
@@ -196,6 +266,58 @@ mod tests {
         ] {
             let told = format!("{:?}", outcome(error(code, asked)));
             assert!(told.starts_with(meant), "{code} {asked:?}: {told}");
+        }
+    }
+
+    #[test]
+    fn the_ways_are_those_that_the_person_has_and_a_console_can_show() {
+        let confirming = |code, factor: &str, state: &str| {
+            let confirmation = Some(Box::new(api::oauth::ConfirmationState {
+                state: state.to_owned(),
+                next: ["webauthn", "approval", "otp"].map(str::to_owned).to_vec(),
+                number: (factor == "approval").then_some(42),
+                webauthn: None,
+            }));
+            let told = outcome(OAuthError {
+                confirmation,
+                ..error(code, Some(factor))
+            });
+            format!("{told:?}")
+        };
+        for (code, factor, state, meant) in [
+            (
+                50076,
+                "otp",
+                "contacting",
+                "Asked(Typed { factor: Otp, others: [Approval], problem: None })",
+            ),
+            (
+                50076,
+                "",
+                "choosing",
+                "Asked(Choice { ways: [Approval, Otp], problem: None })",
+            ),
+            (
+                50076,
+                "approval",
+                "contacting",
+                "Asked(Approval { number: Some(42) })",
+            ),
+            (
+                500_121,
+                "",
+                "timed_out",
+                "Asked(Choice { ways: [Approval, Otp], problem: Some(Problem { code: \"factor_timed_out\"",
+            ),
+            (
+                500_121,
+                "",
+                "unreachable",
+                "Asked(Choice { ways: [Approval, Otp], problem: Some(Problem { code: \"factor_unreachable\"",
+            ),
+        ] {
+            let told = confirming(code, factor, state);
+            assert!(told.starts_with(meant), "{code} {factor} {state}: {told}");
         }
     }
 

@@ -17,6 +17,8 @@ use std::{
     ptr,
 };
 
+use tokio::io::unix::AsyncFd;
+
 use crate::accounts::Account;
 
 fn check(result: c_int) -> io::Result<c_int> {
@@ -72,6 +74,12 @@ pub(crate) fn peer_pidfd(socket: BorrowedFd<'_>, pid: i32) -> io::Result<OwnedFd
     }
     // SAFETY: the kernel has just given us this descriptor, and nobody else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
+/// A descriptor that can be waited for.
+pub(crate) fn awaited(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an owned descriptor stays open, and the same one, until it is dropped.
+    Ok(unsafe { AsyncFd::register(descriptor) }?)
 }
 
 /// Has the process behind the handle ended?

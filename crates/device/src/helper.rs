@@ -22,7 +22,7 @@ mod deadline;
 pub mod ffi;
 mod kdc_certificate;
 
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 
 pub use deadline::Deadline;
 pub use kdc_certificate::kdc_certificate;
@@ -93,8 +93,10 @@ impl From<kerberos::Error> for Failed {
 
 impl From<io::Error> for Failed {
     fn from(error: io::Error) -> Self {
+        // The helper's time is spent looking for a KDC.
+        let is_late = matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock);
         Self {
-            code: "helper".to_owned(),
+            code: if is_late { "kdc_unreachable" } else { "helper" }.to_owned(),
             message: format!("the login helper broke off: {error}"),
         }
     }
@@ -135,10 +137,7 @@ pub fn receive<T: DeserializeOwned>(stream: &mut impl Read) -> io::Result<T> {
 /// Sends one frame.
 pub fn send_bytes(stream: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
     if bytes.len() > MAX_FRAME {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "oversized frame",
-        ));
+        return Err(io::Error::new(ErrorKind::InvalidInput, "oversized frame"));
     }
     stream.write_all(&(bytes.len() as u32).to_le_bytes())?;
     stream.write_all(bytes)
@@ -150,10 +149,7 @@ pub fn receive_bytes(stream: &mut impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
     stream.read_exact(&mut length)?;
     let length = u32::from_le_bytes(length) as usize;
     if length > MAX_FRAME {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "oversized frame",
-        ));
+        return Err(io::Error::new(ErrorKind::InvalidData, "oversized frame"));
     }
     let mut bytes = Zeroizing::new(vec![0; length]);
     stream.read_exact(&mut bytes)?;

@@ -57,24 +57,34 @@ impl Kdcs {
         Ok(files::read(&self.path)?.unwrap_or_default())
     }
 
-    /// Keeps a certificate under whichever of these names is in it.
-    fn keep(&self, certificate: &[u8], names: &[String], now: UnixTime) -> Result<(), Error> {
+    /// Every certificate that was seen, DER.
+    pub(crate) fn certificates(&self) -> Result<Vec<Vec<u8>>, Error> {
+        let seen = self.read()?.into_values();
+        Ok(seen.map(|seen| seen.certificate).collect())
+    }
+
+    /// Keeps a certificate under whichever of these names is in it. Is it another than before?
+    fn keep(&self, certificate: &[u8], names: &[String], now: UnixTime) -> Result<bool, Error> {
         let Some(host) = host_of(certificate, names) else {
-            return Ok(());
+            return Ok(false);
         };
         let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut kdcs = self.read()?;
         let is_known =
             |kept: &Seen| kept.certificate == certificate && kept.seen.0.abs_diff(now.0) < GRAIN_S;
         if kdcs.get(&host).is_some_and(is_known) {
-            return Ok(());
+            return Ok(false);
         }
+        let is_new = kdcs
+            .get(&host)
+            .is_none_or(|kept| kept.certificate != certificate);
         // Controllers that are gone are nobody's concern.
         kdcs.retain(|host, _| names.iter().any(|name| name.eq_ignore_ascii_case(host)));
         let certificate = certificate.to_vec();
         let seen = now;
         kdcs.insert(host, Seen { certificate, seen });
-        files::write(&self.path, &kdcs)
+        files::write(&self.path, &kdcs)?;
+        Ok(is_new)
     }
 }
 
@@ -90,15 +100,19 @@ fn host_of(certificate: &[u8], names: &[String]) -> Option<String> {
 impl Daemon {
     /// Keeps what a helper saw of the KDC at a sign-in that was verified. A failure is no reason to
     /// refuse the sign-in.
-    pub(crate) fn keep_kdc_certificate(&self, encoded: &str) {
+    pub(crate) fn keep_kdc_certificate(self: &Arc<Self>, encoded: &str) {
         let keep = || {
             let Some(certificate) = text::from_base64(encoded) else {
-                return Ok(());
+                return Ok(false);
             };
             self.kdcs.keep(&certificate, &self.kdc_names()?, now())
         };
-        if let Err(error) = keep() {
-            tracing::warn!(%error, "a domain controller's certificate could not be kept");
+        match keep() {
+            Ok(true) => self.refresh_lists_soon(),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(%error, "a domain controller's certificate could not be kept");
+            }
         }
     }
 }

@@ -105,6 +105,7 @@ impl Daemon {
 
     /// Removes a credential: the TPM's part first, without which the rest is worthless.
     pub async fn discard(&self, credential: &Credential) -> Result<(), Error> {
+        self.presence.wipe(Some(credential.uid));
         let key = credential.key.clone();
         let delete = move |tpm: &mut tpm::Tpm| Ok(tpm.delete_user_key(&key)?);
         match self.chip.run(delete).await {

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   PAM, PKCS#11, CLI ──▶ socket ──▶ unlock   one signature for one process
-//!                           │    ──▶ signin   PIN → helper as the user → ticket, proven
+//!                           │    ──▶ signin   PIN → helper as the user → ticket, proven; or offline, for a while
+//!                           │    ──▶ session  who is here: PIN kept, ticket and server token got anew
 //!                           │    ──▶ enroll   factors → key → proof → registered → in AD
 //!                           │    ──▶ join     AD → server
 //!                           │    ──▶ policies AD → what is allowed, offered, demanded
@@ -12,7 +13,7 @@
 //! *Invariant:* who a caller is, the kernel says; what it says of itself decides nothing.
 //! *Invariant:* a credential belongs to a SID; a name or uid without that SID gets nothing.
 //! *Invariant:* a PIN goes into the TPM's arithmetic and nowhere else: no file, log or other
-//! process gets it.
+//! process gets it. In memory it stays while its person's session is unlocked, and no longer.
 //! *Invariant:* nothing is believed about a server, a KDC or a ticket before it has proven itself
 //! by the key that the directory or the administrator named.
 
@@ -37,11 +38,17 @@ mod kdcs;
 pub mod key_storage;
 mod keys;
 mod keytab;
+mod network;
+mod offline;
 mod peer;
 mod pin;
 mod policies;
+mod presence;
+mod primary;
+mod reconnect;
 mod recovery;
 mod renewal;
+pub mod revocation;
 pub mod run;
 mod server;
 mod session;

@@ -61,6 +61,11 @@ impl Peer {
         self.is_root() || self.process.uid == uid
     }
 
+    /// A handle of its own on the process, which becomes readable at its end.
+    pub(crate) fn handle(&self) -> io::Result<OwnedFd> {
+        self.pidfd.try_clone()
+    }
+
     /// Has it ended, although its connection may live on in a child?
     pub(crate) fn has_ended(&self) -> bool {
         ffi::has_ended(self.pidfd.as_fd())

@@ -1,7 +1,8 @@
 //! A PIN's life after the enrollment: proven, slowed down, due, changed, reset.
 //!
-//! What must hold: whoever tries a PIN does it through [`Daemon::prove_pin_with`], which counts and
-//! slows down; and a PIN that is due opens nothing but the way to the next one.
+//! What must hold: a PIN that somebody gives is tried by [`Daemon::prove_pin_with`], which counts and
+//! slows down, and only one that is kept from a right try by [`Daemon::try_pin`]; a PIN that is due
+//! opens nothing but the way to the next one; and none is kept once another has taken its place.
 
 pub(crate) mod history;
 pub(crate) mod reset;
@@ -195,8 +196,10 @@ impl Daemon {
         })
     }
 
-    /// Keeps a key under another PIN, and with it what is known of the PIN once it is the one.
+    /// Keeps a key under another PIN, and with it what is known of the PIN once it is the one. The PIN
+    /// that tickets were renewed with is not the one any more.
     fn store(&self, uid: u32, key: &UserKey, kept: Option<Kept>) -> Result<(), Error> {
+        self.presence.wipe(Some(uid));
         let change = |credential: &mut Credential| {
             credential.key = key.clone();
             if kept.is_some() {

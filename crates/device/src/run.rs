@@ -12,7 +12,12 @@ use std::{
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    Error, accounts::System, config, config::Config, daemon::Daemon, domain, ffi, policies, socket,
+    Error,
+    accounts::System,
+    config,
+    config::Config,
+    daemon::{Daemon, now},
+    domain, ffi, policies, presence, primary, reconnect, socket,
 };
 
 /// Runs until it is told to end. Called before any thread was started.
@@ -39,6 +44,8 @@ async fn serve(config: Config) -> Result<(), Error> {
     tokio::spawn(domain::keep_fresh(Arc::clone(&daemon)));
     tokio::spawn(policies::keep_current(Arc::clone(&daemon)));
     tokio::spawn(tend(Arc::clone(&daemon)));
+    tokio::spawn(primary::keep_renewed(Arc::clone(&daemon)));
+    tokio::spawn(reconnect::keep_tickets(Arc::clone(&daemon)));
     tokio::spawn(socket::serve(Arc::clone(&daemon), listener));
     tell_ready();
     tracing::info!(socket = %daemon.config.socket.display(), "ready");
@@ -57,13 +64,39 @@ async fn tend(daemon: Arc<Daemon>) {
         tracing::warn!(%error, "stray PIN counters stay in the TPM");
     }
     let mut beat = tokio::time::interval(Duration::from_secs(2));
+    let (mut slept, mut noted) = (presence::slept(), Instant::now());
     loop {
         beat.tick().await;
         daemon.tickets().drop_lapsed(Instant::now());
+        daemon.presence.drop_lapsed(Instant::now());
+        daemon.primaries.keep_of(|uid| daemon.presence.is_here(uid));
+        if presence::slept() > slept + Duration::from_secs(1) {
+            slept = presence::slept();
+            tracing::info!("the machine has slept: no PIN is kept any more");
+            daemon.presence.wipe(None);
+        }
+        if noted.elapsed() > CLOCK_PAUSE {
+            noted = Instant::now();
+            if let Err(error) = daemon.note_time() {
+                tracing::warn!(%error, "the time could not be noted");
+            }
+        }
     }
 }
 
+/// How often the time is noted, by which a clock that is set back is known.
+const CLOCK_PAUSE: Duration = Duration::from_secs(10 * 60);
+
 impl Daemon {
+    fn note_time(&self) -> Result<(), Error> {
+        for uid in self.credentials.uids()? {
+            if let Some(credential) = self.credentials.read(uid)? {
+                self.offline.note(&credential, now())?;
+            }
+        }
+        Ok(())
+    }
+
     async fn forget_strays(&self) -> Result<(), Error> {
         let mut known = Vec::new();
         for uid in self.credentials.uids()? {

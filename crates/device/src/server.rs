@@ -112,7 +112,7 @@ impl Server {
         identity::sign(&self.chip, &self.device.keys.device, &self.auth, digest).await
     }
 
-    async fn signed(&self, claims: &impl Serialize) -> Result<String, Error> {
+    pub(crate) async fn signed(&self, claims: &impl Serialize) -> Result<String, Error> {
         let header = Header {
             typ: Some("JWT".to_owned()),
             x5c: vec![self.joined.certificate.clone()],
@@ -135,4 +135,4 @@ fn unbuilt(error: token::Error) -> Error {
 const TOKEN_MARGIN: Duration = Duration::from_secs(60);
 
 /// How long a signed request is good for.
-const REQUEST_LIFETIME_S: i64 = 300;
+pub(crate) const REQUEST_LIFETIME_S: i64 = 300;

@@ -6,7 +6,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ipc::{Answered, CertEnrollment, PreReqResult, Prerequisites, SessionOpen, SessionOpenAnswer};
+use ipc::{
+    Answered, CertEnrollment, Done, Lock, PreReqResult, Prerequisites, SessionClose, SessionOpen,
+    SessionOpenAnswer,
+};
 use model::Sid;
 use policy::merge::{Effective, Provision};
 use tokio::time::timeout;
@@ -14,6 +17,7 @@ use tokio::time::timeout;
 use crate::{
     Error,
     accounts::Account,
+    credential::{Credential, State},
     daemon::Daemon,
     error::refused,
     events::{Event, Id},
@@ -50,13 +54,21 @@ pub(crate) async fn open(
     let Some(sid) = daemon.sid(account.uid).await? else {
         return Ok(nothing);
     };
+    daemon.session_opened(account.uid, peer);
+    if let Some(usable) = daemon.presence.usable(account.uid)
+        && !daemon.primaries.is_held(account.uid)
+        && let Some(credential) = daemon.credential(account.uid).await?
+        && credential.key == usable.key
+    {
+        daemon.get_primary(credential, usable.pin);
+    }
     // It goes on where it takes longer than a person should wait.
     let (reader, subject) = (Arc::clone(daemon), Subject::Person(sid.clone()));
     let reading = tokio::spawn(async move { reader.refresh_policies(&subject).await.map(drop) });
     // What went wrong is kept with the set.
     let _ = timeout(SESSION_PATIENCE, reading).await;
     let judged = daemon.judge(Some((account.uid, &sid)), args.remote).await?;
-    if daemon.credential(account.uid).await?.is_none() {
+    if !daemon.credential(account.uid).await?.is_some_and(is_whole) {
         daemon.tell_event(&account, &sid, &judged);
     }
     Ok(SessionOpenAnswer {
@@ -64,7 +76,35 @@ pub(crate) async fn open(
     })
 }
 
+/// A person's session is over.
+pub(crate) async fn close(
+    daemon: &Arc<Daemon>,
+    peer: &Peer,
+    args: SessionClose,
+) -> Result<Done, Error> {
+    if !peer.is_root() {
+        return Err(refused("not_allowed", "Only root may close a session."));
+    }
+    if let Some(account) = daemon.account_by_name(args.user).await? {
+        daemon.presence.closed(account.uid, &peer.process);
+    }
+    Ok(Done {})
+}
+
+/// The caller's session is locked; root says it of everybody's, before the machine sleeps.
+pub(crate) async fn lock(daemon: &Arc<Daemon>, peer: &Peer, _: Lock) -> Result<Done, Error> {
+    let whose = (!peer.is_root()).then_some(peer.process.uid);
+    daemon.presence.wipe(whose);
+    Ok(Done {})
+}
+
 impl Daemon {
+    /// May a person's PIN be kept while their session is unlocked?
+    pub(crate) fn keeps_pin(&self, sid: &Sid) -> bool {
+        let in_force = self.policies.in_force(&Subject::Person(sid.clone()));
+        in_force.effective().is_none_or(|policy| policy.keeps_pin())
+    }
+
     /// Judges the prerequisites for whoever has that uid and SID; for nobody of the domain, no SID.
     pub(crate) async fn judge(
         &self,
@@ -72,16 +112,18 @@ impl Daemon {
         remote: bool,
     ) -> Result<Judged, Error> {
         let usable = timeout(CHIP_PATIENCE, self.chip.run(|tpm| Ok(tpm.info()?))).await;
+        let credential = match person {
+            Some((uid, _)) => self.credential(uid).await?,
+            None => None,
+        };
         let facts = Facts {
             joined: self.identity.joined().is_ok(),
             known: person.is_some(),
             usable: matches!(usable, Ok(Ok(_))),
             hardware: self.chip.storage() == KeyStorage::Hardware,
             remote,
-            has_credential: match person {
-                Some((uid, _)) => self.credential(uid).await?.is_some(),
-                None => false,
-            },
+            has_credential: credential.is_some(),
+            is_whole: credential.is_some_and(is_whole),
         };
         let subject = person.map_or(Subject::Computer, |(_, sid)| Subject::Person(sid.clone()));
         let in_force = self.policies.in_force(&subject);
@@ -126,6 +168,18 @@ struct Facts {
     hardware: bool,
     remote: bool,
     has_credential: bool,
+    /// Is nothing left of its enrollment that the person could do?
+    is_whole: bool,
+}
+
+/// An enrollment that was cut short, or whose key was refused, is offered anew: it resumes, or ends
+/// with another key. What only waits for the directory needs nobody.
+fn is_whole(credential: Credential) -> bool {
+    use api::device::KeyState::{Confirmed, Registered};
+    let State::Registered { last, .. } = credential.state else {
+        return false;
+    };
+    matches!(last, Registered | Confirmed)
 }
 
 fn judge(facts: Facts, effective: Option<Effective>, unknown: Option<String>) -> Judged {
@@ -147,13 +201,7 @@ fn judge(facts: Facts, effective: Option<Effective>, unknown: Option<String>) ->
              machine keeps them in software",
         ),
         (_, Facts { remote: true, .. }) => Some("the session comes over the network"),
-        (
-            _,
-            Facts {
-                has_credential: true,
-                ..
-            },
-        ) => Some("there is a PIN already"),
+        (_, Facts { is_whole: true, .. }) => Some("there is a PIN already"),
         _ => None,
     };
     let result = match obstacle {

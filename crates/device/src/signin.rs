@@ -12,18 +12,21 @@ use std::{
 };
 
 use ipc::{Failure, Signin, SigninAnswer};
+use model::{Sid, UnixTime};
 use tpm::Unlocked;
 
 use crate::{
     Error,
     accounts::Account,
     credential::{Credential, State},
-    daemon::{Daemon, no_credential},
+    daemon::{Daemon, no_credential, now},
     error::{of_kerberos, refused},
+    events::{Event, Id},
     ffi,
     helper::{self, Deadline, Failed, Obtained, Request, Stored},
+    offline::{is_refusal, is_unheard},
     peer::{Peer, Process},
-    policies::remote_refused,
+    policies::{Subject, remote_refused},
     turns::Time,
 };
 
@@ -53,36 +56,66 @@ pub(crate) async fn signin(
     // The helper is a process of the same user's.
     drop(turn);
 
-    let logged_in = log_in(daemon, &account, &credential, right).await?;
-    let (obtained, stored) = match logged_in {
-        Ok(tickets) => tickets,
-        Err(failed) => {
-            tracing::warn!(
-                uid = account.uid,
-                code = failed.code,
-                reason = failed.message,
-                "the sign-in failed"
-            );
-            let failure = of_kerberos(&failed.code);
+    let key = right.key().clone();
+    let patience = match args.offline && daemon.offline.is_known(&credential) {
+        true => PATIENCE_OFFLINE,
+        false => PATIENCE,
+    };
+    let came = daemon
+        .obtain(&account, &credential, right, patience)
+        .await?;
+    let (ticket, notice) = match came {
+        Ok(ticket) => (Some(ticket), None),
+        Err(failure) if args.offline && is_unheard(&failure) => {
+            let notice = daemon.allow_offline(&credential, &failure)?;
+            (None, Some(notice))
+        }
+        Err(failure) => {
             return Err(Error::Refused(daemon.explained(failure, &credential).await));
         }
     };
-    if let Some(certificate) = &obtained.kdc_certificate {
-        daemon.keep_kdc_certificate(certificate);
+    // A ticket by hand, outside of every session, is all that was asked for.
+    let in_session = daemon.presence.has_session(account.uid);
+    if (in_session || args.offline) && daemon.keeps_pin(&credential.sid) {
+        let end = ticket
+            .as_ref()
+            .map(|(obtained, _)| UnixTime(obtained.end as i64));
+        daemon
+            .presence
+            .keep(account.uid, &key, &args.pin, Instant::now());
+        daemon
+            .presence
+            .steer(Some(account.uid), |course| match end {
+                Some(end) => course.got(end, now()),
+                None => course.failed(now()),
+            });
+    }
+    if ticket.is_some() && in_session {
+        daemon.get_primary(credential.clone(), args.pin);
     }
     daemon.refresh_at_sign_in(&credential.sid);
     let took_ms = begun.elapsed().as_millis() as u64;
     tracing::info!(
         uid = account.uid,
         service = args.service,
+        offline = ticket.is_none(),
         took_ms,
         "signed in"
     );
+    let (principal, ticket_server, ccache) = match ticket {
+        Some((obtained, stored)) => (
+            obtained.principal,
+            Some(obtained.server),
+            Some(stored.ccache),
+        ),
+        None => (credential.principal, None, None),
+    };
     Ok(SigninAnswer {
         uid: account.uid,
-        principal: obtained.principal,
-        ccache: stored.ccache,
-        ticket_server: obtained.server,
+        principal,
+        ccache,
+        ticket_server,
+        notice,
         took_ms,
     })
 }
@@ -112,6 +145,7 @@ async fn log_in(
     account: &Account,
     credential: &Credential,
     right: Unlocked,
+    patience: Duration,
 ) -> Result<Result<(Obtained, Stored), Failed>, Error> {
     let request = Request {
         principal: credential.principal.clone(),
@@ -121,18 +155,18 @@ async fn log_in(
             .to_vec(),
     };
     let (daemon, account) = (Arc::clone(daemon), account.clone());
-    let run = move || run_helper(&daemon, &account, &request, right);
+    let run = move || run_helper(&daemon, &account, (&request, patience), right);
     tokio::task::spawn_blocking(run).await?
 }
 
 fn run_helper(
     daemon: &Daemon,
     account: &Account,
-    request: &Request,
+    (request, patience): (&Request, Duration),
     right: Unlocked,
 ) -> Result<Result<(Obtained, Stored), Failed>, Error> {
     let (ours, theirs) = UnixStream::pair()?;
-    let mut socket = Deadline::new(ours, PATIENCE);
+    let mut socket = Deadline::new(ours, patience);
     let mut child = start(daemon, account, theirs.into())?;
     let process = Process::of_child(child.id() as i32, account.uid)?;
     daemon.tickets().hold(process, right, Instant::now());
@@ -208,6 +242,66 @@ fn end(child: &mut Child) {
 }
 
 impl Daemon {
+    /// Gets a ticket by a right to one signature, and keeps what the domain said. A failure inside is
+    /// the domain's word, or its silence.
+    pub(crate) async fn obtain(
+        self: &Arc<Self>,
+        account: &Account,
+        credential: &Credential,
+        right: Unlocked,
+        patience: Duration,
+    ) -> Result<Result<(Obtained, Stored), Failure>, Error> {
+        let came = log_in(self, account, credential, right, patience).await?;
+        let (obtained, stored) = match came {
+            Ok(tickets) => tickets,
+            Err(failed) => {
+                tracing::warn!(
+                    uid = account.uid,
+                    code = failed.code,
+                    reason = failed.message,
+                    "no ticket was got"
+                );
+                let failure = of_kerberos(&failed.code);
+                if is_refusal(&failure) {
+                    self.offline.refused(credential, &failure, now())?;
+                }
+                if failure.code == "kdc_not_trusted" {
+                    self.alarm(account, &credential.sid, &failed);
+                }
+                return Ok(Err(failure));
+            }
+        };
+        if let Some(certificate) = &obtained.kdc_certificate {
+            self.keep_kdc_certificate(certificate);
+        }
+        self.offline.accepted(credential, now())?;
+        Ok(Ok((obtained, stored)))
+    }
+
+    /// A session without a ticket, where the domain was not heard: what to tell the person.
+    fn allow_offline(&self, credential: &Credential, why: &Failure) -> Result<String, Error> {
+        let person = Subject::Person(credential.sid.clone());
+        let effective = self.policies.in_force(&person).effective();
+        let days = effective.map_or(DEFAULT_OFFLINE_DAYS, |policy| policy.offline_days());
+        let until = self.offline.judge(credential, days, now())?;
+        let left = (until.0 - now().0).max(0) / (24 * 3600);
+        let days = if left == 1 { "day" } else { "days" };
+        Ok(format!(
+            "{} You are signed in without a ticket; the PIN works so for {left} more {days}.",
+            why.sentence
+        ))
+    }
+
+    /// Somebody who is no domain controller of ours answered like one.
+    fn alarm(&self, account: &Account, sid: &Sid, failed: &Failed) {
+        let event = Event::new(Id::SignInFailed)
+            .of(account.uid, &account.name, sid)
+            .with("DeploymentType", "Key Trust")
+            .with("ErrorCode", &failed.code)
+            .with("Message", &failed.message);
+        self.events.tell(&event);
+    }
+
     /// A refusal because of the key, with what the server knows of the key.
     async fn explained(&self, failure: Failure, credential: &Credential) -> Failure {
         if failure.code != "key_not_in_directory" {
@@ -272,6 +366,12 @@ impl Daemon {
 
 /// How long a login helper may take in all.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The same, where a session can be had without a ticket.
+const PATIENCE_OFFLINE: Duration = Duration::from_secs(12);
+
+/// Where no policy was ever read.
+const DEFAULT_OFFLINE_DAYS: u32 = 30;
 
 /// How long a person waits for an explanation.
 const EXPLAIN_PATIENCE: Duration = Duration::from_secs(2);

@@ -156,6 +156,8 @@ async fn answer(daemon: &Arc<Daemon>, peer: &Peer, text: &[u8]) -> Zeroizing<Vec
         ipc::PolicyShow => policies::show,
         ipc::PolicyRefresh => policies::refresh,
         ipc::SessionOpen => session::open,
+        ipc::SessionClose => session::close,
+        ipc::Lock => session::lock,
         ipc::EventsShow => events::show,
     )
 }

@@ -75,10 +75,12 @@ pub(crate) async fn status(
         tpm,
         credentials,
         prerequisites: judged.prerequisites,
+        primary_token: daemon.primaries.state(uid),
     })
 }
 
 async fn info(daemon: &Daemon, credential: Credential) -> Result<CredentialInfo, Error> {
+    let kept = daemon.presence.ticket(credential.uid);
     let key = credential.key.clone();
     let tries = daemon.chip.run(move |tpm| Ok(tpm.tries(&key)?)).await;
     // A key that the TPM does not open any more is shown with no tries and the reason.
@@ -96,6 +98,8 @@ async fn info(daemon: &Daemon, credential: Credential) -> Result<CredentialInfo,
         detail: broken.or_else(|| credential.state.detail().map(str::to_owned)),
         tries_left: left,
         tries_limit: limit,
+        pin_kept: kept.is_some(),
+        ticket_until: kept.flatten().map(|end| end.0),
         pin_expires_in_days: daemon.pin_days_left(&credential),
         can_reset: daemon.can_reset(&credential),
     })

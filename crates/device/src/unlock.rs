@@ -173,7 +173,8 @@ impl Daemon {
         self.prove_pin_with(credential, pin, None).await
     }
 
-    /// Has the TPM compare a PIN. [`Daemon::prove_pin_with`] alone may, which counts.
+    /// Has the TPM compare a PIN that nobody types now: one that was right before. It neither waits for
+    /// wrong ones nor makes up for them; what a person types goes to [`Daemon::prove_pin_with`].
     pub(crate) async fn try_pin(
         &self,
         credential: &Credential,

@@ -12,6 +12,7 @@
 mod blocking;
 mod frame;
 mod messages;
+pub mod relay;
 mod secret;
 
 pub use blocking::{CallError, Connection};

@@ -7,6 +7,7 @@ fn a_request_survives_the_frame() {
         pin: Secret::new("12\"3\\é".into()),
         service: "login".into(),
         remote: false,
+        offline: false,
         phrase: None,
     };
     let frame = encode_request(7, &sent);

@@ -55,7 +55,9 @@ impl Context {
         let exchange = Exchange::new(&client, Some(&options))?;
         let heard = self.0.heard();
         heard.forget();
-        exchange.run(|code, message| Error::of_pkinit(code, message, heard.reason()))?;
+        exchange.run(|code, message| {
+            Error::of_pkinit(code, message, (heard.reason(), heard.status()))
+        })?;
         exchange.credentials().map(Tgt)
     }
 

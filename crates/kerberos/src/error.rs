@@ -9,9 +9,17 @@ pub enum Error {
     /// The person: a new password.
     #[error("the password has expired: {0}")]
     PasswordExpired(String),
-    /// The administrator: the account is disabled, locked or expired.
+    /// The administrator: the account is disabled, locked or expired; it is not said which.
     #[error("the account is disabled, locked or expired: {0}")]
     AccountRevoked(String),
+    /// The administrator: the same, and the domain controller said which.
+    #[error("the account is {why}: {message}")]
+    AccountClosed {
+        /// Which.
+        why: Closed,
+        /// The library's own text.
+        message: String,
+    },
     /// The administrator: the KDC knows no such account.
     #[error("the principal is unknown: {0}")]
     UnknownPrincipal(String),
@@ -43,6 +51,43 @@ pub enum Error {
     },
 }
 
+/// Why an account may not sign in now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closed {
+    /// Disabled.
+    Disabled,
+    /// Locked after wrong passwords.
+    Locked,
+    /// Its time is over.
+    Expired,
+    /// Outside the hours in which it may sign in.
+    OutsideHours,
+}
+
+impl Closed {
+    /// By the NTSTATUS that came with the refusal (MS-ERREF 2.3.1).
+    fn of_status(status: u32) -> Option<Self> {
+        match status {
+            0xc000_0072 => Some(Self::Disabled),
+            0xc000_0234 => Some(Self::Locked),
+            0xc000_0193 => Some(Self::Expired),
+            0xc000_006f => Some(Self::OutsideHours),
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Closed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Disabled => "disabled",
+            Self::Locked => "locked",
+            Self::Expired => "expired",
+            Self::OutsideHours => "outside its hours",
+        })
+    }
+}
+
 impl Error {
     /// A stable name for programs; `docs/joints.md` lists them.
     pub fn code(&self) -> &'static str {
@@ -50,6 +95,12 @@ impl Error {
             Self::WrongPassword(_) => "wrong_password",
             Self::PasswordExpired(_) => "password_expired",
             Self::AccountRevoked(_) => "account_revoked",
+            Self::AccountClosed { why, .. } => match why {
+                Closed::Disabled => "account_disabled",
+                Closed::Locked => "account_locked",
+                Closed::Expired => "account_expired",
+                Closed::OutsideHours => "outside_hours",
+            },
             Self::UnknownPrincipal(_) => "unknown_principal",
             Self::NotTrusted(_) => "key_not_trusted",
             Self::NameMismatch(_) => "name_mismatch",
@@ -92,8 +143,12 @@ impl Error {
     }
 
     /// Sorts what a login by key failed with. `reason` is what the PKINIT module itself reported,
-    /// which libkrb5 replaces by something vaguer.
-    pub(crate) fn of_pkinit(code: i32, message: String, reason: Option<String>) -> Self {
+    /// which libkrb5 replaces by something vaguer; `status` is what the domain controller added.
+    pub(crate) fn of_pkinit(
+        code: i32,
+        message: String,
+        (reason, status): (Option<String>, Option<u32>),
+    ) -> Self {
         let is_module = reason.is_some();
         let told = reason.map_or(message.clone(), |reason| format!("{message} ({reason})"));
         match code {
@@ -102,7 +157,13 @@ impl Error {
             libc::EIO => Self::KdcNotTrusted(told),
             // The module could not make its request: the token did not do its part.
             PREAUTH_FAILED_HERE if is_module => Self::TokenRefused(told),
-            code => Self::from_code(code, told),
+            code => match (
+                Self::from_code(code, told),
+                status.and_then(Closed::of_status),
+            ) {
+                (Self::AccountRevoked(message), Some(why)) => Self::AccountClosed { why, message },
+                (error, _) => error,
+            },
         }
     }
 

@@ -4,10 +4,11 @@
 //! refuse a ticket: the answer is what somebody on the network sent, unchecked.
 
 pub(crate) mod ffi;
+mod refusal;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
-/// Tag of an AS-REP (RFC 4120 5.4.2), the one answer that is kept.
+/// Tag of an AS-REP (RFC 4120 5.4.2), the one answer that is kept whole.
 const AS_REP: u8 = 0x6b;
 
 /// Of one context.
@@ -15,6 +16,7 @@ const AS_REP: u8 = 0x6b;
 pub(crate) struct Heard {
     reason: RefCell<Option<String>>,
     reply: RefCell<Option<Vec<u8>>>,
+    status: Cell<Option<u32>>,
 }
 
 impl Heard {
@@ -28,8 +30,14 @@ impl Heard {
         self.reply.borrow().clone()
     }
 
+    /// The NTSTATUS of the last refusal, where a domain controller gave one.
+    pub(crate) fn status(&self) -> Option<u32> {
+        self.status.get()
+    }
+
     /// Before a new attempt.
     pub(crate) fn forget(&self) {
+        self.status.set(None);
         self.reason.replace(None);
         self.reply.replace(None);
     }
@@ -51,6 +59,9 @@ impl Heard {
 
     /// One answer of a KDC.
     fn answered(&self, bytes: &[u8]) {
+        if let Some(status) = refusal::status(bytes) {
+            self.status.set(Some(status));
+        }
         if bytes.first() == Some(&AS_REP)
             && let Ok(mut reply) = self.reply.try_borrow_mut()
         {

@@ -24,7 +24,7 @@ mod heard;
 mod profile;
 
 pub use context::{Context, PkinitRequest, Tgt};
-pub use error::Error;
+pub use error::{Closed, Error};
 pub use profile::Profile;
 
 #[cfg(test)]

@@ -48,6 +48,25 @@ fn a_profile_takes_no_value_that_could_be_more_than_one() {
 }
 
 #[test]
+fn the_status_behind_a_refusal_tells_what_is_the_matter_with_an_account() {
+    let revoked = -1_765_328_384 + 18;
+    for (status, code) in [
+        (None, "account_revoked"),
+        (Some(0xc000_0072), "account_disabled"),
+        (Some(0xc000_0234), "account_locked"),
+        (Some(0xc000_0193), "account_expired"),
+        (Some(0xc000_006f), "outside_hours"),
+        (Some(0xc000_0001), "account_revoked"),
+    ] {
+        let error = Error::of_pkinit(revoked, "text".into(), (None, status));
+        assert_eq!(error.code(), code);
+    }
+    // It tells of accounts and of nothing else.
+    let not_trusted = Error::of_pkinit(revoked + 44, "text".into(), (None, Some(0xc000_0072)));
+    assert_eq!(not_trusted.code(), "key_not_trusted");
+}
+
+#[test]
 fn what_the_kdc_answers_is_told_apart() {
     let base = -1_765_328_384;
     let cases = [
@@ -80,7 +99,7 @@ fn what_the_kdc_answers_is_told_apart() {
 fn a_refused_reply_and_a_silent_token_are_told_apart() {
     let reason = || Some("-1/of the module".to_owned());
     let base = -1_765_328_384;
-    let of = |code, reason| Error::of_pkinit(code, "text".into(), reason);
+    let of = |code, reason| Error::of_pkinit(code, "text".into(), (reason, None));
     assert_eq!(
         of(5, reason()),
         Error::KdcNotTrusted("text (-1/of the module)".into())

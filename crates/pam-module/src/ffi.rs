@@ -12,10 +12,13 @@ use std::{
 
 use ipc::Secret;
 
-use crate::flow::{Code, Options, Person, Socket, Visit, authenticate, open_session};
+use crate::{
+    enrollment,
+    flow::{Code, Options, Person, Socket, Visit, authenticate, close_session, open_session},
+};
 
 /// Lets no panic out: an accident here must not end a login program.
-fn guard(body: impl FnOnce() -> Code) -> c_int {
+pub(crate) fn guard(body: impl FnOnce() -> Code) -> c_int {
     catch_unwind(AssertUnwindSafe(body)).unwrap_or(Code::ServiceError) as c_int
 }
 
@@ -33,6 +36,7 @@ extern "C" fn pam_sm_authenticate(
             return Code::ServiceError;
         };
         let pam = Pam(handle);
+        pam.note_asked();
         let Some(visit) = pam.visit() else {
             return Code::AuthInfoUnavailable;
         };
@@ -41,8 +45,8 @@ extern "C" fn pam_sm_authenticate(
             silent: flags & PAM_SILENT != 0,
         };
         match authenticate(visit, &options, &mut person, &Socket(&options)) {
-            Ok(ccache) if pam.keep(&ccache) => Code::Success,
-            Ok(_) => Code::ServiceError,
+            Ok(Some(ccache)) if !pam.keep(&ccache) => Code::ServiceError,
+            Ok(_) => Code::Success,
             Err(code) => code,
         }
     })
@@ -64,7 +68,9 @@ extern "C" fn pam_sm_setcred(
 }
 
 /// Once more for programs that make the session's environment anew; and the daemon is told, so that
-/// it reads the person's policies and can offer an enrollment.
+/// it reads the person's policies and can offer an enrollment. It is led right here, before the
+/// person's programs start, where the person is known to be there: they have just signed in, which
+/// root's `su` and a job of cron's have not.
 // SAFETY: as pam_sm_authenticate.
 #[unsafe(no_mangle)]
 extern "C" fn pam_sm_open_session(
@@ -78,26 +84,37 @@ extern "C" fn pam_sm_open_session(
         let code = pam.tell_session();
         if let (Some(visit), Some(options)) = (pam.visit(), options(count, arguments)) {
             let silent = flags & PAM_SILENT != 0;
-            let offer = open_session(visit, &Socket(&options)).filter(|_| !silent);
-            if let Some(sentence) = offer {
-                // A program may answer a text with nothing.
-                let _ = pam.converse(PAM_TEXT_INFO, sentence);
+            let account = pam.account();
+            if open_session(visit, &Socket(&options)) && !silent {
+                let mut person = Conversation { pam: &pam, silent };
+                match account.filter(|_| !options.no_enrollment && pam.was_asked()) {
+                    Some(account) => {
+                        let ccache = pam.variable(c"KRB5CCNAME");
+                        enrollment::run(&account, ccache.as_deref(), &mut person);
+                    }
+                    None => person.inform(enrollment::OFFER),
+                }
             }
         }
         code
     })
 }
 
-/// The cache stays: other sessions of the user may use it.
+/// The daemon is told. The cache stays: other sessions of the user may use it.
 // SAFETY: as pam_sm_authenticate.
 #[unsafe(no_mangle)]
 extern "C" fn pam_sm_close_session(
-    _handle: *mut Handle,
+    handle: *mut Handle,
     _flags: c_int,
-    _count: c_int,
-    _arguments: *const *const c_char,
+    count: c_int,
+    arguments: *const *const c_char,
 ) -> c_int {
-    Code::Ignore as c_int
+    guard(|| {
+        if let (Some(visit), Some(options)) = (Pam(handle).visit(), options(count, arguments)) {
+            close_session(visit, &Socket(&options));
+        }
+        Code::Ignore
+    })
 }
 
 /// Whether an account may be used is the identity service's to say.
@@ -145,15 +162,9 @@ struct Pam(*mut Handle);
 impl Pam {
     /// Who wants in; None where the name is not one of this host's.
     fn visit(&self) -> Option<Visit> {
-        let mut user = ptr::null();
-        // SAFETY: `user` is a place for one pointer; no prompt of our own.
-        if unsafe { pam_get_user(self.0, &mut user, ptr::null()) } != 0 || user.is_null() {
-            return None;
-        }
-        // SAFETY: libpam keeps the name as long as the transaction.
-        let user = unsafe { CStr::from_ptr(user) };
+        let user = self.user()?;
         Some(Visit {
-            uid: uid_of(user)?,
+            uid: ids_of(user)?.0,
             // SAFETY: getuid takes nothing and cannot fail.
             caller: unsafe { libc::getuid() },
             user: user.to_str().ok()?.to_owned(),
@@ -164,6 +175,53 @@ impl Pam {
                 .filter(|text| !text.is_empty())
                 .map(Secret::new),
         })
+    }
+
+    fn user(&self) -> Option<&CStr> {
+        let mut user = ptr::null();
+        // SAFETY: `user` is a place for one pointer; no prompt of our own.
+        if unsafe { pam_get_user(self.0, &mut user, ptr::null()) } != 0 || user.is_null() {
+            return None;
+        }
+        // SAFETY: libpam keeps the name as long as the transaction.
+        Some(unsafe { CStr::from_ptr(user) })
+    }
+
+    /// The same, as whom a program is started.
+    fn account(&self) -> Option<enrollment::Account> {
+        let name = self.user()?;
+        let (uid, gid) = ids_of(name)?;
+        Some(enrollment::Account {
+            name: name.to_owned(),
+            uid,
+            gid,
+        })
+    }
+
+    /// A variable of the session's environment.
+    fn variable(&self, name: &CStr) -> Option<String> {
+        // SAFETY: the name is a C string; the answer is null or a text that libpam keeps.
+        let value = unsafe { pam_getenv(self.0, name.as_ptr()) };
+        if value.is_null() {
+            return None;
+        }
+        // SAFETY: as above; it is copied at once.
+        let value = unsafe { CStr::from_ptr(value) };
+        value.to_str().ok().map(str::to_owned)
+    }
+
+    /// Notes that whoever wants in had to prove it in this transaction.
+    fn note_asked(&self) {
+        let mark = ASKED.as_ptr().cast_mut().cast();
+        // SAFETY: libpam keeps the pointer, which is to a constant, and never frees it.
+        unsafe { pam_set_data(self.0, ASKED.as_ptr(), mark, None) };
+    }
+
+    fn was_asked(&self) -> bool {
+        let mut mark = ptr::null();
+        // SAFETY: `mark` is a place for one pointer.
+        let answer = unsafe { pam_get_data(self.0, ASKED.as_ptr(), &mut mark) };
+        answer == 0 && !mark.is_null()
     }
 
     fn item(&self, item: c_int) -> *const c_void {
@@ -270,6 +328,15 @@ struct Conversation<'a> {
     silent: bool,
 }
 
+impl Conversation<'_> {
+    fn say(&self, style: c_int, sentence: &str) {
+        if !self.silent {
+            // A program may answer a text with nothing.
+            let _ = self.pam.converse(style, sentence);
+        }
+    }
+}
+
 impl Person for Conversation<'_> {
     fn ask(&mut self, prompt: &str) -> Result<Secret, Code> {
         self.pam
@@ -284,15 +351,16 @@ impl Person for Conversation<'_> {
     }
 
     fn tell(&mut self, sentence: &str) {
-        if !self.silent {
-            // A program may answer a text with nothing.
-            let _ = self.pam.converse(PAM_ERROR_MSG, sentence);
-        }
+        self.say(PAM_ERROR_MSG, sentence);
+    }
+
+    fn inform(&mut self, sentence: &str) {
+        self.say(PAM_TEXT_INFO, sentence);
     }
 }
 
-/// The uid behind a name, as every other program of this host sees it.
-fn uid_of(name: &CStr) -> Option<u32> {
+/// The uid and gid behind a name, as every other program of this host sees them.
+fn ids_of(name: &CStr) -> Option<(u32, u32)> {
     let mut buffer: Vec<c_char> = vec![0; 1024];
     loop {
         // SAFETY: all-zero is a value of this plain structure.
@@ -305,7 +373,7 @@ fn uid_of(name: &CStr) -> Option<u32> {
         };
         match answer {
             0 if found.is_null() => return None,
-            0 => return Some(entry.pw_uid),
+            0 => return Some((entry.pw_uid, entry.pw_gid)),
             libc::ERANGE if buffer.len() < 1024 * 1024 => buffer.resize(buffer.len() * 4, 0),
             _ => return None,
         }
@@ -344,6 +412,9 @@ type Cleanup = extern "C" fn(*mut Handle, *mut c_void, c_int);
 /// The name of what is kept between the functions.
 const KEPT: &CStr = c"latchkey_krb5ccname";
 
+/// The name of the mark that somebody was asked who they are.
+const ASKED: &CStr = c"latchkey_asked";
+
 const PAM_SERVICE: c_int = 1;
 const PAM_RHOST: c_int = 4;
 const PAM_CONV: c_int = 5;
@@ -366,5 +437,6 @@ unsafe extern "C" {
         cleanup: Option<Cleanup>,
     ) -> c_int;
     fn pam_get_data(handle: *mut Handle, name: *const c_char, data: *mut *const c_void) -> c_int;
+    fn pam_getenv(handle: *mut Handle, name: *const c_char) -> *const c_char;
     fn pam_putenv(handle: *mut Handle, variable: *const c_char) -> c_int;
 }

@@ -4,7 +4,7 @@ use std::{os::unix::net::UnixStream, path::PathBuf, time::Duration};
 
 use ipc::{
     CallError, Connection, Done, Failure, PinChange, PinRules, PinRulesAnswer, PreReqResult,
-    Request, Secret, SessionOpen, SessionOpenAnswer, Signin, SigninAnswer, TokenInfo,
+    Request, Secret, SessionClose, SessionOpen, SessionOpenAnswer, Signin, SigninAnswer, TokenInfo,
     TokenInfoAnswer,
 };
 
@@ -31,6 +31,8 @@ pub(crate) struct Options {
     pub(crate) first_pass: bool,
     /// Ask nothing.
     pub(crate) never_ask: bool,
+    /// Lead nobody through an enrollment; say that there could be one.
+    pub(crate) no_enrollment: bool,
     /// Another socket of the daemon.
     pub(crate) socket: Option<PathBuf>,
 }
@@ -42,6 +44,7 @@ impl Options {
         for argument in arguments {
             match argument {
                 "try_first_pass" => options.first_pass = true,
+                "no_enrollment" => options.no_enrollment = true,
                 "use_first_pass" => (options.first_pass, options.never_ask) = (true, true),
                 other => options.socket = Some(other.strip_prefix("socket=")?.into()),
             }
@@ -68,8 +71,10 @@ pub(crate) trait Person {
     fn ask(&mut self, prompt: &str) -> Result<Secret, Code>;
     /// Asks for what everybody may see.
     fn ask_shown(&mut self, prompt: &str) -> Result<Secret, Code>;
-    /// Says a sentence.
+    /// Says why something is not as it should be.
     fn tell(&mut self, sentence: &str);
+    /// Says a sentence.
+    fn inform(&mut self, sentence: &str);
 }
 
 /// The daemon as a sign-in needs it.
@@ -84,6 +89,8 @@ pub(crate) trait Daemon {
     fn change_pin(&self, request: PinChange) -> Result<Done, CallError>;
     /// A session has begun; is an enrollment to be offered?
     fn open_session(&self, request: SessionOpen) -> Result<SessionOpenAnswer, CallError>;
+    /// A session is over.
+    fn close_session(&self, request: SessionClose) -> Result<Done, CallError>;
 }
 
 /// The daemon behind its socket.
@@ -119,31 +126,40 @@ impl Daemon for Socket<'_> {
     fn open_session(&self, request: SessionOpen) -> Result<SessionOpenAnswer, CallError> {
         self.call(&request, SESSION)
     }
+
+    fn close_session(&self, request: SessionClose) -> Result<Done, CallError> {
+        self.call(&request, SESSION)
+    }
 }
 
-/// Tells the daemon of a session; a sentence for the person where an enrollment is offered. Whatever
-/// goes wrong here is no reason to keep anybody out, and nothing to bother them with.
-pub(crate) fn open_session(visit: Visit, daemon: &dyn Daemon) -> Option<&'static str> {
+/// Tells the daemon of a session. Is an enrollment offered? Whatever goes wrong here is no reason to
+/// keep anybody out, and nothing to bother them with.
+pub(crate) fn open_session(visit: Visit, daemon: &dyn Daemon) -> bool {
     if visit.uid == 0 {
-        return None;
+        return false;
     }
     let request = SessionOpen {
         remote: is_remote(&visit),
         user: visit.user,
     };
-    let answer = daemon.open_session(request).ok()?;
-    (answer.result == PreReqResult::WillProvision).then_some(OFFER)
+    let answer = daemon.open_session(request);
+    answer.is_ok_and(|answer| answer.result == PreReqResult::WillProvision)
 }
 
-const OFFER: &str = "You can set up a PIN for this machine: run `latchkey enroll`.";
+/// Tells the daemon of a session's end. Where it cannot be told, it sees the program's end.
+pub(crate) fn close_session(visit: Visit, daemon: &dyn Daemon) {
+    if visit.uid != 0 {
+        let _ = daemon.close_session(SessionClose { user: visit.user });
+    }
+}
 
-/// Signs a person in; a success brings the name of the cache with the ticket.
+/// Signs a person in; a success brings the name of the cache with the ticket, if there is one.
 pub(crate) fn authenticate(
     visit: Visit,
     options: &Options,
     person: &mut dyn Person,
     daemon: &dyn Daemon,
-) -> Result<String, Code> {
+) -> Result<Option<String>, Code> {
     if visit.uid == 0 {
         return Err(Code::AuthInfoUnavailable);
     }
@@ -183,10 +199,16 @@ pub(crate) fn authenticate(
         pin,
         service: visit.service,
         remote,
+        offline: true,
         phrase,
     };
     match pin::sign_in(request, !options.never_ask, person, daemon) {
-        Ok(answer) => Ok(answer.ccache),
+        Ok(answer) => {
+            if let Some(notice) = answer.notice {
+                person.inform(&notice);
+            }
+            Ok(answer.ccache)
+        }
         Err(CallError::Refused(failure)) => Err(refused(&failure, person)),
         Err(error @ CallError::Unreachable(_)) => {
             person.tell(&error.to_string());
@@ -218,8 +240,10 @@ fn refused(failure: &Failure, person: &mut dyn Person) -> Code {
     }
     match failure.code.as_str() {
         "wrong_pin" | "pin_locked" => Code::MaxTries,
-        "account_revoked" => Code::AccountExpired,
-        "no_kdc" | "tpm_locked" | "pin_paused" | "phrase_required" => Code::AuthInfoUnavailable,
+        "account_revoked" | "account_disabled" | "account_locked" | "account_expired"
+        | "outside_hours" => Code::AccountExpired,
+        "no_kdc" | "offline_refused" | "offline_expired" | "tpm_locked" | "pin_paused"
+        | "phrase_required" => Code::AuthInfoUnavailable,
         _ => Code::AuthError,
     }
 }

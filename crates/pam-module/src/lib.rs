@@ -13,14 +13,19 @@
 //! PasswordAuthentication it answers every question, "PIN:" too, with the password.
 //!
 //! Arguments: `try_first_pass` takes what an earlier module asked for as the PIN where there is
-//! something, `use_first_pass` only that; `socket=PATH` names another socket of the daemon.
+//! something, `use_first_pass` only that; `socket=PATH` names another socket of the daemon;
+//! `no_enrollment` leads nobody through an enrollment when their session begins.
 //!
 //! *Invariant:* the PIN goes to the daemon and nowhere else; `PAM_AUTHTOK` is never set, so no
 //! module after this one sees it or tries it as a password.
 //!
+//! A session that begins after such a question may begin with an enrollment (`enrollment`): a program of
+//! the person's leads it, and the module carries its lines to the conversation.
+//!
 //! *Invariant:* a guest in login programs: it starts no thread, reads no environment, links what
 //! `links.txt` lists and lets no panic out.
 
+mod enrollment;
 mod ffi;
 mod flow;
 mod pin;

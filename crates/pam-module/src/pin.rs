@@ -54,7 +54,7 @@ fn replace(
 ) -> Result<Secret, CallError> {
     let user = request.user.clone();
     let rules = daemon.pin_rules(PinRules { user: user.clone() })?.rules;
-    rules.iter().for_each(|rule| person.tell(rule));
+    rules.iter().for_each(|rule| person.inform(rule));
     for _ in 0..TRIES {
         let (Ok(new), Ok(again)) = (person.ask("New PIN: "), person.ask("New PIN again: ")) else {
             break;

@@ -2,10 +2,15 @@
 //! what each answer means.
 //!
 //! ```text
-//! account → password → otp → pin → making key → stating → proof → registering → waiting → done
-//!             ▲         │ ▲                        ▲                               │
-//!             └─────────┘ └─ wrong: asked again    └── the agent wants a new proof ┘
+//! [biometrics →] account → password → second factor → pin → making key → stating → proof → registering
+//!                             ▲             │                              ▲          → waiting → done
+//!                             └─────────────┘ wrong: asked again           └──────────────┘
+//!                                                            the agent wants a new proof
 //! ```
+//!
+//! The second factor is a code, an access pass, or somebody's own approval elsewhere, which is waited
+//! for; where the server offers several, the person chooses. A sensor for biometrics puts its page in
+//! front; it may be skipped, and nothing else depends on it.
 //!
 //! A forgotten PIN is replaced the same way up to the PIN: then the key that is there gets it
 //! (`setting pin → done`), and nothing is registered.
@@ -20,6 +25,8 @@
 
 use model::{Secret, UnixTime};
 use policy::PinRules;
+
+use crate::factor::Method;
 
 /// How long an approved second factor is used. The server's own limit is ten minutes; the rest
 /// is for the request's way and for clocks that differ.
@@ -50,27 +57,52 @@ impl Problem {
     }
 }
 
-/// A factor that the server asks for.
+/// A factor that is typed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Factor {
     /// The directory password.
     Password,
     /// The one-time code.
     Otp,
+    /// A Temporary Access Pass, as the second factor.
+    AccessPass,
+}
+
+/// What the server asks the person for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// To type a factor.
+    Typed {
+        /// Which.
+        factor: Factor,
+        /// Other ways that may be chosen instead.
+        others: Vec<Method>,
+        /// Why the last one was refused.
+        problem: Option<Problem>,
+    },
+    /// To choose how to confirm.
+    Choice {
+        /// The ways there are.
+        ways: Vec<Method>,
+        /// Why the last one came to nothing.
+        problem: Option<Problem>,
+    },
+    /// To approve where they are signed in already; that is being waited for.
+    Approval {
+        /// What is to be typed there.
+        number: Option<u32>,
+    },
 }
 
 /// Where an enrollment is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stage {
+    /// Biometrics are offered.
+    Biometrics,
     /// The person is shown the account.
     Account,
-    /// A factor is asked for.
-    Asking {
-        /// Which.
-        factor: Factor,
-        /// Why the last one was refused.
-        problem: Option<Problem>,
-    },
+    /// Something is asked for.
+    Asking(Asked),
     /// A factor is at the server.
     Checking,
     /// A PIN is asked for.
@@ -127,10 +159,14 @@ pub struct Proof {
 /// What comes in: from the person, or as the outcome of an [`Output`].
 #[derive(Debug)]
 pub enum Input {
+    /// No biometrics, now at least.
+    Skipped,
     /// The account shown is right.
     Confirmed,
     /// The factor that was asked for.
     Factor(Secret<String>),
+    /// The way to confirm.
+    Chosen(Method),
     /// A new PIN, typed twice.
     Pin {
         /// Once.
@@ -140,7 +176,7 @@ pub enum Input {
     },
     /// The proof that was asked for.
     Proven(Proof),
-    /// Outcome of [`Output::CheckFactor`].
+    /// Outcome of [`Output::CheckFactor`], [`Output::Contact`] and [`Output::AwaitApproval`].
     FactorChecked(FactorOutcome),
     /// Outcome of [`Output::MakeKey`].
     KeyMade(Result<(), Problem>),
@@ -157,12 +193,10 @@ pub enum Input {
 /// What the server said to a factor.
 #[derive(Debug)]
 pub enum FactorOutcome {
-    /// Right; it asks for this one next.
-    Next(Factor),
+    /// It asks for this next, or again.
+    Asked(Asked),
     /// Both are right, and a token is in hand.
     Approved,
-    /// Wrong; it takes another try at this one.
-    Again(Factor, Problem),
     /// It goes no further: locked, not allowed, out of reach.
     Ended(Problem),
 }
@@ -202,6 +236,10 @@ pub enum DirectoryOutcome {
 pub enum Output {
     /// Send this factor.
     CheckFactor(Factor, Secret<String>),
+    /// Have the person contacted by this way.
+    Contact(Method),
+    /// Ask whether the person has approved, waiting for it.
+    AwaitApproval,
     /// Make the key under this PIN and keep it on disk.
     MakeKey(Secret<String>),
     /// Give the key that is there this PIN.
@@ -248,6 +286,14 @@ impl Enrollment {
         }
     }
 
+    /// The same on a machine with a sensor for biometrics.
+    pub fn with_sensor(rules: PinRules) -> Self {
+        Self {
+            stage: Stage::Biometrics,
+            ..Self::begin(rules)
+        }
+    }
+
     /// Of a key that the server already has: only the directory's word is missing.
     pub fn resume(rules: PinRules, kid: String, now: UnixTime) -> (Self, Output) {
         let output = Output::AskDirectory { kid: kid.clone() };
@@ -273,11 +319,18 @@ impl Enrollment {
     /// Takes one input in.
     pub fn step(&mut self, input: Input, now: UnixTime) -> Option<Output> {
         let (stage, output) = match (&self.stage, input) {
-            (Stage::Account, Input::Confirmed) => (ask(Factor::Password, None), None),
-            (Stage::Asking { factor, .. }, Input::Factor(value)) => {
+            (Stage::Biometrics, Input::Skipped) => (Stage::Account, None),
+            (Stage::Account, Input::Confirmed) => (ask_password(None), None),
+            (Stage::Asking(Asked::Typed { factor, .. }), Input::Factor(value)) => {
                 (Stage::Checking, Some(Output::CheckFactor(*factor, value)))
             }
-            (Stage::Checking, Input::FactorChecked(outcome)) => self.after_factor(outcome, now),
+            (Stage::Asking(asked), Input::Chosen(way)) if asked.offers(way) => {
+                (Stage::Checking, Some(Output::Contact(way)))
+            }
+            (
+                Stage::Checking | Stage::Asking(Asked::Approval { .. }),
+                Input::FactorChecked(outcome),
+            ) => self.after_factor(outcome, now),
             (Stage::Pin { .. }, Input::Pin { pin, again }) => self.after_pin(pin, &again, now),
             (Stage::MakingKey, Input::KeyMade(outcome)) => match outcome {
                 Ok(()) => {
@@ -311,8 +364,11 @@ impl Enrollment {
 
     fn after_factor(&mut self, outcome: FactorOutcome, now: UnixTime) -> (Stage, Option<Output>) {
         match outcome {
-            FactorOutcome::Next(factor) => (ask(factor, None), None),
-            FactorOutcome::Again(factor, problem) => (ask(factor, Some(problem)), None),
+            FactorOutcome::Asked(asked) => {
+                let is_waiting = matches!(asked, Asked::Approval { .. });
+                let output = is_waiting.then_some(Output::AwaitApproval);
+                (Stage::Asking(asked), output)
+            }
             FactorOutcome::Ended(problem) => (Stage::Failed(problem), None),
             FactorOutcome::Approved => {
                 self.approved = Some(now);
@@ -362,18 +418,34 @@ impl Enrollment {
     }
 }
 
-fn ask(factor: Factor, problem: Option<Problem>) -> Stage {
-    Stage::Asking { factor, problem }
+impl Asked {
+    /// The password, at the beginning of an attempt.
+    pub fn password(problem: Option<Problem>) -> Self {
+        Self::Typed {
+            factor: Factor::Password,
+            others: Vec::new(),
+            problem,
+        }
+    }
+
+    /// May this way be chosen now?
+    fn offers(&self, way: Method) -> bool {
+        match self {
+            Self::Typed { others: ways, .. } | Self::Choice { ways, .. } => ways.contains(&way),
+            Self::Approval { .. } => false,
+        }
+    }
+}
+
+fn ask_password(problem: Option<Problem>) -> Stage {
+    Stage::Asking(Asked::password(problem))
 }
 
 fn factors_again() -> Stage {
-    ask(
-        Factor::Password,
-        Some(Problem::new(
-            "factors_too_old",
-            "Too much time has passed since you confirmed who you are; please do it again.",
-        )),
-    )
+    ask_password(Some(Problem::new(
+        "factors_too_old",
+        "Too much time has passed since you confirmed who you are; please do it again.",
+    )))
 }
 
 fn after_registration(outcome: RegisterOutcome, now: UnixTime) -> (Stage, Option<Output>) {

@@ -3,9 +3,12 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use model::UnixTime;
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Error, Unverified, VerifyingKey, X5cForm};
+use crate::{Draft, Error, Header, Unverified, VerifyingKey, X5cForm};
+
+/// What it says that it is for.
+const USAGE: &str = "ngc";
 
 /// An assertion whose signature was not checked: only the key that it names can be seen.
 #[derive(Debug)]
@@ -15,10 +18,20 @@ pub struct HelloAssertion<'a> {
 }
 
 impl<'a> HelloAssertion<'a> {
+    /// Writes one, for the key with this KeyID to sign.
+    pub fn draft(key_id: &[u8; 32], claims: &impl Serialize) -> Result<Draft, Error> {
+        let header = Header {
+            typ: Some("JWT".to_owned()),
+            kid: Some(STANDARD.encode(key_id)),
+            ..Header::default()
+        };
+        Draft::of_usage(&header, Some(USAGE), claims)
+    }
+
     /// Takes an assertion apart.
     pub fn read(message: &'a str) -> Result<Self, Error> {
         let unverified = Unverified::read(message, X5cForm::Array)?;
-        if unverified.usage() != Some("ngc") {
+        if unverified.usage() != Some(USAGE) {
             return Err(Error::Malformed("its header does not say use: ngc"));
         }
         let key_id = unverified

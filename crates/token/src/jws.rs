@@ -82,13 +82,22 @@ pub fn sign<E: From<Error>>(
 impl Draft {
     /// Writes header and claims.
     pub fn new(header: &Header, claims: &impl Serialize) -> Result<Self, Error> {
+        Self::of_usage(header, None, claims)
+    }
+
+    /// The same, and says what it is for.
+    pub(crate) fn of_usage(
+        header: &Header,
+        usage: Option<&str>,
+        claims: &impl Serialize,
+    ) -> Result<Self, Error> {
         let header = RawHeader {
             alg: RS256.to_owned(),
             typ: header.typ.clone(),
             kid: header.kid.clone(),
             x5c: (!header.x5c.is_empty())
                 .then(|| RawChain::Array(header.x5c.iter().map(|c| STANDARD.encode(c)).collect())),
-            usage: None,
+            usage: usage.map(str::to_owned),
             crit: None,
         };
         let unsendable = |_| Error::Unsendable("the claims are not JSON");
@@ -261,7 +270,7 @@ struct RawHeader {
     kid: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     x5c: Option<RawChain>,
-    #[serde(rename = "use", skip_serializing)]
+    #[serde(rename = "use", skip_serializing_if = "Option::is_none")]
     usage: Option<String>,
     #[serde(skip_serializing)]
     crit: Option<json::Present>,

@@ -72,6 +72,12 @@ impl SessionKey {
         Ok(compact::join(&[header, &wrapped, iv, content, tag]))
     }
 
+    /// What only the transport key opens, in a `session_key_jwe`: the session key.
+    pub fn wrapped(jwe: &str) -> Result<Vec<u8>, Error> {
+        let [_, wrapped, ..] = compact::split::<5>(jwe)?;
+        compact::decode(wrapped)
+    }
+
     fn encrypt_to<K: HasPublic>(&self, transport: &PKeyRef<K>) -> Result<Vec<u8>, ErrorStack> {
         let mut encrypter = Encrypter::new(transport)?;
         encrypter.set_rsa_padding(Padding::PKCS1_OAEP)?;

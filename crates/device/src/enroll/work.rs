@@ -15,8 +15,7 @@ use model::{Secret, Sid};
 use protocol::{
     Joint, Operation,
     enroll::{
-        DirectoryOutcome, Factor, FactorOutcome, Input, Output, Problem, Proof, RegisterOutcome,
-        Statement,
+        DirectoryOutcome, FactorOutcome, Input, Output, Problem, Proof, RegisterOutcome, Statement,
     },
 };
 use tpm::{Attestation, Holder, Permit, Recovery, UserKey};
@@ -26,7 +25,7 @@ use crate::{
     credential::{Credential, State},
     daemon::{Daemon, joint, now},
     error::refused,
-    factors::Attempt,
+    factors::{Attempt, Step},
     key_storage::KeyStorage,
     policies::Subject,
     recovery::Authority,
@@ -131,11 +130,9 @@ impl Work {
     /// Does one thing; whatever goes wrong is part of the outcome.
     pub(super) async fn carry_out(&mut self, output: Output) -> Input {
         match output {
-            Output::CheckFactor(factor, value) => {
-                let outcome = self.check_factor(factor, &value).await;
-                let outcome = outcome.unwrap_or_else(|error| FactorOutcome::Ended(told(&error)));
-                Input::FactorChecked(outcome)
-            }
+            Output::CheckFactor(factor, value) => self.confirm(Step::Typed(factor, value)).await,
+            Output::Contact(way) => self.confirm(Step::Chosen(way)).await,
+            Output::AwaitApproval => self.confirm(Step::Waited).await,
             Output::MakeKey(pin) => {
                 let made = self.make_key(pin).await;
                 Input::KeyMade(made.map_err(|error| told(&error)))
@@ -157,15 +154,18 @@ impl Work {
         }
     }
 
-    async fn check_factor(
-        &mut self,
-        factor: Factor,
-        value: &Secret<String>,
-    ) -> Result<FactorOutcome, Error> {
-        let server = self.daemon.server()?;
-        let (outcome, token) = self.attempt.send(&server, factor, value).await?;
-        self.token = token.map(Secret::new);
-        Ok(outcome)
+    async fn confirm(&mut self, step: Step) -> Input {
+        let sent = async {
+            let server = self.daemon.server()?;
+            self.attempt.send(&server, step).await
+        };
+        Input::FactorChecked(match sent.await {
+            Ok((outcome, token)) => {
+                self.token = token.map(Secret::new);
+                outcome
+            }
+            Err(error) => FactorOutcome::Ended(told(&error)),
+        })
     }
 
     async fn make_key(&mut self, pin: Secret<String>) -> Result<(), Error> {

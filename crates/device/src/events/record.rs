@@ -138,8 +138,8 @@ mod tests {
     }
 
     fn seqs(answer: &EventsAnswer) -> Vec<u64> {
-        let seq = |event: &Box<RawValue>| serde_json::from_str::<Line>(event.get()).unwrap().seq;
-        answer.events.iter().map(seq).collect()
+        let seq = |event: &RawValue| serde_json::from_str::<Line>(event.get()).unwrap().seq;
+        answer.events.iter().map(|event| seq(event)).collect()
     }
 
     #[test]

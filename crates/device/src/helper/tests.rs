@@ -115,10 +115,7 @@ fn a_helper_that_never_falls_silent_is_cut_off_all_the_same() {
     let mut stream = Deadline::new(ours, std::time::Duration::from_millis(100));
     let ended = io::copy(&mut stream, &mut io::sink()).unwrap_err();
     assert!(
-        matches!(
-            ended.kind(),
-            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock
-        ),
+        matches!(ended.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock),
         "{ended}"
     );
     drop(stream);

@@ -16,6 +16,7 @@ const FIT: Facts = Facts {
     hardware: true,
     remote: false,
     has_credential: false,
+    is_whole: false,
 };
 
 fn effective(values: &[(&str, u32)]) -> Option<Effective> {
@@ -29,7 +30,7 @@ fn effective(values: &[(&str, u32)]) -> Option<Effective> {
 #[test]
 fn an_enrollment_is_offered_where_every_prerequisite_is_met_and_nowhere_else() {
     let on = &[("Enabled", 1)][..];
-    let cases: [Case<'_>; 10] = [
+    let cases: [Case<'_>; 11] = [
         (FIT, on, 358),
         (FIT, &[], 360),
         (FIT, &[("Enabled", 0)], 360),
@@ -78,10 +79,20 @@ fn an_enrollment_is_offered_where_every_prerequisite_is_met_and_nowhere_else() {
         (
             Facts {
                 has_credential: true,
+                is_whole: true,
                 ..FIT
             },
             on,
             360,
+        ),
+        // What a crash left of an enrollment is gone on with.
+        (
+            Facts {
+                has_credential: true,
+                ..FIT
+            },
+            on,
+            358,
         ),
     ];
     for (facts, values, event) in cases {

@@ -32,6 +32,7 @@ fn signin(user: Option<&str>, remote: bool) -> Signin {
         pin: secret("000001"),
         service: "test".to_owned(),
         remote,
+        offline: false,
     }
 }
 

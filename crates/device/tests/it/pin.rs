@@ -273,7 +273,7 @@ fn what_happened_to_a_pin_is_in_the_events_and_the_pin_is_not() {
     change(&bench, PIN, SECOND).unwrap();
     let events = fs::read_to_string(bench.config.state.join("events.jsonl")).unwrap();
     let event: Value = serde_json::from_str(events.lines().last().unwrap()).unwrap();
-    assert_eq!(event["what"], "pin_changed");
+    assert_eq!(event["event"], 3901);
     assert_eq!(event["sid"], sid(ALICE).to_string());
     assert!(!events.contains(PIN) && !events.contains(SECOND));
 }

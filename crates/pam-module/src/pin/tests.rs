@@ -1,8 +1,8 @@
 use std::cell::RefCell;
 
 use ipc::{
-    CallError, Done, Failure, PinChange, PinRules, PinRulesAnswer, Secret, SessionOpen,
-    SessionOpenAnswer, Signin, SigninAnswer, TokenInfo, TokenInfoAnswer,
+    CallError, Done, Failure, PinChange, PinRules, PinRulesAnswer, Secret, SessionClose,
+    SessionOpen, SessionOpenAnswer, Signin, SigninAnswer, TokenInfo, TokenInfoAnswer,
 };
 
 use crate::flow::{Code, Daemon, Options, Person, Visit, authenticate};
@@ -32,6 +32,10 @@ impl Person for Played {
 
     fn tell(&mut self, sentence: &str) {
         self.log.push(sentence.to_owned());
+    }
+
+    fn inform(&mut self, sentence: &str) {
+        self.tell(sentence);
     }
 }
 
@@ -64,8 +68,9 @@ impl Daemon for Due {
             (NEW, true) => Ok(SigninAnswer {
                 uid: 1000,
                 principal: String::new(),
-                ccache: "KCM:1000".into(),
-                ticket_server: String::new(),
+                ccache: Some("KCM:1000".into()),
+                ticket_server: None,
+                notice: None,
                 took_ms: 1,
             }),
             _ => Err(Failure::new("wrong_pin", "Wrong.").into()),
@@ -91,13 +96,17 @@ impl Daemon for Due {
     fn open_session(&self, _: SessionOpen) -> Result<SessionOpenAnswer, CallError> {
         panic!("no session is opened")
     }
+
+    fn close_session(&self, _: SessionClose) -> Result<Done, CallError> {
+        panic!("no session is closed")
+    }
 }
 
 fn check(
     arguments: &[&str],
     answers: &[&'static str],
     daemon: &Due,
-) -> (Result<String, Code>, Vec<String>) {
+) -> (Result<Option<String>, Code>, Vec<String>) {
     let visit = Visit {
         user: "alice".into(),
         uid: 1000,
@@ -119,7 +128,7 @@ fn check(
 fn a_pin_that_is_due_is_replaced_before_the_sign_in_goes_on() {
     let daemon = Due::default();
     let (answer, log) = check(&[], &[OLD, NEW, NEW], &daemon);
-    assert_eq!(answer, Ok("KCM:1000".to_owned()));
+    assert_eq!(answer, Ok(Some("KCM:1000".to_owned())));
     let told = [
         "PIN: ",
         "It is due.",

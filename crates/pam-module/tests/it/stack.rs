@@ -174,8 +174,9 @@ fn sign_in(pin: &str, tries_left: u32) -> Result<SigninAnswer, Failure> {
     Ok(SigninAnswer {
         uid: UID,
         principal: "nobody@CORP.EXAMPLE".into(),
-        ccache: "FILE:/tmp/krb5cc_of_the_test".into(),
-        ticket_server: "krbtgt/CORP.EXAMPLE@CORP.EXAMPLE".into(),
+        ccache: Some("FILE:/tmp/krb5cc_of_the_test".into()),
+        ticket_server: None,
+        notice: None,
         took_ms: 1,
     })
 }

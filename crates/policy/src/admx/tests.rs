@@ -63,7 +63,7 @@ fn the_template_of_this_project_agrees_with_the_table() {
     let template = read(ADMX.as_bytes(), Some(ADML.as_bytes())).unwrap();
     assert_eq!(template.namespace, "Latchkey.Policies");
     assert_eq!(template.differences(), Vec::<String>::new());
-    assert_eq!(template.policies.len(), 5);
+    assert_eq!(template.policies.len(), 6);
     for policy in &template.policies {
         let setting = SETTINGS
             .iter()

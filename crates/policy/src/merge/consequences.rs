@@ -182,6 +182,11 @@ impl Effective {
         self.is_on("require-kdc-eku") != Some(false)
     }
 
+    /// May the PIN be kept while a session is unlocked?
+    pub fn keeps_pin(&self) -> bool {
+        self.is_on("keep-pin") != Some(false)
+    }
+
     /// How many days the PIN opens a session without a domain controller.
     pub fn offline_days(&self) -> u32 {
         self.number("offline-days").unwrap_or(30)

@@ -553,7 +553,20 @@ pub static SETTINGS: &[Setting] = &[
         meaning: "How many days after a domain controller last accepted the key the PIN still opens a \
          session while none can be reached. 0: never.",
         effect: Effect::Acts,
-        pending: true,
+        ..NOWHERE
+    },
+    Setting {
+        id: "keep-pin",
+        name: "Keep the PIN while the session is unlocked",
+        admx: Some("Latchkey_KeepPinWhileUnlocked"),
+        gpo: machine(LATCHKEY, "KeepPinWhileUnlocked"),
+        csp: device_tree(latchkey!("KeepPinWhileUnlocked"), Bool, "true"),
+        kind: Kind::Switch,
+        default: "on",
+        meaning: "On: the PIN is kept in locked memory until the session is locked or ends, for twelve \
+         hours at the most, so that tickets are got anew without a question. Off: it never is, \
+         and a ticket that ends is not followed by another.",
+        effect: Effect::Acts,
         ..NOWHERE
     },
     Setting {

@@ -39,22 +39,20 @@ fn kid() -> String {
 fn word(stage: &Stage) -> &'static str {
     match stage {
         Stage::Account => "account",
-        Stage::Asking {
-            factor: Factor::Password,
-            problem: None,
-        } => "password",
-        Stage::Asking {
-            factor: Factor::Password,
-            problem: Some(_),
-        } => "password again",
-        Stage::Asking {
-            factor: Factor::Otp,
-            problem: None,
-        } => "otp",
-        Stage::Asking {
-            factor: Factor::Otp,
-            problem: Some(_),
-        } => "otp again",
+        Stage::Biometrics => "biometrics",
+        Stage::Asking(Asked::Typed {
+            factor, problem, ..
+        }) => match (factor, problem) {
+            (Factor::Password, None) => "password",
+            (Factor::Password, Some(_)) => "password again",
+            (Factor::Otp, None) => "otp",
+            (Factor::Otp, Some(_)) => "otp again",
+            (Factor::AccessPass, None) => "pass",
+            (Factor::AccessPass, Some(_)) => "pass again",
+        },
+        Stage::Asking(Asked::Choice { problem: None, .. }) => "choice",
+        Stage::Asking(Asked::Choice { .. }) => "choice again",
+        Stage::Asking(Asked::Approval { .. }) => "approval",
         Stage::Checking => "checking",
         Stage::Pin { problem: None } => "pin",
         Stage::Pin { problem: Some(_) } => "pin again",
@@ -77,6 +75,9 @@ fn output_word(output: Option<&Output>) -> &'static str {
         None => "",
         Some(Output::CheckFactor(Factor::Password, _)) => "send password",
         Some(Output::CheckFactor(Factor::Otp, _)) => "send otp",
+        Some(Output::CheckFactor(Factor::AccessPass, _)) => "send pass",
+        Some(Output::Contact(_)) => "contact",
+        Some(Output::AwaitApproval) => "await",
         Some(Output::MakeKey(_)) => "make key",
         Some(Output::SetPin(_)) => "set pin",
         Some(Output::State) => "state",
@@ -97,12 +98,20 @@ fn check(enrollment: &mut Enrollment, story: Vec<(i64, Input, &str, &str)>) {
     }
 }
 
+fn asked(factor: Factor, problem: Option<Problem>) -> Input {
+    Input::FactorChecked(FactorOutcome::Asked(Asked::Typed {
+        factor,
+        others: vec![Method::Approval],
+        problem,
+    }))
+}
+
 fn until_pin() -> Vec<(i64, Input, &'static str, &'static str)> {
     use FactorOutcome::*;
     vec![
         (0, Input::Confirmed, "password", ""),
         (1, Input::Factor(secret("p")), "checking", "send password"),
-        (2, Input::FactorChecked(Next(Factor::Otp)), "otp", ""),
+        (2, asked(Factor::Otp, None), "otp", ""),
         (3, Input::Factor(secret("1")), "checking", "send otp"),
         (4, Input::FactorChecked(Approved), "pin", ""),
     ]
@@ -161,7 +170,7 @@ fn the_straight_way_ends_with_a_credential() {
 #[test]
 fn a_wrong_factor_is_asked_again_and_a_lock_ends_it() {
     use FactorOutcome::*;
-    let wrong = |factor| Input::FactorChecked(Again(factor, problem()));
+    let wrong = |factor| asked(factor, Some(problem()));
     let password = || Input::Factor(secret("p"));
     check(
         &mut begin(),
@@ -170,7 +179,7 @@ fn a_wrong_factor_is_asked_again_and_a_lock_ends_it() {
             (1, password(), "checking", "send password"),
             (2, wrong(Factor::Password), "password again", ""),
             (3, password(), "checking", "send password"),
-            (4, Input::FactorChecked(Next(Factor::Otp)), "otp", ""),
+            (4, asked(Factor::Otp, None), "otp", ""),
             (5, password(), "checking", "send otp"),
             (6, wrong(Factor::Otp), "otp again", ""),
             (7, password(), "checking", "send otp"),
@@ -179,6 +188,56 @@ fn a_wrong_factor_is_asked_again_and_a_lock_ends_it() {
             (10, Input::FactorChecked(Ended(problem())), "failed", ""),
         ],
     );
+}
+
+#[test]
+fn an_approval_elsewhere_is_waited_for_and_silence_or_a_no_lead_to_another_try() {
+    use FactorOutcome::*;
+    let waiting = || {
+        let number = Some(42);
+        Input::FactorChecked(Asked(super::Asked::Approval { number }))
+    };
+    let choice = |problem| {
+        let ways = vec![Method::Otp, Method::Approval];
+        Input::FactorChecked(Asked(super::Asked::Choice { ways, problem }))
+    };
+    let chosen = |way| Input::Chosen(way);
+    let mut story = until_pin();
+    story.truncate(2);
+    story.extend([
+        (2, choice(None), "choice", ""),
+        (3, chosen(Method::AccessPass), "choice", ""),
+        (3, chosen(Method::Approval), "checking", "contact"),
+        (4, waiting(), "approval", "await"),
+        (24, waiting(), "approval", "await"),
+        (25, chosen(Method::Otp), "approval", ""),
+        (120, choice(Some(problem())), "choice again", ""),
+        (121, chosen(Method::Otp), "checking", "contact"),
+        (122, asked(Factor::Otp, None), "otp", ""),
+        (123, chosen(Method::Approval), "checking", "contact"),
+        (124, waiting(), "approval", "await"),
+        (
+            125,
+            asked(Factor::Password, Some(problem())),
+            "password again",
+            "",
+        ),
+        (126, Input::Factor(secret("p")), "checking", "send password"),
+        (127, Input::FactorChecked(Approved), "pin", ""),
+    ]);
+    check(&mut begin(), story);
+}
+
+#[test]
+fn where_there_is_a_sensor_biometrics_come_first_and_may_be_skipped() {
+    let mut enrollment = Enrollment::with_sensor(PinRules::default());
+    assert_eq!(word(enrollment.stage()), "biometrics");
+    let story = vec![
+        (0, Input::Confirmed, "biometrics", ""),
+        (1, Input::Skipped, "account", ""),
+        (2, Input::Confirmed, "password", ""),
+    ];
+    check(&mut enrollment, story);
 }
 
 #[test]

@@ -113,8 +113,13 @@ fn build_bench() -> Result<PathBuf> {
     let built = told
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let mut benches = built.filter(|built| built["target"]["name"] == "sign_ins");
-    let found = benches.find_map(|built| built["executable"].as_str().map(PathBuf::from));
+    let text = |built: &serde_json::Value, at: &str| {
+        let text = built.pointer(at).and_then(serde_json::Value::as_str);
+        text.map(str::to_owned)
+    };
+    let mut benches =
+        built.filter(|built| text(built, "/target/name").as_deref() == Some("sign_ins"));
+    let found = benches.find_map(|built| text(&built, "/executable").map(PathBuf::from));
     found.context("cargo built no bench of that name")
 }
 

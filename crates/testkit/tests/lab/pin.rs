@@ -243,6 +243,10 @@ fn a_locked_pin_is_reset_by_the_server_s_word_and_the_key_stays() -> Result<()> 
     let kid = company.enrolled("alice", PIN)?;
     let in_directory = company.keys_in_directory("alice")?;
     let host = company.workstation()?;
+    let mut session = su(&host, "alice")?;
+    session.expect("PIN: ")?;
+    session.type_line(PIN)?;
+    session.expect("alice@ws1")?;
     for _ in 0..10 {
         company.sign_in("alice", WRONG)?;
         forget_waits(&host)?;
@@ -250,7 +254,8 @@ fn a_locked_pin_is_reset_by_the_server_s_word_and_the_key_stays() -> Result<()> 
     assert_eq!(refusal(company, "alice", PIN)?, "pin_locked");
     let before = credential(company, "alice")?;
     assert_eq!(
-        before["CanReset"], "DestructiveAndNonDestructive",
+        (&before["CanReset"], &before["pin_kept"]),
+        (&"DestructiveAndNonDestructive".into(), &true.into()),
         "{before}"
     );
     let mut talk = su(&host, "alice")?;
@@ -269,9 +274,10 @@ fn a_locked_pin_is_reset_by_the_server_s_word_and_the_key_stays() -> Result<()> 
     assert_eq!(company.keys_in_directory("alice")?, in_directory);
     let after = credential(company, "alice")?;
     assert_eq!(
-        (&after["key_id"], &after["tries_left"]),
-        (&before["key_id"], &Value::from(10))
+        (&after["key_id"], &after["tries_left"], &after["pin_kept"]),
+        (&before["key_id"], &Value::from(10), &Value::from(false))
     );
+    drop(session);
     assert_eq!(refusal(company, "alice", PIN)?, "wrong_pin");
     let mut talk = su(&host, "alice")?;
     talk.expect("PIN: ")?;
