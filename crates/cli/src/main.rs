@@ -18,6 +18,7 @@ mod person;
 mod pin;
 mod pki;
 mod policy;
+mod status;
 
 use std::process::ExitCode;
 
@@ -49,7 +50,7 @@ fn run(command: Command, output: &Output) -> anyhow::Result<()> {
     match command {
         Command::Join(join) => machine::join(join, output),
         Command::Leave => machine::leave(output),
-        Command::Status => machine::status(output),
+        Command::Status => status::show(output),
         Command::Events(which) => events::show(&which, output),
         Command::Enroll(how) => enroll::enroll(how, output),
         Command::Signin(how) => person::sign_in(how, output),

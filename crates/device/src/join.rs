@@ -26,6 +26,7 @@ use crate::{
     chip::{Chip, is_tpm_missing},
     daemon::{Daemon, now},
     error::refused,
+    events::{Event, Id},
     files,
     identity::{self, Device, Joined, Keys, public_key},
     key_storage::KeyStorage,
@@ -52,12 +53,32 @@ pub(crate) async fn join(
         return Err(refused("not_allowed", "Only root may join this machine."));
     }
     let _one = daemon.membership.lock().await;
+    let mut stage = Id::NoServicePoint;
+    let joined = join_staged(daemon, args, &mut stage).await;
+    daemon.events.tell(&match &joined {
+        Ok(joined) => Event::new(Id::Joined)
+            .with("Server", &joined.server)
+            .with("DeviceId", &joined.device_id)
+            .with("Thumbprint", &joined.thumbprint),
+        Err(error) => Event::new(stage).because(&error.failure()),
+    });
+    joined
+}
+
+/// Joins; `stage` is what has failed where that fails.
+async fn join_staged(
+    daemon: &Arc<Daemon>,
+    args: Join,
+    stage: &mut Id,
+) -> Result<JoinAnswer, Error> {
     let directory = daemon.directory().await?;
     let target = target(args, directory.service_point().await?)?;
     let computer = directory.own_computer().await?;
+    *stage = Id::NotDiscovered;
     let anchor = client::fetch_anchor(&target.url, &target.fingerprint).await?;
     let client = Client::new(&target.url, &anchor)?;
 
+    *stage = Id::JoinNotProven;
     let device = device(daemon, &directory, &computer).await?;
     daemon.refresh_domain(&directory).await?;
     let auth = daemon.identity.auth()?;
@@ -67,6 +88,7 @@ pub(crate) async fn join(
     let discovery = client
         .discover(named.as_ref().unwrap_or(&device.domain))
         .await?;
+    *stage = Id::JoinFailed;
     let answer = put(daemon, &client, &device, &auth).await?;
     let certificate = issued(&answer.certificate.raw_body, &device)?;
     let (recovery_public, statement_keys) = told(answer.latchkey.as_ref());
@@ -108,8 +130,21 @@ pub(crate) async fn leave(daemon: &Arc<Daemon>, peer: &Peer, _: Leave) -> Result
         ));
     }
     let _one = daemon.membership.lock().await;
-    let (device, _) = daemon.identity.joined()?;
-    let server = if has_its_keys(daemon, &device).await? {
+    let (device, joined) = daemon.identity.joined()?;
+    let outcome = take_out(daemon, &device).await;
+    let told = |id| {
+        let event = Event::new(id).with("Server", &joined.url);
+        event.with("DeviceId", device.id)
+    };
+    daemon.events.tell(&match &outcome {
+        Ok(()) => told(Id::Left),
+        Err(error) => told(Id::NotLeft).because(&error.failure()),
+    });
+    outcome.map(|()| Done {})
+}
+
+async fn take_out(daemon: &Arc<Daemon>, device: &Device) -> Result<(), Error> {
+    let server = if has_its_keys(daemon, device).await? {
         let server = daemon.server()?;
         let bearer = daemon.bearer(&server).await?;
         Some((server, bearer))
@@ -137,7 +172,7 @@ pub(crate) async fn leave(daemon: &Arc<Daemon>, peer: &Peer, _: Leave) -> Result
     daemon.policies.forget()?;
     daemon.chip.forget().await?;
     daemon.bearer.forget().await;
-    Ok(Done {})
+    Ok(())
 }
 
 /// What the server does not know any more is as good as deleted.
@@ -176,7 +211,7 @@ fn target(args: Join, point: Option<ServicePoint>) -> Result<Target, Error> {
 }
 
 /// Does the TPM still open the device's keys? Not after it was cleared or exchanged.
-async fn has_its_keys(daemon: &Daemon, device: &Device) -> Result<bool, Error> {
+pub(crate) async fn has_its_keys(daemon: &Daemon, device: &Device) -> Result<bool, Error> {
     let (auth, digest) = (daemon.identity.auth()?, model::sha256(PROBE));
     match identity::sign(&daemon.chip, &device.keys.device, &auth, digest).await {
         Ok(_) => Ok(true),
@@ -408,7 +443,7 @@ fn os_version() -> String {
         .unwrap_or_else(|| "Linux".to_owned())
 }
 
-fn host_name() -> String {
+pub(crate) fn host_name() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname")
         .map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned())
 }

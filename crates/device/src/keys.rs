@@ -13,6 +13,7 @@ use crate::{
     credential::{Credential, word},
     daemon::Daemon,
     error::refused,
+    events::{Event, Id},
     join::gone_is_fine,
     peer::Peer,
 };
@@ -85,9 +86,13 @@ pub(crate) async fn delete(
             return Err(unknown());
         }
     }
-    gone_is_fine(server.client.delete_key(&bearer, &args.kid).await)?;
+    let removed = gone_is_fine(server.client.delete_key(&bearer, &args.kid).await);
     if let Some(credential) = local {
+        daemon.tell_removed(&credential, &removed);
+        removed?;
         daemon.discard(&credential).await?;
+    } else {
+        removed?;
     }
     Ok(Done {})
 }
@@ -108,15 +113,22 @@ impl Daemon {
         self.presence.wipe(Some(credential.uid));
         let key = credential.key.clone();
         let delete = move |tpm: &mut tpm::Tpm| Ok(tpm.delete_user_key(&key)?);
-        match self.chip.run(delete).await {
+        let deleted = match self.chip.run(delete).await {
             // What is left of it went with the TPM.
-            Err(error) if is_tpm_missing(&error) => {}
-            outcome => outcome?,
-        }
-        self.credentials
-            .remove(credential.uid, credential.key.public())?;
-        // The next key is another, and nobody has tried a PIN at it.
-        self.tries.forget(credential.uid)
+            Err(error) if is_tpm_missing(&error) => Ok(()),
+            outcome => outcome,
+        };
+        let removed = deleted.and_then(|()| {
+            self.credentials
+                .remove(credential.uid, credential.key.public())?;
+            // The next key is another, and nobody has tried a PIN at it.
+            self.tries.forget(credential.uid)
+        });
+        self.events.tell(&match &removed {
+            Ok(()) => Event::about(Id::KeyDeleted, credential),
+            Err(error) => Event::about(Id::KeyNotDeleted, credential).because(&error.failure()),
+        });
+        removed
     }
 
     /// Removes a credential at the server, hence in AD, then here.
@@ -124,9 +136,21 @@ impl Daemon {
         if let Some(kid) = credential.state.kid() {
             let server = self.server()?;
             let bearer = self.bearer(&server).await?;
-            gone_is_fine(server.client.delete_key(&bearer, kid).await)?;
+            let removed = gone_is_fine(server.client.delete_key(&bearer, kid).await);
+            self.tell_removed(credential, &removed);
+            removed?;
         }
         self.discard(credential).await
+    }
+
+    fn tell_removed(&self, credential: &Credential, removed: &Result<(), Error>) {
+        self.events.tell(&match removed {
+            Ok(()) => Event::about(Id::KeyRemovedFromServer, credential),
+            Err(error) => {
+                let event = Event::about(Id::KeyNotRemovedFromServer, credential);
+                event.because(&error.failure())
+            }
+        });
     }
 
     fn credential_of_kid(&self, kid: &str) -> Result<Option<Credential>, Error> {

@@ -30,6 +30,7 @@ use crate::{
     Error,
     daemon::{Daemon, now},
     error::refused,
+    events::{Event, Id},
     files,
     key_storage::KeyStorage,
     peer::Peer,
@@ -190,7 +191,8 @@ impl Daemon {
                 let credential = self.credentials.read(uid)?;
                 if let Some(credential) = credential.filter(|credential| credential.sid == *sid) {
                     self.delete_everywhere(&credential).await?;
-                    tracing::info!(uid, "a policy turned the PIN off; the key is removed");
+                    self.events
+                        .tell(&Event::about(Id::DeletedByPolicy, &credential));
                 }
             }
             Ok::<_, Error>(())

@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ipc::Answered;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
@@ -17,7 +18,9 @@ use crate::{
     config,
     config::Config,
     daemon::{Daemon, now},
-    domain, ffi, policies, presence, primary, reconnect, socket,
+    domain,
+    events::{Event, Id},
+    ffi, policies, presence, primary, reconnect, socket,
 };
 
 /// Runs until it is told to end. Called before any thread was started.
@@ -41,6 +44,7 @@ async fn serve(config: Config) -> Result<(), Error> {
     let daemon = Daemon::new(config, Arc::new(System))?;
     let listener = socket::listen(&daemon)?;
     daemon.publish_known()?;
+    tokio::spawn(tell_tpm(Arc::clone(&daemon)));
     tokio::spawn(domain::keep_fresh(Arc::clone(&daemon)));
     tokio::spawn(policies::keep_current(Arc::clone(&daemon)));
     tokio::spawn(tend(Arc::clone(&daemon)));
@@ -55,6 +59,22 @@ async fn serve(config: Config) -> Result<(), Error> {
     }
     tracing::info!("ending");
     daemon.chip.close().await
+}
+
+/// What keeps the keys since this start.
+async fn tell_tpm(daemon: Arc<Daemon>) {
+    let found = daemon.chip.run(|tpm| Ok(tpm.info()?)).await;
+    let event = Event::new(Id::TpmFound).with("KeyStorage", daemon.chip.storage().word());
+    daemon.events.tell(&match found {
+        Ok(info) => {
+            let (major, minor) = info.firmware;
+            event
+                .with("Manufacturer", info.manufacturer)
+                .with("Firmware", format!("{major:x}.{minor:x}"))
+                .with("Ready", Answered::Yes)
+        }
+        Err(error) => event.with("Ready", Answered::No).because(&error.failure()),
+    });
 }
 
 /// Sees to what nobody asks for: rights that lapse are wiped, and PIN counters that a crash left

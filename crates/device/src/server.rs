@@ -77,7 +77,8 @@ impl Daemon {
 }
 
 impl Server {
-    async fn device_token(&self) -> Result<api::oauth::TokenAnswer, Error> {
+    /// A token of the device's, by its own key.
+    pub(crate) async fn device_token(&self) -> Result<api::oauth::TokenAnswer, Error> {
         let now = now().0;
         let claims = DeviceTokenClaims {
             client_id: api::WORKSTATION_CLIENT.to_owned(),

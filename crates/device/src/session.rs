@@ -67,6 +67,11 @@ pub(crate) async fn open(
     let reading = tokio::spawn(async move { reader.refresh_policies(&subject).await.map(drop) });
     // What went wrong is kept with the set.
     let _ = timeout(SESSION_PATIENCE, reading).await;
+    let in_force = daemon.policies.in_force(&Subject::Person(sid.clone()));
+    if let Some(failure) = in_force.error() {
+        let event = Event::new(Id::PolicyNotEvaluated).of(account.uid, &account.name, &sid);
+        daemon.events.tell(&event.because(failure));
+    }
     let judged = daemon.judge(Some((account.uid, &sid)), args.remote).await?;
     if !daemon.credential(account.uid).await?.is_some_and(is_whole) {
         daemon.tell_event(&account, &sid, &judged);

@@ -47,9 +47,13 @@ pub(crate) async fn signin(
     daemon.allow_sign_in(&credential.sid, args.remote)?;
     let turn = daemon.turns.take(peer.process.uid, Time::Chip).await;
     let phrase = args.phrase.as_deref();
-    let right = daemon
-        .prove_pin_with(&credential, &args.pin, phrase)
-        .await?;
+    let right = daemon.prove_pin_with(&credential, &args.pin, phrase).await;
+    if let Err(Error::Tpm(tpm::Error::KeyUnusable(_))) = &right {
+        daemon
+            .events
+            .tell(&Event::about(Id::KeyMissing, &credential));
+    }
+    let right = right?;
     daemon.demand_fresh(&credential, &args.pin)?;
     // Made before the helper asks for it: the helper's clock is running then.
     daemon.leaf(credential.clone()).await?;
@@ -265,8 +269,8 @@ impl Daemon {
                 if is_refusal(&failure) {
                     self.offline.refused(credential, &failure, now())?;
                 }
-                if failure.code == "kdc_not_trusted" {
-                    self.alarm(account, &credential.sid, &failed);
+                if !is_unheard(&failure) || failure.code == "kdc_not_trusted" {
+                    self.tell_refused(account, &credential.sid, &failed);
                 }
                 return Ok(Err(failure));
             }
@@ -292,8 +296,8 @@ impl Daemon {
         ))
     }
 
-    /// Somebody who is no domain controller of ours answered like one.
-    fn alarm(&self, account: &Account, sid: &Sid, failed: &Failed) {
+    /// The domain does not let the person in, or somebody answered like one of its controllers.
+    fn tell_refused(&self, account: &Account, sid: &Sid, failed: &Failed) {
         let event = Event::new(Id::SignInFailed)
             .of(account.uid, &account.name, sid)
             .with("DeploymentType", "Key Trust")

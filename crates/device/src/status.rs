@@ -1,8 +1,11 @@
 //! What the daemon says of itself, the device and the caller's credential.
 
+mod registration;
+mod trial;
+
 use std::sync::Arc;
 
-use ipc::{CredentialInfo, Hello, HelloAnswer, Status, StatusAnswer};
+use ipc::{CredentialInfo, Hello, HelloAnswer, Status, StatusAnswer, Tests};
 
 use crate::{
     Error, credential::Credential, daemon::Daemon, key_storage::KeyStorage, peer::Peer,
@@ -41,6 +44,12 @@ pub(crate) async fn status(
     let judged = daemon.judge(person, args.remote).await?;
     let device = daemon.identity.device();
     let server = device.as_ref().and_then(|device| device.server.as_ref());
+    let own = credentials.iter().find(|credential| credential.uid == uid);
+    let registration = registration::registration(daemon, own)?;
+    let tests = match args.tests && peer.is_root() {
+        true => trial::run(daemon).await,
+        false => Tests::default(),
+    };
     let asked = daemon
         .chip
         .run(|tpm| Ok((tpm.info()?, tpm.lockout_wait()?)));
@@ -74,6 +83,8 @@ pub(crate) async fn status(
         key_storage: daemon.chip.storage().word().to_owned(),
         tpm,
         credentials,
+        registration,
+        tests,
         prerequisites: judged.prerequisites,
         primary_token: daemon.primaries.state(uid),
     })

@@ -25,6 +25,7 @@ use crate::{
     credential::{Credential, State},
     daemon::{Daemon, joint, now},
     error::refused,
+    events::{Event, Id},
     factors::{Attempt, Step},
     key_storage::KeyStorage,
     policies::Subject,
@@ -230,7 +231,14 @@ impl Work {
             state: State::Made,
             leaf: None,
         };
-        self.daemon.credentials.keep(&credential)?;
+        let storage = self.daemon.chip.storage().word();
+        let saved = |id| Event::about(id, &credential).with("KeyStorage", storage);
+        if let Err(error) = self.daemon.credentials.keep(&credential) {
+            let event = saved(Id::KeyNotSaved).because(&error.failure());
+            self.daemon.events.tell(&event);
+            return Err(error);
+        }
+        self.daemon.events.tell(&saved(Id::KeySaved));
         self.made = Some(credential);
         self.attestation = attestation;
         joint(Joint::KeyMade).await;
@@ -309,19 +317,33 @@ impl Work {
         };
         let server = self.daemon.server()?;
         joint(Joint::KeyPosting).await;
+        let tell = |event: &Event| self.daemon.events.tell(event);
+        tell(&Event::about(Id::RegistrationSent, &credential));
         let answer = match server.client.register_key(token.expose(), &request).await {
             Err(client::Error::Refused(refusal)) if FACTOR_TOO_OLD.contains(&&*refusal.code) => {
                 return Ok(RegisterOutcome::FactorTooOld);
             }
             // A clear no: the server has not taken the key and will not, so it is nothing.
             Err(error @ client::Error::Refused(_)) => {
+                let error = Error::from(error);
+                tell(&Event::about(Id::KeyNotRegistered, &credential).because(&error.failure()));
                 self.daemon.discard(&credential).await?;
                 self.made = None;
-                return Err(error.into());
+                return Err(error);
             }
             outcome => outcome?,
         };
         joint(Joint::KeyAcknowledged).await;
+        let attested = match self.attestation {
+            Some(_) => "TPM",
+            None => "none",
+        };
+        let registered = Event::about(Id::KeyRegistered, &credential);
+        tell(
+            &registered
+                .with("Attestation", attested)
+                .with("Kid", &answer.kid),
+        );
         self.keep(State::Registered {
             kid: answer.kid.clone(),
             last: KeyState::Registered,

@@ -55,33 +55,33 @@ macro_rules! events {
 }
 
 events! {
-    /// Fields: KeyID, UPN, Attestation, ServerResponse.
+    /// Fields: KeyID, UPN, Attestation, Kid.
     KeyRegistered = 300 Info "The server took the person's key.",
-    /// Fields: KeyID, UPN, ServerErrorCode, ServerMessage.
+    /// Fields: KeyID, UPN, ErrorCode, Message.
     KeyNotRegistered = 301 Error "The server did not take the person's key.",
     /// Fields: KeyID, UPN.
     RegistrationSent = 302 Info "A key was sent to the server.",
-    /// Fields: Server, ErrorCode, Message.
+    /// Fields: ErrorCode, Message.
     JoinFailed = 304 Error "The machine could not join: the server did not take it.",
-    /// Fields: Server, ErrorCode, Message.
+    /// Fields: ErrorCode, Message.
     JoinNotProven = 305 Error "The machine could not join: it could not prove which computer it is.",
     /// Fields: Server, DeviceId, Thumbprint.
     Joined = 306 Info "The machine joined a server.",
     /// Fields: ErrorCode, Message.
     NoServicePoint = 307 Error "The machine could not join: the directory names no server.",
-    /// Fields: Server, ErrorCode, Message.
+    /// Fields: ErrorCode, Message.
     NotDiscovered = 309 Error "The machine could not join: the server did not say what it offers.",
     /// Fields: KeyID, UPN.
     KeyRemovedFromServer = 346 Info "The person's key was deleted at the server, hence in the directory.",
     /// Fields: KeyID, UPN, ErrorCode, Message.
     KeyNotRemovedFromServer = 347 Error "The person's key could not be deleted at the server.",
-    /// Fields: KeyID, Attestation, KeyStorage, UPN.
+    /// Fields: KeyID, UPN, KeyStorage.
     KeySaved = 350 Info "A key was made for the person, and what it needs was saved.",
-    /// Fields: KeyID, KeyStorage, UPN, Message.
+    /// Fields: KeyID, UPN, KeyStorage, ErrorCode, Message.
     KeyNotSaved = 351 Error "What the person's key needs could not be saved.",
     /// Fields: KeyID, UPN.
     KeyDeleted = 352 Info "The person's key was removed from this machine.",
-    /// Fields: KeyID, UPN, Message.
+    /// Fields: KeyID, UPN, ErrorCode, Message.
     KeyNotDeleted = 353 Error "The person's key could not be removed from this machine.",
     /// Fields as the prerequisites have them.
     WillProvision = 358 Info "An enrollment will be launched.",
@@ -93,21 +93,19 @@ events! {
     WaitsForCertificate = 362 Warning "No enrollment will be launched: a policy wants certificates.",
     /// Fields: KeyID, UPN.
     KeyMissing = 363 Error "The TPM does not have the person's key any more: enroll again.",
-    /// Fields: KeyID, UPN.
-    KeyDiffers = 364 Error "What was saved of the person's key does not belong to it: enroll again.",
     /// Fields: Server, DeviceId.
     Left = 370 Info "The machine left its server.",
     /// Fields: Server, DeviceId, ErrorCode, Message.
     NotLeft = 371 Error "The machine could not leave its server.",
     /// Fields: KeyID, UPN.
     PinRecovered = 383 Info "A PIN that was forgotten was replaced; the key is the same.",
-    /// Fields: KeyID, UPN, Message.
+    /// Fields: KeyID, UPN, ErrorCode, Message.
     PinNotRecovered = 384 Error "A PIN that was forgotten could not be replaced.",
-    /// Fields: KeyID, UPN, Reason.
+    /// Fields: KeyID, UPN.
     DeletedByPolicy = 3601 Warning "The person's credential was removed because policy does not allow it any more.",
     /// Fields: KeyID, UPN.
     PinChanged = 3901 Info "The PIN was changed by whoever knew it.",
-    /// Fields: Storage, TPM.
+    /// Fields: KeyStorage, Manufacturer, Firmware, Ready.
     TpmFound = 5000 Info "The TPM was looked at.",
     /// Fields: DeploymentType, ErrorCode, Message.
     SignInFailed = 7001 Error "A sign-in with the PIN failed.",

@@ -97,7 +97,10 @@ fn another_user_gets_nothing_of_a_credential_and_costs_its_owner_no_try() {
         refused(bench.call(&keys).unwrap_err().code);
         assert!(
             bench
-                .call(&Status { remote: false })
+                .call(&Status {
+                    remote: false,
+                    tests: false
+                })
                 .unwrap()
                 .credentials
                 .is_empty()
@@ -118,8 +121,19 @@ fn another_user_gets_nothing_of_a_credential_and_costs_its_owner_no_try() {
 #[test]
 fn a_user_sees_its_own_credential_and_root_sees_all() {
     let bench = Bench::start();
-    let own = as_user(ALICE, || bench.call(&Status { remote: false })).unwrap();
-    let all = bench.call(&Status { remote: false }).unwrap();
+    let own = as_user(ALICE, || {
+        bench.call(&Status {
+            remote: false,
+            tests: false,
+        })
+    })
+    .unwrap();
+    let all = bench
+        .call(&Status {
+            remote: false,
+            tests: false,
+        })
+        .unwrap();
     for status in [own, all] {
         let uids: Vec<u32> = status.credentials.iter().map(|one| one.uid).collect();
         assert_eq!(uids, [ALICE]);

@@ -120,7 +120,12 @@ fn an_expired_pin_opens_nothing_and_its_successor_does() {
 }
 
 fn days_left(bench: &Bench) -> Option<u32> {
-    let status = as_user(ALICE, || bench.call(&Status { remote: false }));
+    let status = as_user(ALICE, || {
+        bench.call(&Status {
+            remote: false,
+            tests: false,
+        })
+    });
     status.unwrap().credentials[0].pin_expires_in_days
 }
 
@@ -241,7 +246,13 @@ fn a_key_whose_recovery_key_was_destroyed_is_not_reset_and_says_so_before() {
     bench.pretend_joined();
     bench.leave_policy("Enabled", 1);
     bench.serve();
-    let status = as_user(ALICE, || bench.call(&Status { remote: false })).unwrap();
+    let status = as_user(ALICE, || {
+        bench.call(&Status {
+            remote: false,
+            tests: false,
+        })
+    })
+    .unwrap();
     assert_eq!(status.credentials[0].can_reset, CanReset::DestructiveOnly);
     let reset = |new_key| as_user(ALICE, || bench.call(&PinReset { new_key }));
     let refused = reset(false).unwrap_err();
@@ -263,7 +274,13 @@ fn a_tpm_that_is_in_lockout_is_said_to_be_with_its_own_time_and_no_try_is_lost()
     );
     assert!(refused.sentence.contains("12 minutes"), "{refused}");
     assert_eq!(info(&bench).tries_left, 10);
-    let told = bench.call(&Status { remote: false }).unwrap().tpm;
+    let told = bench
+        .call(&Status {
+            remote: false,
+            tests: false,
+        })
+        .unwrap()
+        .tpm;
     assert!(told.contains("takes no PIN for 12 minutes"), "{told}");
 }
 

@@ -9,7 +9,12 @@ use crate::bench::{ALICE, Bench, PIN};
 use crate::signing::{digest_info, pin_change, unlock};
 
 fn status(bench: &Bench) -> ipc::StatusAnswer {
-    bench.call(&Status { remote: false }).unwrap()
+    bench
+        .call(&Status {
+            remote: false,
+            tests: false,
+        })
+        .unwrap()
 }
 
 fn tries_left(bench: &Bench) -> u32 {

@@ -10,6 +10,10 @@ operation! {
         /// Does the caller sit elsewhere? The prerequisites are judged by it.
         #[serde(default)]
         remote: bool,
+        /// Try the device's key, the domain and the server, too? Root only; it takes some seconds
+        /// where one of them does not answer.
+        #[serde(default)]
+        tests: bool,
     } -> StatusAnswer
 }
 
@@ -30,12 +34,73 @@ pub struct StatusAnswer {
     pub tpm: String,
     /// The credentials that the caller may see.
     pub credentials: Vec<CredentialInfo>,
+    /// How the device stands with its domain and its server.
+    #[serde(flatten)]
+    pub registration: Registration,
+    /// What was tried.
+    #[serde(flatten)]
+    pub tests: Tests,
     /// What stands between the caller and an enrollment.
     #[serde(flatten)]
     pub prerequisites: Prerequisites,
     /// What the caller's sign-in is worth at the server.
     #[serde(flatten)]
     pub primary_token: PrimaryToken,
+}
+
+/// How a device stands with its domain and its server, under the names of `dsregcmd /status`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Registration {
+    /// Joined to a server?
+    pub azure_ad_joined: Answered,
+    /// Is the machine a member of a domain?
+    pub domain_joined: Answered,
+    /// The domain's DNS name.
+    pub domain_name: Option<String>,
+    /// The machine's name.
+    pub device_name: String,
+    /// SHA-1 of the device certificate, in upper case.
+    pub thumbprint: Option<String>,
+    /// From when to when it is good.
+    pub device_certificate_validity: Option<String>,
+    /// What keeps the device's keys.
+    pub key_provider: String,
+    /// Is that a TPM?
+    pub tpm_protected: Answered,
+    /// The tenant.
+    pub tenant_id: Option<String>,
+    /// Where codes are given.
+    pub auth_code_url: Option<String>,
+    /// Where tokens are given.
+    pub access_token_url: Option<String>,
+    /// Where devices join.
+    pub join_srv_url: Option<String>,
+    /// Where keys are registered.
+    pub key_srv_url: Option<String>,
+    /// The caller's key: its id at the server.
+    pub ngc_key_id: Option<String>,
+}
+
+/// What was tried, under the names of `dsregcmd /status`; None where it was not.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Tests {
+    /// `SUCCESS`, or why not: does the server take the device?
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_auth_status: Option<String>,
+    /// `PASSED`, or why not: does the device's key sign?
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_sign_test: Option<String>,
+    /// `PASS`, or why not: does a domain controller answer?
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ad_connectivity_test: Option<String>,
+    /// `PASS`, or why not: does the directory name a server?
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ad_configuration_test: Option<String>,
+    /// `PASS`, or why not: does that server answer, with the key that the directory names?
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drs_discovery_test: Option<String>,
 }
 
 /// A primary refresh token, under the names by which administrators know it from
