@@ -30,7 +30,6 @@ impl Level {
 macro_rules! events {
     ($($(#[$doc:meta])* $name:ident = $number:literal $level:ident $text:literal),* $(,)?) => {
         /// An event's kind.
-        #[allow(dead_code, reason = "the table is whole before all that is in it is told")]
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub(crate) enum Id { $($(#[$doc])* $name),* }
 
