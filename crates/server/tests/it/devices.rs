@@ -313,6 +313,11 @@ async fn devices_go_on_over_a_rotation_of_their_authority_and_move_over_as_they_
         let request = known.statement(&known.token_request(&server).await);
         assert_eq!(known.show(&server, &request).await.number(), 50155);
     }
+    let everybody = Some(json!({ "values": ["none"] }));
+    server
+        .admin("PUT", "/settings/join-devices-group", everybody)
+        .await
+        .good();
     let mut again = device.clone();
     again.join(&server).await;
     again.token(&server).await;

@@ -340,10 +340,12 @@ async fn fill(folder: &Path, tenant: Guid, apps: Vec<App>, computers: Vec<Comput
         assert!(store.add_host(tenant, name, audit()).await.unwrap());
     }
     for computer in computers {
-        let domain = computer.domain;
+        let (guid, domain) = (computer.guid, computer.domain);
         let change = vec![DirectoryChange::PutComputer(computer)];
         let taken = store.apply(tenant, domain, change).await.unwrap();
         assert_eq!(taken, [true]);
+        let added = store.add_member(tenant, people, guid, audit());
+        assert!(added.await.unwrap());
     }
 }
 

@@ -84,6 +84,15 @@ assert "mfa_required" in run("winhello", "-k", "emil.key")
 # Both factors: the refresh token becomes a primary one, is renewed, and registers a key.
 by_device_code()
 assert claims(kept())["amr"] == ["pwd", "mfa", "ngcmfa"], claims(kept())
+
+# Devices that AD does not have: joined and registered by who may, known by their certificates.
+for way, name in (("join", "laptop"), ("register", "phone")):
+    keys = ["-c", f"{name}.pem", "-k", f"{name}.key"]
+    run("device", "-a", way, "-n", name, *keys)
+    said = claims(tokens("deviceauth", *keys, "-t", TENANT, "--client", BROKER, "-r", "drs"))
+    assert said["deviceid"] != os.environ["DEVICE"], said
+    assert "deleted" in run("device", "-a", "delete", *keys)
+
 run("prt", "-r", "file", *device, "-f", "dora.prt")
 run("prt", "-a", "renew", "-f", "dora.prt")
 run("prtauth", "-c", BROKER, "-r", "drs", "-f", "dora.prt")
@@ -93,20 +102,7 @@ assert said["deviceid"] == os.environ["DEVICE"], said
 registered = run("winhello", "-k", "winhello.key")
 assert "'kid'" in registered, registered
 
-# Devices that AD does not have: joined and registered by who may, and known by their certificates.
-for way, name in (("join", "laptop"), ("register", "phone")):
-    keys = ["-c", f"{name}.pem", "-k", f"{name}.key"]
-    by_device_code()
-    run("device", "-a", way, "-n", name, *keys)
-    token = tokens("deviceauth", *keys, "-t", TENANT, "--client", BROKER, "-r", "drs")
-    assert claims(token)["deviceid"] != os.environ["DEVICE"], claims(token)
-    by_device_code()
-    run("prt", "-r", "file", *keys, "-f", f"{name}.prt")
-    said = claims(tokens("prtauth", "-c", COMMAND_LINE, "-r", GRAPH, "-f", f"{name}.prt"))
-    assert said["upn"] == DORA and said["deviceid"] == claims(token)["deviceid"], said
-    run("device", "-a", "delete", *keys)
-
-# The key signs in.
+# From then on the key signs in.
 run("prt", "-hk", "winhello.key", "-u", DORA, *device, "-f", "hello.prt")
 said = claims(tokens("prtauth", "-c", COMMAND_LINE, "-r", GRAPH, "-f", "hello.prt"))
 assert said["upn"] == DORA and said["amr"] == ["rsa", "mfa"], said
