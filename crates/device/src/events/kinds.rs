@@ -121,4 +121,14 @@ mod tests {
         numbers.dedup();
         assert!(sorted && numbers.len() == Id::ALL.len());
     }
+
+    #[test]
+    fn the_reference_lists_every_event() {
+        let page = include_str!("../../../../docs/reference/events.md");
+        for id in Id::ALL {
+            let (number, level, text) = (id.number(), id.level().word(), id.text());
+            let row = format!("| {number} | {level} | {text} |");
+            assert!(page.contains(&row), "{row}");
+        }
+    }
 }

@@ -44,22 +44,8 @@ impl Load {
         let agent = Agent::enroll(server).await;
         for first in (DEVICES..accounts).step_by(BULK as usize) {
             let numbers = first..accounts.min(first + BULK);
-            let users: Vec<Value> = numbers.clone().map(user).collect();
+            let users: Vec<Value> = numbers.map(user).collect();
             agent.bulk(server, json!(users)).await.good();
-            let mut rows = JoinSet::new();
-            for n in numbers {
-                let (store, tenant) = (store.clone(), server.tenant);
-                rows.spawn(async move {
-                    let device = device_row(n);
-                    let key = new_key(n, device.id, rand::<283>().to_vec());
-                    store
-                        .join_device(tenant, device, None, audit())
-                        .await
-                        .unwrap();
-                    store.register_key(tenant, key, audit()).await.unwrap();
-                });
-            }
-            rows.join_all().await;
         }
         let mut parties = Vec::new();
         for n in 0..DEVICES {
@@ -188,17 +174,6 @@ fn user(n: u32) -> Value {
             "sid": sid(10_000 + n), "samAccountName": name, "dn": format!("CN={name},DC=corp,DC=example")
         },
     }})
-}
-
-/// The device of an account that is only there.
-fn device_row(n: u32) -> store::Device {
-    store::Device {
-        id: Guid::from_le_bytes(rand()),
-        // As large as a real one.
-        certificate: rand::<900>().to_vec(),
-        transport_key: Some(store::TransportKey::Rsa1(rand::<283>().to_vec())),
-        ..Device::row(0, &format!("ws{n}"))
-    }
 }
 
 fn new_key(n: u32, device: Guid, material: Vec<u8>) -> NewKey {

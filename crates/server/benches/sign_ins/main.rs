@@ -26,7 +26,7 @@ use std::path::Path;
 
 use crate::{load::Load, process::Process, server::TestServer};
 
-/// Accounts, each with a device and a key.
+/// Accounts of the directory.
 const ACCOUNTS: [u32; 2] = [1_000, 100_000];
 
 /// Answers that count; a fourth of them more goes before, and does not.

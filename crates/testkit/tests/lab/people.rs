@@ -181,6 +181,27 @@ fn status_and_keys_show_a_person_the_own_ones_and_root_everybodys() -> Result<()
     let told = host.command(&["latchkey", "status"]).user("alice").ok()?;
     assert!(told.contains(alice) && !told.contains("bob"), "{told}");
     assert!(told.contains("10 of 10 left"), "{told}");
+    assert!(told.contains("| Ngc Prerequisite Check"), "{told}");
+    let tried = company.status("root")?;
+    for (name, expected) in [
+        ("KeySignTest", "PASSED"),
+        ("DeviceAuthStatus", "SUCCESS"),
+        ("AdConnectivityTest", "PASS"),
+        ("AdConfigurationTest", "PASS"),
+        ("DrsDiscoveryTest", "PASS"),
+    ] {
+        assert_eq!(tried[name], expected, "{tried}");
+    }
+    let told = host
+        .command(&["latchkey", "events", "--json"])
+        .user("alice");
+    let told: Value = serde_json::from_str(&told.ok()?)?;
+    let events = told["events"].as_array().context("no events")?;
+    for expected in [350, 302, 300] {
+        let has = |event: &Value| event["event"] == expected && event["UPN"] == alice;
+        assert!(events.iter().any(has), "no {expected} in {told}");
+    }
+    assert!(events.iter().all(|event| event["UPN"] != bob), "{told}");
 
     let words = ["latchkey", "keys", "list", "--json"];
     let keys: Value = serde_json::from_str(&host.command(&words).user("alice").ok()?)?;
