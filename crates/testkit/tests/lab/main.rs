@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod attestation;
+mod broken;
 mod chain;
 mod domain;
 mod evaluation;

@@ -11,7 +11,7 @@ const PIN: &str = "161803398874";
 const TICKET: &str = "krbtgt/CORP.LATCHKEY.TEST@CORP.LATCHKEY.TEST";
 
 /// `su` to `person`, called by somebody who is neither root nor that person.
-fn su(host: &Host, person: &str) -> Result<Talk> {
+pub(super) fn su(host: &Host, person: &str) -> Result<Talk> {
     host.command(&["su", "-", person]).user("carol").talk()
 }
 
