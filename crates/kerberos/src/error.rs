@@ -157,6 +157,15 @@ impl Error {
             libc::EIO => Self::KdcNotTrusted(told),
             // The module could not make its request: the token did not do its part.
             PREAUTH_FAILED_HERE if is_module => Self::TokenRefused(told),
+            // Nothing failed here, so these are the KDC's word on what it was shown: the person's
+            // certificate, or the signature by its key.
+            INVALID_SIGNATURE
+            | CANT_VERIFY_CERTIFICATE..=REVOCATION_STATUS_UNAVAILABLE
+            | INCONSISTENT_KEY_PURPOSE
+                if !is_module =>
+            {
+                Self::NotTrusted(told)
+            }
             code => match (
                 Self::from_code(code, told),
                 status.and_then(Closed::of_status),

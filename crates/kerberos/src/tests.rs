@@ -114,6 +114,21 @@ fn a_refused_reply_and_a_silent_token_are_told_apart() {
 }
 
 #[test]
+fn a_kdc_that_refuses_the_certificate_is_no_kdc_that_cannot_prove_itself() {
+    let base = -1_765_328_384;
+    let of = |code, reason| Error::of_pkinit(code, "text".into(), (reason, None)).code();
+    for code in [64, 70, 71, 72, 73, 74, 77] {
+        assert_eq!(of(base + code, None), "key_not_trusted", "{code}");
+        // The module found the same of the KDC's.
+        let reason = Some("-1/of the module".to_owned());
+        assert_eq!(of(base + code, reason), "kdc_not_trusted", "{code}");
+    }
+    for code in [63, 76] {
+        assert_eq!(of(base + code, None), "kdc_not_trusted", "{code}");
+    }
+}
+
+#[test]
 fn bytes_that_are_no_ticket_are_refused() {
     let context = Context::new().unwrap();
     for bytes in [&b""[..], b"\x05", &[0; 64], &[0xff; 300]] {
