@@ -6,7 +6,10 @@
 //! second connection nor a restart of the daemon gives a try that should have waited. Nobody else
 //! waits for it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
 
 use ipc::Failure;
 use model::UnixTime;
@@ -18,7 +21,10 @@ use crate::{Error, files};
 pub(crate) const PHRASE: &str = "LATCHKEY";
 
 /// Who tried how often.
-pub(crate) struct Tries(PathBuf);
+pub(crate) struct Tries {
+    folder: PathBuf,
+    writing: Mutex<()>,
+}
 
 /// Wrong PINs of one user since the last right one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,13 +49,23 @@ impl Tries {
         let folder = folder.join("tries");
         files::folder(&folder, 0o700)?;
         files::sweep(&folder)?;
-        Ok(Self(folder))
+        let writing = Mutex::default();
+        Ok(Self { folder, writing })
     }
 
     /// What stands before the next try at this user's PIN.
     pub(crate) fn demand(&self, uid: u32, now: UnixTime) -> Result<Demand, Error> {
-        let record: Option<Record> = files::read(&self.file(uid))?;
-        Ok(record.map_or_else(Demand::default, |record| record.demand(now)))
+        let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = self.file(uid);
+        let Some(mut record) = files::read::<Record>(&file)? else {
+            return Ok(Demand::default());
+        };
+        // The clock was set back: from now on the wait runs by what it shows.
+        if now < record.last {
+            record.last = now;
+            files::write(&file, &record)?;
+        }
+        Ok(record.demand(now))
     }
 
     /// Refuses a try that has to wait, or lacks the phrase.
@@ -81,6 +97,7 @@ impl Tries {
 
     /// Counts a wrong one.
     pub(crate) fn wrong(&self, uid: u32, now: UnixTime) -> Result<Demand, Error> {
+        let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let file = self.file(uid);
         let before: Option<Record> = files::read(&file)?;
         let record = Record {
@@ -93,6 +110,7 @@ impl Tries {
 
     /// A right one, or a key that none was tried at.
     pub(crate) fn forget(&self, uid: u32) -> Result<(), Error> {
+        let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let file = self.file(uid);
         // Most sign-ins find nothing, and sync no folder.
         if file.exists() {
@@ -102,7 +120,7 @@ impl Tries {
     }
 
     fn file(&self, uid: u32) -> PathBuf {
-        self.0.join(format!("{uid}.json"))
+        self.folder.join(format!("{uid}.json"))
     }
 }
 
@@ -183,6 +201,23 @@ mod tests {
         assert_eq!(demand(4, 1_000_000), (true, 0));
         // The clock was set back by a year.
         assert_eq!(demand(4, -31_536_000), (true, 15));
+    }
+
+    #[test]
+    fn a_wait_runs_down_by_a_clock_that_was_set_back() {
+        let name = format!("latchkey-tries-back-{}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        let tries = Tries::in_folder(&folder).unwrap();
+        let (before, back) = (UnixTime(1_800_000_000), UnixTime(1_700_000_000));
+        for _ in 0..4 {
+            tries.wrong(1000, before).unwrap();
+        }
+        for (after_s, wait_s) in [(0, 15), (10, 5), (15, 0)] {
+            let demand = tries.demand(1000, back.plus(after_s)).unwrap();
+            assert_eq!(demand.wait_s, wait_s, "{after_s}");
+        }
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]
