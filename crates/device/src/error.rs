@@ -212,6 +212,10 @@ pub fn of_kerberos(code: &str) -> Failure {
             "password_expired",
             "The account's password has expired; change it first.",
         ),
+        "policy_refused" => Failure::new(
+            code,
+            "A policy of the domain does not let this account sign in here.",
+        ),
         "unknown_principal" => {
             Failure::new("unknown_account", "The domain does not know this account.")
         }

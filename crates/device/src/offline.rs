@@ -158,12 +158,14 @@ pub(crate) fn is_unheard(failure: &Failure) -> bool {
 
 /// Whether a failure is the domain's own no about the account or its key.
 pub(crate) fn is_refusal(failure: &Failure) -> bool {
-    const REFUSALS: [&str; 8] = [
+    const REFUSALS: [&str; 10] = [
         "account_revoked",
         "account_disabled",
         "account_locked",
         "account_expired",
         "outside_hours",
+        "password_expired",
+        "policy_refused",
         "unknown_account",
         "key_not_in_directory",
         "name_mismatch",
@@ -280,6 +282,8 @@ mod tests {
             ("kdc_not_trusted", true, false),
             ("account_disabled", false, true),
             ("key_not_in_directory", false, true),
+            ("password_expired", false, true),
+            ("policy_refused", false, true),
             ("clock_skew", false, false),
             ("kerberos_failed", false, false),
         ] {

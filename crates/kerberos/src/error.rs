@@ -20,6 +20,9 @@ pub enum Error {
         /// The library's own text.
         message: String,
     },
+    /// The administrator: a policy of the domain does not let the account in, from here or so.
+    #[error("a policy of the domain refuses: {0}")]
+    PolicyRefused(String),
     /// The administrator: the KDC knows no such account.
     #[error("the principal is unknown: {0}")]
     UnknownPrincipal(String),
@@ -101,6 +104,7 @@ impl Error {
                 Closed::Expired => "account_expired",
                 Closed::OutsideHours => "outside_hours",
             },
+            Self::PolicyRefused(_) => "policy_refused",
             Self::UnknownPrincipal(_) => "unknown_principal",
             Self::NotTrusted(_) => "key_not_trusted",
             Self::NameMismatch(_) => "name_mismatch",
@@ -126,6 +130,7 @@ impl Error {
             C_PRINCIPAL_UNKNOWN => Self::UnknownPrincipal(message),
             CLIENT_EXPIRED | CLIENT_REVOKED | CLIENT_NOT_YET => Self::AccountRevoked(message),
             KEY_EXPIRED => Self::PasswordExpired(message),
+            POLICY => Self::PolicyRefused(message),
             CLIENT_NOT_TRUSTED => Self::NotTrusted(message),
             CLIENT_NAME_MISMATCH => Self::NameMismatch(message),
             KDC_UNREACHABLE | REALM_CANT_RESOLVE | REALM_UNKNOWN => Self::KdcUnreachable(message),
@@ -199,6 +204,7 @@ impl Error {
 const BASE: i32 = -1_765_328_384;
 const CLIENT_EXPIRED: i32 = BASE + 1;
 const C_PRINCIPAL_UNKNOWN: i32 = BASE + 6;
+const POLICY: i32 = BASE + 12;
 const CLIENT_REVOKED: i32 = BASE + 18;
 const CLIENT_NOT_YET: i32 = BASE + 21;
 const KEY_EXPIRED: i32 = BASE + 23;

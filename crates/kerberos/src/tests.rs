@@ -71,6 +71,7 @@ fn what_the_kdc_answers_is_told_apart() {
     let base = -1_765_328_384;
     let cases = [
         (base + 6, "unknown_principal"),
+        (base + 12, "policy_refused"),
         (base + 18, "account_revoked"),
         (base + 23, "password_expired"),
         (base + 37, "clock_skew"),

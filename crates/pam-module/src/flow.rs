@@ -241,7 +241,7 @@ fn refused(failure: &Failure, person: &mut dyn Person) -> Code {
     match failure.code.as_str() {
         "wrong_pin" | "pin_locked" => Code::MaxTries,
         "account_revoked" | "account_disabled" | "account_locked" | "account_expired"
-        | "outside_hours" => Code::AccountExpired,
+        | "outside_hours" | "policy_refused" => Code::AccountExpired,
         "no_kdc" | "offline_refused" | "offline_expired" | "tpm_locked" | "pin_paused"
         | "phrase_required" => Code::AuthInfoUnavailable,
         _ => Code::AuthError,

@@ -341,6 +341,7 @@ fn other_refusals_are_shown_and_sorted() {
         ("account_revoked", Code::AccountExpired, 1),
         ("account_disabled", Code::AccountExpired, 1),
         ("outside_hours", Code::AccountExpired, 1),
+        ("policy_refused", Code::AccountExpired, 1),
         ("offline_expired", Code::AuthInfoUnavailable, 1),
         ("pin_locked", Code::MaxTries, 1),
         ("no_kdc", Code::AuthInfoUnavailable, 1),
