@@ -5,7 +5,8 @@
 //! of the domain signed them: a certificate alone, which a process of the person's told of, could
 //! name any address.
 //!
-//! What must hold: a list is used only where an authority of the domain signed it. Where lists are used
+//! What must hold: a list is used only where an authority of the domain signed it, and none takes the
+//! place of a newer one: whoever answers for the address could bring one of before a revocation. Where lists are used
 //! as far as they are there, one that is about to run out is left out, because libkrb5 would refuse
 //! everybody over it.
 
@@ -75,15 +76,19 @@ impl Daemon {
     }
 
     fn keep_list(&self, address: &str, bytes: &[u8], anchors: &[X509]) -> Result<(), Error> {
-        let list = parse(bytes).filter(|list| anchors.iter().any(|anchor| is_of(list, anchor)));
-        let list = list.ok_or_else(|| {
-            Error::Server(client::Error::Protocol(
-                "it is no revocation list that an authority of the domain signed".to_owned(),
-            ))
+        let signed = |bytes: &[u8]| {
+            parse(bytes).filter(|list| anchors.iter().any(|anchor| is_of(list, anchor)))
+        };
+        let list = signed(bytes).ok_or_else(|| {
+            unfit("it is no revocation list that an authority of the domain signed")
         })?;
         files::folder(&self.lists_folder(), 0o755)?;
         let name = text::hex(&model::sha256(address.as_bytes()));
         let file = self.lists_folder().join(format!("{name}.pem"));
+        let kept = std::fs::read(&file).ok().and_then(|kept| signed(&kept));
+        if let Some(objection) = objection(&list, kept.as_deref(), now()) {
+            return Err(unfit(objection));
+        }
         files::write_bytes(&file, &list.to_pem()?, 0o644)
     }
 
@@ -133,6 +138,10 @@ impl Daemon {
     }
 }
 
+fn unfit(why: &str) -> Error {
+    Error::Server(client::Error::Protocol(why.to_owned()))
+}
+
 fn parse(bytes: &[u8]) -> Option<X509Crl> {
     X509Crl::from_der(bytes)
         .or_else(|_| X509Crl::from_pem(bytes))
@@ -157,6 +166,15 @@ fn address_of(certificate: &X509Ref) -> Option<String> {
     address.starts_with("http://").then(|| address.to_owned())
 }
 
+/// Why a list is not to be kept in place of the one that is here.
+fn objection(list: &X509CrlRef, kept: Option<&X509CrlRef>, now: UnixTime) -> Option<&'static str> {
+    if !lasts(list, now) {
+        return Some("it has run out");
+    }
+    kept.is_some_and(|kept| list.last_update() < kept.last_update())
+        .then_some("it is older than the one that is here")
+}
+
 /// Is the list good until then?
 fn lasts(list: &X509CrlRef, until: UnixTime) -> bool {
     let ends_later = |end: &Asn1TimeRef| {
@@ -174,3 +192,50 @@ const MOST: usize = 32;
 
 /// Longer than until the lists are fetched and published again.
 const MARGIN: Duration = Duration::from_secs(5 * 3600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of the year 2025.
+    const FIRST: &str = "\
+-----BEGIN X509 CRL-----
+MIGPMDgwCgYIKoZIzj0EAwIwDDEKMAgGA1UEAwwBQRcNMjUwMTAxMDAwMDAwWhcN
+MjYwMTAxMDAwMDAwWjAKBggqhkjOPQQDAgNHADBEAiBtpSnadjfWDFVDbZHt2BS8
+qsMnex2VBkVfCpnATJEN5QIgGMLIHE3W2TuV/WJ6C/A9ZhhNuWMX2w2iQnESxMuM
+Bhc=
+-----END X509 CRL-----
+";
+
+    /// By the same authority, from June 2025 to June 2026.
+    const SECOND: &str = "\
+-----BEGIN X509 CRL-----
+MIGQMDgwCgYIKoZIzj0EAwIwDDEKMAgGA1UEAwwBQRcNMjUwNjAxMDAwMDAwWhcN
+MjYwNjAxMDAwMDAwWjAKBggqhkjOPQQDAgNIADBFAiBHvcpMnlsIAfk6PrwwWduN
+v5pguFmxEAHiaOVIj7E3pwIhAJ8mytXVgVE2onOUR4USBw5yqs5hoy/41X/rrrQH
+4KrI
+-----END X509 CRL-----
+";
+
+    #[test]
+    fn no_list_takes_the_place_of_a_newer_one_or_is_kept_once_it_has_run_out() {
+        let [first, second] = [FIRST, SECOND].map(|pem| parse(pem.as_bytes()).unwrap());
+        // In July 2025, and in January and June 2026.
+        let [july, january, june] = [1_751_328_000, 1_767_225_601, 1_780_272_001].map(UnixTime);
+        let (run_out, older) = (
+            Some("it has run out"),
+            Some("it is older than the one that is here"),
+        );
+        for (list, kept, at, expected) in [
+            (&first, None, july, None),
+            (&first, Some(&*first), july, None),
+            (&second, Some(&*first), july, None),
+            (&first, Some(&*second), july, older),
+            (&first, None, january, run_out),
+            (&second, Some(&*first), january, None),
+            (&second, None, june, run_out),
+        ] {
+            assert_eq!(objection(list, kept, at), expected);
+        }
+    }
+}
