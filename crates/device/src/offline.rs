@@ -94,12 +94,6 @@ impl Offline {
         Ok(until)
     }
 
-    /// Has a domain controller ever accepted the key?
-    pub(crate) fn is_known(&self, credential: &Credential) -> bool {
-        let record = self.read(credential).ok().flatten();
-        record.is_some_and(|record| record.accepted.is_some())
-    }
-
     /// The machine has shown this time: no record may be read by an earlier clock.
     pub(crate) fn note(&self, credential: &Credential, now: UnixTime) -> Result<(), Error> {
         match self.read(credential)? {

@@ -61,7 +61,7 @@ pub(crate) async fn signin(
     drop(turn);
 
     let key = right.key().clone();
-    let patience = match args.offline && daemon.offline.is_known(&credential) {
+    let patience = match args.offline && daemon.offline_until(&credential).is_ok() {
         true => PATIENCE_OFFLINE,
         false => PATIENCE,
     };
@@ -200,6 +200,13 @@ fn start(daemon: &Daemon, account: &Account, channel: OwnedFd) -> Result<Child, 
     Ok(command.spawn()?)
 }
 
+/// What the domain said stands, though it could not be written down.
+fn note_word(outcome: Result<(), Error>) {
+    if let Err(error) = outcome {
+        tracing::error!(%error, "what the domain said of a key could not be kept");
+    }
+}
+
 /// Does the ticket come from a KDC that knows this host, and is it the one that was asked for?
 fn prove(
     daemon: &Daemon,
@@ -267,7 +274,7 @@ impl Daemon {
                 );
                 let failure = of_kerberos(&failed.code);
                 if is_refusal(&failure) {
-                    self.offline.refused(credential, &failure, now())?;
+                    note_word(self.offline.refused(credential, &failure, now()));
                 }
                 if !is_unheard(&failure) || failure.code == "kdc_not_trusted" {
                     self.tell_refused(account, &credential.sid, &failed);
@@ -278,16 +285,21 @@ impl Daemon {
         if let Some(certificate) = &obtained.kdc_certificate {
             self.keep_kdc_certificate(certificate);
         }
-        self.offline.accepted(credential, now())?;
+        note_word(self.offline.accepted(credential, now()));
         Ok(Ok((obtained, stored)))
+    }
+
+    /// Until when a session may begin without a ticket.
+    fn offline_until(&self, credential: &Credential) -> Result<UnixTime, Error> {
+        let person = Subject::Person(credential.sid.clone());
+        let effective = self.policies.in_force(&person).effective();
+        let days = effective.map_or(DEFAULT_OFFLINE_DAYS, |policy| policy.offline_days());
+        self.offline.judge(credential, days, now())
     }
 
     /// A session without a ticket, where the domain was not heard: what to tell the person.
     fn allow_offline(&self, credential: &Credential, why: &Failure) -> Result<String, Error> {
-        let person = Subject::Person(credential.sid.clone());
-        let effective = self.policies.in_force(&person).effective();
-        let days = effective.map_or(DEFAULT_OFFLINE_DAYS, |policy| policy.offline_days());
-        let until = self.offline.judge(credential, days, now())?;
+        let until = self.offline_until(credential)?;
         let left = (until.0 - now().0).max(0) / (24 * 3600);
         let days = if left == 1 { "day" } else { "days" };
         Ok(format!(
