@@ -17,7 +17,7 @@ use std::{
 };
 
 use model::UnixTime;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tpm::UserKey;
 
 use crate::{
@@ -39,9 +39,16 @@ pub(crate) struct Presence {
 /// One person.
 #[derive(Default)]
 struct Person {
-    /// By the processes that opened them.
-    sessions: Vec<Process>,
+    sessions: Vec<Session>,
     kept: Option<Kept>,
+}
+
+/// One session.
+struct Session {
+    /// What opened it.
+    process: Process,
+    /// Dropped with it, which ends the watch over the process.
+    _over: oneshot::Sender<()>,
 }
 
 /// A PIN that was right.
@@ -85,26 +92,36 @@ impl Presence {
         });
     }
 
-    /// A session has begun. What was kept for it stays.
-    pub(crate) fn opened(&self, uid: u32, process: Process) {
+    /// A session has begun. What was kept for it stays. One that is new here is to be watched until
+    /// the answer says that it is over.
+    pub(crate) fn opened(&self, uid: u32, process: Process) -> Option<oneshot::Receiver<()>> {
         let mut people = self.lock();
         let person = people.entry(uid).or_default();
-        if !person.sessions.contains(&process) && person.sessions.len() < MOST_SESSIONS {
-            person.sessions.push(process);
-        }
+        let mut open = person.sessions.iter();
+        let is_new =
+            open.all(|session| session.process != process) && person.sessions.len() < MOST_SESSIONS;
+        let watch = is_new.then(|| {
+            let (over, watch) = oneshot::channel();
+            person.sessions.push(Session {
+                process,
+                _over: over,
+            });
+            watch
+        });
         if let Some(kept) = &mut person.kept {
             kept.unless_begun = None;
         }
         drop(people);
         // From now on a ticket may be due.
         self.changed.notify_one();
+        watch
     }
 
     /// A session is over. With the last one the PIN goes.
     pub(crate) fn closed(&self, uid: u32, process: &Process) {
         let mut people = self.lock();
         if let Some(person) = people.get_mut(&uid) {
-            person.sessions.retain(|open| open != process);
+            person.sessions.retain(|open| open.process != *process);
             let awaited = |kept: &mut Kept| kept.unless_begun.is_some();
             if person.sessions.is_empty() {
                 person.kept.take_if(|kept| !awaited(kept));
@@ -162,10 +179,10 @@ impl Presence {
                 .kept
                 .as_ref()
                 .filter(|kept| kept.unless_begun.is_none())?;
-            Some((*uid, kept.course.due()?))
+            Some((*uid, &kept.course))
         });
-        let (due, later): (Vec<_>, Vec<_>) = all.partition(|(_, at)| *at <= now);
-        let next = later.into_iter().map(|(_, at)| at).min();
+        let (due, later): (Vec<_>, Vec<_>) = all.partition(|(_, course)| course.is_due(now));
+        let next = later.iter().filter_map(|(_, course)| course.due()).min();
         (due.into_iter().map(|(uid, _)| uid).collect(), next)
     }
 
@@ -212,12 +229,16 @@ impl Daemon {
                 return;
             }
         };
-        self.presence.opened(uid, process);
+        let Some(over) = self.presence.opened(uid, process) else {
+            return;
+        };
         let daemon = Arc::clone(self);
         tokio::spawn(async move {
-            // A handle of a process is readable once the process has ended.
-            let _ = ends.readable().await;
-            daemon.presence.closed(uid, &process);
+            tokio::select! {
+                // A handle of a process is readable once the process has ended.
+                _ = ends.readable() => daemon.presence.closed(uid, &process),
+                _ = over => {}
+            }
         });
     }
 }
@@ -284,6 +305,18 @@ mod tests {
         assert!(is_kept(&presence));
         presence.closed(ALICE, &process(2));
         assert!(!is_kept(&presence));
+    }
+
+    #[test]
+    fn a_session_is_watched_once_and_until_it_is_over() {
+        let presence = Presence::default();
+        let mut over = presence.opened(ALICE, process(1)).unwrap();
+        assert!(presence.opened(ALICE, process(1)).is_none());
+        presence.closed(ALICE, &process(2));
+        assert_eq!(over.try_recv(), Err(oneshot::error::TryRecvError::Empty));
+        presence.closed(ALICE, &process(1));
+        assert_eq!(over.try_recv(), Err(oneshot::error::TryRecvError::Closed));
+        assert!(presence.opened(ALICE, process(1)).is_some());
     }
 
     #[test]

@@ -22,6 +22,8 @@ use crate::{
 pub(crate) struct Course {
     end: Option<UnixTime>,
     due: Option<UnixTime>,
+    /// No try was meant to be further away than that.
+    furthest_s: i64,
     failures: u32,
 }
 
@@ -34,6 +36,7 @@ impl Course {
         *self = Self {
             end: Some(end),
             due,
+            furthest_s: life.max(LEAST_PAUSE_S),
             failures: 0,
         };
     }
@@ -42,6 +45,7 @@ impl Course {
     pub(crate) fn failed(&mut self, now: UnixTime) {
         let pause = LEAST_PAUSE_S << self.failures.min(16);
         self.due = Some(now.plus(pause.min(LONGEST_PAUSE_S)));
+        self.furthest_s = LONGEST_PAUSE_S;
         self.failures = self.failures.saturating_add(1);
     }
 
@@ -56,6 +60,12 @@ impl Course {
     /// Until when there is a ticket.
     pub(crate) fn end(&self) -> Option<UnixTime> {
         self.end
+    }
+
+    /// Is it due? So it is where the clock was set back, rather than to wait for the old one.
+    pub(crate) fn is_due(&self, now: UnixTime) -> bool {
+        self.due
+            .is_some_and(|due| due <= now || due.0.saturating_sub(now.0) > self.furthest_s)
     }
 
     /// When it is due; never, before there was a first try.
@@ -229,6 +239,28 @@ mod tests {
         assert_eq!(due(&course), 1);
         course.failed(T0);
         assert_eq!(due(&course), 10);
+    }
+
+    #[test]
+    fn nothing_waits_for_a_clock_that_was_set_back() {
+        let mut course = Course::default();
+        assert!(!course.is_due(T0));
+        course.got(T0.plus(36_000), T0);
+        for (at, is_due) in [
+            (0, false),
+            (26_999, false),
+            (27_000, true),
+            // Set back by less than what was left after it.
+            (-9_000, false),
+            (-9_001, true),
+            (-31_536_000, true),
+        ] {
+            assert_eq!(course.is_due(T0.plus(at)), is_due, "{at}");
+        }
+        course.failed(T0);
+        for (at, is_due) in [(4, false), (5, true), (-895, false), (-896, true)] {
+            assert_eq!(course.is_due(T0.plus(at)), is_due, "{at}");
+        }
     }
 
     #[test]
