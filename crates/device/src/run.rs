@@ -97,8 +97,9 @@ async fn tend(daemon: Arc<Daemon>) {
         }
         if noted.elapsed() > CLOCK_PAUSE {
             noted = Instant::now();
-            if let Err(error) = daemon.note_time() {
-                tracing::warn!(%error, "the time could not be noted");
+            match daemon.credentials.uids() {
+                Ok(uids) => uids.into_iter().for_each(|uid| daemon.note_time(uid)),
+                Err(error) => tracing::warn!(%error, "the time could not be noted"),
             }
         }
     }
@@ -108,13 +109,15 @@ async fn tend(daemon: Arc<Daemon>) {
 const CLOCK_PAUSE: Duration = Duration::from_secs(10 * 60);
 
 impl Daemon {
-    fn note_time(&self) -> Result<(), Error> {
-        for uid in self.credentials.uids()? {
-            if let Some(credential) = self.credentials.read(uid)? {
-                self.offline.note(&credential, now())?;
-            }
+    /// For one person: a file that cannot be read is nobody else's trouble.
+    fn note_time(&self, uid: u32) {
+        let noted = self
+            .credentials
+            .read(uid)
+            .and_then(|kept| kept.map_or(Ok(()), |kept| self.offline.note(&kept, now())));
+        if let Err(error) = noted {
+            tracing::warn!(uid, %error, "the time could not be noted");
         }
-        Ok(())
     }
 
     async fn forget_strays(&self) -> Result<(), Error> {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use ipc::{EventsAnswer, EventsShow};
-use model::UnixTime;
+use model::{Sid, UnixTime};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -31,6 +31,19 @@ struct Line {
     time: i64,
     event: u16,
     uid: Option<u32>,
+    sid: Option<Sid>,
+}
+
+/// A caller who sees what happened to them: a uid may have been another's before.
+struct Caller {
+    uid: u32,
+    sid: Option<Sid>,
+}
+
+impl Caller {
+    fn may_see(&self, line: &Line) -> bool {
+        line.uid == Some(self.uid) && line.sid.is_some() && line.sid == self.sid
+    }
 }
 
 impl Record {
@@ -72,10 +85,10 @@ impl Record {
     }
 
     /// What is asked for, as far as it fits into one answer.
-    fn show(&self, asked: &EventsShow, of: Option<u32>) -> EventsAnswer {
+    fn show(&self, asked: &EventsShow, of: Option<&Caller>) -> EventsAnswer {
         let is_wanted = |line: &Line| {
             line.seq > asked.after
-                && of.is_none_or(|uid| line.uid == Some(uid))
+                && of.is_none_or(|caller| caller.may_see(line))
                 && asked.id.is_none_or(|id| line.event == id)
                 && asked.since.is_none_or(|since| line.time >= since)
         };
@@ -99,9 +112,16 @@ pub(crate) async fn show(
     peer: &Peer,
     args: EventsShow,
 ) -> Result<EventsAnswer, Error> {
-    let of = (!peer.is_root()).then_some(peer.process.uid);
+    let uid = peer.process.uid;
+    let of = match peer.is_root() {
+        true => None,
+        false => Some(Caller {
+            uid,
+            sid: daemon.sid(uid).await?,
+        }),
+    };
     let daemon = Arc::clone(daemon);
-    let read = move || daemon.events.record.show(&args, of);
+    let read = move || daemon.events.record.show(&args, of.as_ref());
     Ok(tokio::task::spawn_blocking(read).await?)
 }
 
@@ -172,7 +192,7 @@ mod tests {
     fn everybody_sees_what_they_ask_for_and_nobody_what_happened_to_others() {
         let folder = Folder::new("shown");
         let record = Record::in_folder(&folder.0);
-        let sid = "S-1-5-21-1-2-3-1104".parse().unwrap();
+        let sid: Sid = "S-1-5-21-1-2-3-1104".parse().unwrap();
         for (time, id, uid) in [
             (10, Id::WillNotProvision, Some(1000)),
             (20, Id::WillProvision, Some(1001)),
@@ -195,9 +215,19 @@ mod tests {
             (Some(358), None, 0, Some(1001), &[2]),
             (None, None, 0, Some(1002), &[]),
         ] {
-            let answer = record.show(&asked(id, since, after), of);
+            let caller = of.map(|uid| Caller {
+                uid,
+                sid: Some(sid.clone()),
+            });
+            let answer = record.show(&asked(id, since, after), caller.as_ref());
             assert_eq!(seqs(&answer), expected, "{id:?} {since:?} {after} {of:?}");
             assert_eq!(answer.next, None);
+        }
+        // The uid is somebody else's by now.
+        for sid in ["S-1-5-21-1-2-3-1105".parse().ok(), None] {
+            let caller = Caller { uid: 1000, sid };
+            let answer = record.show(&asked(None, None, 0), Some(&caller));
+            assert!(answer.events.is_empty());
         }
     }
 
