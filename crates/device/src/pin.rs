@@ -1,7 +1,7 @@
 //! A PIN's life after the enrollment: proven, slowed down, due, changed, reset.
 //!
 //! What must hold: a PIN that somebody gives is tried by [`Daemon::prove_pin_with`], which counts and
-//! slows down, and only one that is kept from a right try by [`Daemon::try_pin`]; a PIN that is due
+//! slows down, and only one that is kept from a right try by [`Daemon::try_kept_pin`]; a PIN that is due
 //! opens nothing but the way to the next one; and none is kept once another has taken its place.
 
 pub(crate) mod history;
@@ -102,7 +102,7 @@ impl Daemon {
         let uid = credential.uid;
         let _alone = self.turns.take(uid, Time::Tries).await;
         self.tries.allow(uid, phrase, now())?;
-        match self.try_pin(credential, pin).await {
+        match self.try_pin(credential, pin, || Ok(())).await {
             Ok(right) => {
                 self.tries.forget(uid)?;
                 Ok(right)

@@ -144,7 +144,7 @@ impl Daemon {
         let key_id = credential.public_key()?.key_id();
         let draft = HelloAssertion::draft(&key_id, &said).map_err(unbuilt)?;
         let digest = draft.digest();
-        let mut right = Some(self.try_pin(credential, pin).await?);
+        let mut right = Some(self.try_kept_pin(credential, pin).await?);
         let sign = move |tpm: &mut tpm::Tpm| {
             let right = right.take().ok_or(Error::Bug("a right was used twice"))?;
             Ok(tpm.sign_unlocked(right, &digest)?)

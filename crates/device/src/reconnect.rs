@@ -157,7 +157,7 @@ impl Daemon {
         if !self.keeps_pin(&credential.sid) {
             return Ok(Tried::Never("a policy forbids keeping the PIN".to_owned()));
         }
-        let right = self.try_pin(&credential, &usable.pin).await?;
+        let right = self.try_kept_pin(&credential, &usable.pin).await?;
         self.leaf(credential.clone()).await?;
         match self.obtain(&account, &credential, right, PATIENCE).await? {
             Ok((obtained, _)) => {

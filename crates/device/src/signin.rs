@@ -95,7 +95,11 @@ pub(crate) async fn signin(
             });
     }
     if ticket.is_some() && in_session {
-        daemon.get_primary(credential.clone(), args.pin);
+        let opened = Credential {
+            key,
+            ..credential.clone()
+        };
+        daemon.get_primary(opened, args.pin);
     }
     daemon.refresh_at_sign_in(&credential.sid);
     let took_ms = begun.elapsed().as_millis() as u64;

@@ -174,17 +174,34 @@ impl Daemon {
     }
 
     /// Has the TPM compare a PIN that nobody types now: one that was right before. It neither waits for
-    /// wrong ones nor makes up for them; what a person types goes to [`Daemon::prove_pin_with`].
+    /// wrong ones nor makes up for them; what a person types goes to [`Daemon::prove_pin_with`]. Where
+    /// another key, or another PIN, has taken the place of this one, there is no try.
+    pub(crate) async fn try_kept_pin(
+        self: &Arc<Self>,
+        credential: &Credential,
+        pin: &ipc::Secret,
+    ) -> Result<Unlocked, Error> {
+        let (daemon, uid, key) = (Arc::clone(self), credential.uid, credential.key.clone());
+        let is_current = move || match daemon.credentials.read(uid)? {
+            Some(stored) if stored.key == key => Ok(()),
+            _ => Err(refused("pin_required", "The PIN was changed meanwhile.")),
+        };
+        self.try_pin(credential, pin, is_current).await
+    }
+
+    /// Has the TPM compare a PIN, unless `allow` says no once nobody else has the TPM.
     pub(crate) async fn try_pin(
         &self,
         credential: &Credential,
         pin: &ipc::Secret,
+        allow: impl Fn() -> Result<(), Error> + Send + 'static,
     ) -> Result<Unlocked, Error> {
         let (proven, pin) = (credential.clone(), secret(pin));
-        let right = self
-            .chip
-            .run(move |tpm| Ok(tpm.unlock(&proven.key, &proven.value(&pin)?)?))
-            .await?;
+        let unlock = move |tpm: &mut tpm::Tpm| {
+            allow()?;
+            Ok(tpm.unlock(&proven.key, &proven.value(&pin)?)?)
+        };
+        let right = self.chip.run(unlock).await?;
         if *right.key() != credential.key {
             // A change of PIN was cut short; the TPM has now said which blob counts. One that was
             // begun since then knows better.
