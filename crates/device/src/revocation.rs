@@ -6,9 +6,9 @@
 //! name any address.
 //!
 //! What must hold: a list is used only where an authority of the domain signed it, and none takes the
-//! place of a newer one: whoever answers for the address could bring one of before a revocation. Where lists are used
-//! as far as they are there, one that is about to run out is left out, because libkrb5 would refuse
-//! everybody over it.
+//! place of a newer one: whoever answers for the address could bring one of before a revocation.
+//! Where lists are used as far as they are there, one that is about to run out is left out, because
+//! libkrb5 would refuse everybody over it.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
