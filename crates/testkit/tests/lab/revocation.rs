@@ -35,6 +35,7 @@ fn a_kdc_whose_certificate_is_on_its_authority_s_list_is_refused() -> Result<()>
     let before = host.read_text(DEVICE)?;
     let outcome = (|| {
         // The address comes out of the certificate that was seen at a sign-in.
+        company.sign_in("alice", PIN)?.ok()?;
         restarted(company, &before, true)?;
         company.sign_in("alice", PIN)?.ok()?;
         company.lab.use_kdc_certificate(KdcCertificate::Revoked)?;
