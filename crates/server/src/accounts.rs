@@ -306,7 +306,7 @@ async fn outcome(
             false => PasswordOutcome::Right,
         });
     }
-    let Some((domain, sid)) = asked_about(user, name, domains)? else {
+    let Some((domain, sid)) = asked_about(app, user, name, domains)? else {
         return Ok(PasswordOutcome::Wrong);
     };
     let has_account = user.is_some_and(|user| user.kind != UserKind::Cloud);
@@ -334,14 +334,16 @@ fn has_strange_suffix(name: &str, domains: &[Domain]) -> bool {
 }
 
 /// One of the domains for a name that may be of any: the same name is always asked in the same one, as
-/// it would be if it were somebody's.
-fn any_domain<'a>(name: &str, domains: &'a [Domain]) -> Option<&'a Domain> {
-    let [byte, ..] = sha256(name.to_lowercase().as_bytes());
+/// it would be if it were somebody's. Which one, nobody else can tell beforehand.
+fn any_domain<'a>(app: &App, name: &str, domains: &'a [Domain]) -> Option<&'a Domain> {
+    let key = app.keyring.master.derive("nobody's domain");
+    let [byte, ..] = sha256(&[key.expose(), name.to_lowercase().as_bytes()].concat());
     domains.get(usize::from(byte).checked_rem(domains.len())?)
 }
 
 /// Whom the agent is asked about, and in which domain; nobody where there is no domain.
 fn asked_about(
+    app: &App,
     user: Option<&User>,
     name: &str,
     domains: &[Domain],
@@ -354,7 +356,7 @@ fn asked_about(
         Typed::Principal { suffix, .. } => domain_of(suffix, domains),
         Typed::Bare(_) => None,
     };
-    let Some(domain) = named.or_else(|| any_domain(name, domains)) else {
+    let Some(domain) = named.or_else(|| any_domain(app, name, domains)) else {
         return Ok(None);
     };
     let sid = format!("{}-{NOBODYS_RID}", domain.sid)

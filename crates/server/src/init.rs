@@ -3,6 +3,7 @@
 
 use std::{
     fs,
+    io::ErrorKind,
     net::SocketAddr,
     os::unix::fs::{
         DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, lchown,
@@ -196,8 +197,13 @@ pub(crate) fn hand_over(folder: &Path) -> anyhow::Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         // Never what a link leads to: the folder's owner could have put it there.
-        lchown(&path, Some(owner.uid()), Some(owner.gid()))
-            .with_context(|| format!("{} cannot be handed over", path.display()))?;
+        match lchown(&path, Some(owner.uid()), Some(owner.gid())) {
+            // SQLite has taken its journal away meanwhile.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            outcome => {
+                outcome.with_context(|| format!("{} cannot be handed over", path.display()))?
+            }
+        }
     }
     Ok(())
 }

@@ -20,18 +20,19 @@ pub(crate) struct KnownCertificates(Mutex<HashMap<[u8; 32], X509>>);
 impl KnownCertificates {
     /// Reads a certificate; none where it is none.
     pub(crate) fn read(&self, der: &[u8]) -> Option<X509> {
-        let digest = sha256(der);
-        if let Some(known) = self.lock().get(&digest) {
-            return Some(known.clone());
-        }
-        let certificate = X509::from_der(der).ok()?;
+        let known = self.lock().get(&sha256(der)).cloned();
+        known.or_else(|| X509::from_der(der).ok())
+    }
+
+    /// Keeps one that was found to be a device's: nobody else fills the memory, or empties it.
+    pub(crate) fn keep(&self, der: &[u8], certificate: &X509) {
         let mut known = self.lock();
         if known.len() >= MOST {
             // Whoever is still about shows theirs again.
             known.clear();
         }
-        known.insert(digest, certificate.clone());
-        Some(certificate)
+        let kept = known.entry(sha256(der));
+        kept.or_insert_with(|| certificate.clone());
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<[u8; 32], X509>> {

@@ -112,12 +112,13 @@ impl SignInRows {
             }
             // Whoever signs in does not wait until all that is old has gone.
             while tokio::select! {
+                // Also while rows come faster than they are written.
                 biased;
+                _ = prunes.tick() => false,
                 count = self.0.recv_many(&mut rows, BATCH) => match count {
                     0 => return,
                     _ => true,
                 },
-                _ = prunes.tick() => false,
             } {
                 log.write(std::mem::take(&mut rows)).await;
             }

@@ -439,6 +439,11 @@ async fn a_sign_in_is_logged_in_order_and_kept_for_its_time(store: Store) {
     assert_eq!(store.count_sign_ins(tenant()).await.unwrap(), 2);
     assert_eq!(prune(9, 3).await, 2);
     assert_eq!(store.count_sign_ins(tenant()).await.unwrap(), 0);
+    // Rows of a clock that was ahead for a while keep none behind them in.
+    let ahead = (0..3).map(|n| sign_in(100 + n));
+    let rows = ahead.chain((0..3).map(sign_in)).collect();
+    store.log_sign_ins(tenant(), rows).await.unwrap();
+    assert_eq!(prune(9, 3).await, 3);
 }
 
 async fn an_evaluation_is_what_was_found_last(store: Store) {
