@@ -42,7 +42,7 @@ fn a_workstation_without_a_tpm_enrolls_until_a_policy_wants_hardware() -> Result
     let event = last_event(&company, "bob")?;
     assert_eq!(event["event"], 360, "{event}");
     assert_eq!(event["DeviceEligible"], "NO", "{event}");
-    let reason = text(&event, "reason")?;
+    let reason = text(&event, "Reason")?;
     assert!(
         reason.starts_with("hardware requirements met: No"),
         "{reason}"
