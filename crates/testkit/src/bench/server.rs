@@ -62,7 +62,8 @@ fn rows(measured: &[Measured], bound: f64) -> Result<Vec<Row>> {
         };
         let (few, many) = (of(1_000)?, of(100_000)?);
         let note = format!(
-            "{} answers to requests by key for 100,000 accounts in {store}, by processor time of \
+            "{} answers to requests by key of 64 devices, whose certificates were read before, for \
+             100,000 accounts in {store}, by processor time of \
              the server alone ({:.0} a second by the clock, beside the program that asks); the \
              bound is 3 verifications, 1 encryption and 1 signature by RSA-2048 of `openssl \
              speed`, an encryption taken for as long as a verification",
@@ -140,4 +141,43 @@ fn output(command: &mut Command) -> Result<String> {
     let said = String::from_utf8_lossy(&ended.stderr);
     ensure!(ended.status.success(), "{command:?} failed: {said}");
     Ok(String::from_utf8(ended.stdout)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_bench_prints_becomes_three_rows_for_each_store() {
+        let line = |store: &str, accounts: u32, cpu: f64, mib: f64| {
+            let line = serde_json::json!({
+                "store": store, "accounts": accounts, "answers": 4000,
+                "server_cpu_s": cpu, "seconds": 5.0, "peak_mib": mib,
+            });
+            serde_json::from_str(&line.to_string()).unwrap()
+        };
+        let measured: Vec<Measured> = vec![
+            line("sqlite", 1_000, 5.0, 30.0),
+            line("postgresql", 1_000, 8.0, 30.0),
+            line("sqlite", 100_000, 6.0, 80.0),
+            line("postgresql", 100_000, 12.0, 301.0),
+        ];
+        let rows = rows(&measured, 1000.0).unwrap();
+        let told: Vec<_> = rows.iter().map(|row| (row.name, row.met)).collect();
+        let expected = [
+            ("server.prt_sqlite", true),
+            ("server.growth_sqlite", true),
+            ("server.memory_sqlite", true),
+            ("server.prt_postgresql", false),
+            ("server.growth_postgresql", false),
+            ("server.memory_postgresql", false),
+        ];
+        assert_eq!(told, expected);
+        assert!(super::rows(&measured[..2], 1000.0).is_err());
+    }
+
+    #[test]
+    fn the_bound_is_read_of_openssl() {
+        assert!(bound().unwrap() > 1.0);
+    }
 }
