@@ -26,13 +26,16 @@ impl KnownCertificates {
 
     /// Keeps one that was found to be a device's: nobody else fills the memory, or empties it.
     pub(crate) fn keep(&self, der: &[u8], certificate: &X509) {
+        let digest = sha256(der);
         let mut known = self.lock();
+        if known.contains_key(&digest) {
+            return;
+        }
         if known.len() >= MOST {
             // Whoever is still about shows theirs again.
             known.clear();
         }
-        let kept = known.entry(sha256(der));
-        kept.or_insert_with(|| certificate.clone());
+        known.insert(digest, certificate.clone());
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<[u8; 32], X509>> {
