@@ -86,13 +86,9 @@ pub(crate) async fn delete(
             return Err(unknown());
         }
     }
-    let removed = gone_is_fine(server.client.delete_key(&bearer, &args.kid).await);
-    if let Some(credential) = local {
-        daemon.tell_removed(&credential, &removed);
-        removed?;
-        daemon.discard(&credential).await?;
-    } else {
-        removed?;
+    match local {
+        Some(credential) => daemon.delete_everywhere(&credential).await?,
+        None => gone_is_fine(server.client.delete_key(&bearer, &args.kid).await)?,
     }
     Ok(Done {})
 }
@@ -137,20 +133,16 @@ impl Daemon {
             let server = self.server()?;
             let bearer = self.bearer(&server).await?;
             let removed = gone_is_fine(server.client.delete_key(&bearer, kid).await);
-            self.tell_removed(credential, &removed);
+            self.events.tell(&match &removed {
+                Ok(()) => Event::about(Id::KeyRemovedFromServer, credential),
+                Err(error) => {
+                    let event = Event::about(Id::KeyNotRemovedFromServer, credential);
+                    event.because(&error.failure())
+                }
+            });
             removed?;
         }
         self.discard(credential).await
-    }
-
-    fn tell_removed(&self, credential: &Credential, removed: &Result<(), Error>) {
-        self.events.tell(&match removed {
-            Ok(()) => Event::about(Id::KeyRemovedFromServer, credential),
-            Err(error) => {
-                let event = Event::about(Id::KeyNotRemovedFromServer, credential);
-                event.because(&error.failure())
-            }
-        });
     }
 
     fn credential_of_kid(&self, kid: &str) -> Result<Option<Credential>, Error> {

@@ -8,15 +8,18 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use anyhow::Context as _;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use model::UnixTime;
-use openssl::{pkey::PKey, x509::X509, x509::X509Ref};
+use model::{Guid, UnixTime};
+use openssl::{
+    pkey::{PKey, Public},
+    x509::{X509, X509Ref},
+};
 use serde::{Deserialize, Serialize};
 use store::{Audit, Sealed, SealedName};
 use zeroize::Zeroizing;
 
 use crate::{
     app::{App, sealed_name},
-    authority::{Authority, LONGEST_S, has_signed},
+    authority::{Authority, Issue, LONGEST_S, has_signed},
 };
 
 /// What is read of the store together.
@@ -110,6 +113,24 @@ impl App {
         let newest = Some((sealed, Arc::clone(&authorities)));
         *opened.write().unwrap_or_else(PoisonError::into_inner) = newest;
         Ok(authorities)
+    }
+
+    /// Issues a device's certificate, DER.
+    pub(crate) async fn issue(
+        &self,
+        device: Guid,
+        key: &PKey<Public>,
+        renews: bool,
+    ) -> anyhow::Result<Vec<u8>> {
+        let issue = Issue {
+            device,
+            tenant: self.tenant.id,
+            key,
+            renews,
+        };
+        let authorities = self.authorities().await?;
+        let certificate = authorities.current.issue(&issue, self.clock.now())?;
+        Ok(certificate.to_der()?)
     }
 
     /// Makes the next authority, which issues from now on. Those before it are trusted for `trust_s`

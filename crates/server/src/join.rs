@@ -14,7 +14,7 @@ use store::{Audit, Device, TransportKey};
 use crate::{
     app::App,
     attestation::{self, Shown},
-    authority::{self, Issue},
+    authority,
     error::Refusal,
     evidence,
 };
@@ -103,18 +103,9 @@ pub(crate) fn jwk_key(jwk: String) -> Result<TransportKey, Refusal> {
 pub(crate) async fn take_in(app: &App, joining: Joining<'_>) -> Result<Json<JoinAnswer>, Refusal> {
     let now = app.clock.now();
     let id = joining.device.id;
-    let issue = Issue {
-        device: id,
-        tenant: app.tenant.id,
-        key: &joining.key,
-        renews: joining.latchkey.is_some(),
-    };
     let certificate = app
-        .authorities()
-        .await?
-        .current
-        .issue(&issue, now)?
-        .to_der()?;
+        .issue(id, &joining.key, joining.latchkey.is_some())
+        .await?;
     let device = Device {
         certificate: certificate.clone(),
         ..joining.device

@@ -18,7 +18,7 @@ use store::Audit;
 use crate::{
     access,
     app::App,
-    authority::{self, Issue},
+    authority,
     error::{Refusal, read_json},
     join,
 };
@@ -40,18 +40,7 @@ pub(crate) async fn renew(
         ));
     }
     let now = app.clock.now();
-    let issue = Issue {
-        device: device.id,
-        tenant: app.tenant.id,
-        key: &key,
-        renews: true,
-    };
-    let certificate = app
-        .authorities()
-        .await?
-        .current
-        .issue(&issue, now)?
-        .to_der()?;
+    let certificate = app.issue(device.id, &key, true).await?;
     let audit = Audit {
         at: now,
         actor: format!("device:{}", device.id),

@@ -18,13 +18,20 @@ mod cluster;
 mod load;
 #[path = "../../tests/it/parties.rs"]
 mod parties;
+#[path = "../../tests/it/process.rs"]
 mod process;
 #[path = "../../tests/it/server.rs"]
 mod server;
+mod usage;
 
 use std::path::Path;
 
-use crate::{load::Load, process::Process, server::TestServer};
+use crate::{
+    load::Load,
+    process::Process,
+    server::TestServer,
+    usage::{cpu_seconds, peak_mib},
+};
 
 /// Accounts of the directory.
 const ACCOUNTS: [u32; 2] = [1_000, 100_000];
@@ -79,16 +86,16 @@ async fn measure(
     let before = load.sign(&server, answers / 4).await;
     load.show(&server, before).await;
     let requests = load.sign(&server, answers).await;
-    let (cpu, clock) = (process.cpu_seconds(), std::time::Instant::now());
+    let (cpu, clock) = (cpu_seconds(process.child.id()), std::time::Instant::now());
     load.show(&server, requests).await;
     let seconds = clock.elapsed().as_secs_f64();
     let line = serde_json::json!({
         "store": name,
         "accounts": accounts,
         "answers": answers,
-        "server_cpu_s": process.cpu_seconds() - cpu,
+        "server_cpu_s": cpu_seconds(process.child.id()) - cpu,
         "seconds": seconds,
-        "peak_mib": process.peak_mib(),
+        "peak_mib": peak_mib(process.child.id()),
     });
     println!("{line}");
 }

@@ -76,17 +76,16 @@ pub(crate) async fn redeem(
             "this kind of request is not offered here",
         ));
     }
-    let spend = device_proof::to_spend(app, device.id, grant, &claims.request_nonce)?;
-    let spend = spend.ok_or_else(not_accepted)?;
+    let nonce = &claims.request_nonce;
     if grant == GRANT_JWT_BEARER {
+        let spend = device_proof::to_spend(app, device.id, grant, nonce)?;
+        let spend = spend.ok_or_else(not_accepted)?;
         let (subject, inner) = by_key(app, (&device, claims)).await?;
         let shown = (&device, vec![spend, inner]);
         let answer = primary::make(app, &client, subject, shown).await?;
         return Ok(Json(answer).into_response());
     }
-    let now = app.clock.now();
-    if !app.store.spend(app.tenant.id, spend, now).await? {
-        device_proof::note_second(device.id);
+    if !device_proof::spend(app, device.id, grant, nonce).await? {
         return Err(not_accepted());
     }
     if grant == "device_token" {

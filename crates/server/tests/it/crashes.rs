@@ -5,9 +5,6 @@
 
 use std::{
     collections::BTreeSet,
-    io::{BufRead as _, BufReader},
-    net::SocketAddr,
-    process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
 };
 
@@ -18,6 +15,7 @@ use tokio::sync::watch;
 
 use crate::{
     parties::{Agent, rand, sid},
+    process::Process,
     server::TestServer,
 };
 
@@ -32,6 +30,8 @@ const IMPORTERS: usize = 2;
 /// Users of one import.
 const IMPORTED: u32 = 5;
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_latchkey-server");
+
 fn rounds() -> usize {
     match std::env::var_os("LATCHKEY_LONG_TESTS") {
         Some(_) => 50,
@@ -45,47 +45,6 @@ struct Ledger {
     groups: BTreeSet<String>,
     deleted: BTreeSet<String>,
     users: BTreeSet<String>,
-}
-
-/// The server as a process.
-struct Process {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Process {
-    fn start(server: &TestServer) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_latchkey-server"))
-            .args(["run", "--config"])
-            .arg(server.folder.join("server.toml"))
-            .env("LATCHKEY_LOG", "info")
-            .env("NO_COLOR", "1")
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let ready = lines.find_map(|line| {
-            let line = line.unwrap();
-            let (_, address) = line.split_once("ready address=")?;
-            address.trim().parse().ok()
-        });
-        let address = ready.expect("the server starts");
-        // Nobody reads on; but the server must not wait for a reader.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, address }
-    }
-
-    fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 /// A load, and what it has seen acknowledged.
@@ -199,7 +158,7 @@ fn put(guid: Guid, upn: &str) -> Value {
 
 /// Kills the server under load again and again.
 async fn kill_under_load(mut server: TestServer) {
-    let process = Process::start(&server);
+    let process = Process::start(PROGRAM.as_ref(), &server.folder);
     server.attach(process.address);
     let agent = Agent::enroll(&server).await;
     let mut load = Load {
@@ -211,7 +170,7 @@ async fn kill_under_load(mut server: TestServer) {
     };
     process.kill();
     for round in 0..rounds() {
-        let process = Process::start(&load.server);
+        let process = Process::start(PROGRAM.as_ref(), &load.server.folder);
         load.server.attach(process.address);
         load.check().await;
         load.agent = agent.token(&load.server).await;
@@ -234,7 +193,7 @@ async fn kill_under_load(mut server: TestServer) {
         }
         load = Arc::into_inner(sharing).unwrap();
     }
-    let process = Process::start(&load.server);
+    let process = Process::start(PROGRAM.as_ref(), &load.server.folder);
     load.server.attach(process.address);
     load.check().await;
     let chain = load.server.admin("GET", "/audit/check", None).await.good();

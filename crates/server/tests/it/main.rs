@@ -14,6 +14,7 @@ mod oauth;
 mod operations;
 mod pages;
 mod parties;
+mod process;
 mod recovery;
 mod refusals;
 mod scim;

@@ -1,7 +1,6 @@
-//! The server as a process, and what the kernel says of it.
+//! The server as a process of its own.
 
 use std::{
-    fs,
     io::{BufRead as _, BufReader},
     net::SocketAddr,
     path::Path,
@@ -10,7 +9,7 @@ use std::{
 
 /// A server that runs until it is dropped.
 pub(crate) struct Process {
-    child: Child,
+    pub(crate) child: Child,
     pub(crate) address: SocketAddr,
 }
 
@@ -19,6 +18,7 @@ impl Process {
         let mut child = Command::new(program)
             .args(["run", "--config"])
             .arg(folder.join("server.toml"))
+            .env("LATCHKEY_LOG", "info")
             .env("NO_COLOR", "1")
             .stderr(Stdio::piped())
             .spawn()
@@ -35,29 +35,9 @@ impl Process {
         Self { child, address }
     }
 
-    /// Seconds of all processors that it has used, in user and in kernel mode.
-    pub(crate) fn cpu_seconds(&self) -> f64 {
-        const TICKS_PER_SECOND: f64 = 100.0;
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        // The name in brackets may hold anything.
-        let (_, fields) = stat.rsplit_once(") ").unwrap();
-        let ticks = fields.split(' ').skip(11).take(2);
-        ticks
-            .map(|ticks| ticks.parse::<f64>().unwrap())
-            .sum::<f64>()
-            / TICKS_PER_SECOND
-    }
-
-    /// The most memory that it had at a time, in MiB.
-    pub(crate) fn peak_mib(&self) -> f64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmHWM:"));
-        let kib: f64 = line
-            .and_then(|line| line.split_whitespace().nth(1))
-            .unwrap()
-            .parse()
-            .unwrap();
-        kib / 1024.0
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 }
 
