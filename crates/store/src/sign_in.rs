@@ -95,7 +95,8 @@ impl Store {
         .await
     }
 
-    /// Takes rows out that are from before a time, at most so many at once: nobody waits long behind it. How many there were.
+    /// Takes rows out that are from before a time, at most so many at once: nobody waits long behind it.
+    /// How many there were.
     pub async fn prune_sign_ins(&self, tenant: Guid, before_ms: i64, most: u32) -> Result<u64> {
         self.write(Touches::Rows, move |db| {
             // In the order of their places, of which there is an index; a clock that was wrong for a

@@ -83,7 +83,7 @@ const LISTS: [&str; 21] = [
     "SELECT name FROM hosts WHERE tenant = ?1 ORDER BY",
     "SELECT name, value FROM sealed WHERE tenant = ?1",
     "SELECT id FROM sign_ins WHERE tenant = ?1 ORDER BY id",
-    "DELETE FROM sign_ins WHERE tenant = ?1 AND at_ms < ?2 AND id IN",
+    "DELETE FROM sign_ins WHERE tenant = ?1 AND id IN",
     "SELECT seq FROM changes WHERE tenant = ?1 ORDER BY seq DESC LIMIT 1",
     "SELECT hash, count FROM audit_ends",
     "SELECT body FROM settings",
