@@ -10,6 +10,7 @@ pub mod device;
 pub mod failure;
 pub mod join;
 pub mod oauth;
+pub mod policies;
 pub mod recovery;
 pub mod scim;
 

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod admx;
+pub mod assigned;
 mod due;
 pub mod gpo;
 pub mod merge;

@@ -7,10 +7,12 @@
 //! Every source that lost is kept with the reason, since "why not" is what administrators ask.
 
 mod consequences;
+mod outcome;
 
 use serde::{Deserialize, Serialize};
 
 pub use consequences::{Attestation, Provision};
+pub use outcome::{Outcome, State};
 
 use crate::gpo::{Data, Half, Origin, Registry};
 use crate::settings::{self, Class, Kind, SETTINGS, Scope, Setting, Value};

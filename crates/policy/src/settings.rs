@@ -38,6 +38,23 @@ pub struct Setting {
     /// Is acting on it still to come? Until then it is merged and reported, and the report says that
     /// nothing follows from it.
     pub pending: bool,
+    /// Which of two values of a server's policies counts where they differ.
+    pub stricter: Stricter,
+}
+
+/// Which of two values is the stricter one, where one is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stricter {
+    /// Neither: two that differ are in conflict.
+    Neither,
+    /// The greater one; on, of a switch.
+    Greater,
+    /// The smaller one; off, of a switch.
+    Smaller,
+    /// The smaller one, but 0 is no limit at all.
+    SmallerButZero,
+    /// Of classes of characters: allowed gives way, required and forbidden contradict each other.
+    Characters,
 }
 
 /// A place in the registry half of a group policy object.
@@ -240,6 +257,24 @@ impl Setting {
             (_, Value::Number(n)) => n.to_string(),
             (_, Value::Text(text)) => text.clone(),
         }
+    }
+
+    /// The stricter of two values that differ; none where neither is.
+    pub fn stricter_of(&self, a: &Value, b: &Value) -> Option<Value> {
+        let (Value::Number(a), Value::Number(b)) = (a, b) else {
+            return None;
+        };
+        let chosen = match (self.stricter, *a, *b) {
+            (Stricter::Neither, ..) => None,
+            (Stricter::Greater, a, b) => Some(a.max(b)),
+            (Stricter::Smaller, a, b) => Some(a.min(b)),
+            // Both are "no limit is weakest" and "allowed is weakest".
+            (Stricter::SmallerButZero | Stricter::Characters, 0, other)
+            | (Stricter::SmallerButZero | Stricter::Characters, other, 0) => Some(other),
+            (Stricter::SmallerButZero, a, b) => Some(a.min(b)),
+            (Stricter::Characters, a, b) => (a == b).then_some(a),
+        };
+        chosen.map(Value::Number)
     }
 
     /// The LocURI of its node; the tenant's id stands in braces in it.

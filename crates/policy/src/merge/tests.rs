@@ -604,3 +604,39 @@ fn the_pairs_of_a_live_domain_come_out_as_expected() {
     }
     assert_eq!(pairs.len(), 16);
 }
+
+#[test]
+fn a_server_is_told_what_became_of_each_of_its_values() {
+    let mut device = server(
+        "A",
+        Scope::Device,
+        &[
+            "use-hello=on",
+            "min-pin-length=8",
+            "pin-history=ninety",
+            "phone-sign-in=on",
+        ],
+    );
+    device.extend(server("B", Scope::Device, &["min-pin-length=9"]));
+    device.push(ServerValue {
+        policy: "A".to_owned(),
+        loc_uri: "./Device/Vendor/Nobody".to_owned(),
+        value: "1".to_owned(),
+    });
+    let told = |computer: &Registry| {
+        let sources = Sources {
+            device_policy: &device,
+            ..Sources::gpo(computer, None)
+        };
+        merge(&sources).outcomes(Layer::DevicePolicy, &device)
+    };
+    let alone = told(&Registry::default());
+    let states: Vec<_> = alone.iter().map(|outcome| outcome.state).collect();
+    use super::State::{Applied, Conflict, Error, NotApplicable, Overridden};
+    let expected = [Applied, Conflict, Error, NotApplicable, Conflict, Error];
+    assert_eq!(states, expected);
+    let governed = told(&half("Everybody", &["use-hello=on"]));
+    assert_eq!(governed[0].state, Overridden);
+    let by = governed[0].by.as_deref();
+    assert_eq!(by, Some("\"Everybody\" (group policy, computer half)"));
+}

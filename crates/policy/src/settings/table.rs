@@ -1,7 +1,7 @@
 //! The rows. Names of keys, values and nodes are those of Windows; the words are ours.
 
 use super::Format::{Bool, Chr, Int};
-use super::{AccountProtection, Class, Csp, Effect, Format, Gpo, Kind, Setting, Tenant};
+use super::{AccountProtection, Class, Csp, Effect, Format, Gpo, Kind, Setting, Stricter, Tenant};
 
 const HELLO: &str = r"SOFTWARE\Policies\Microsoft\PassportForWork";
 const HELLO_EXCLUDE: &str = r"SOFTWARE\Policies\Microsoft\PassportForWork\ExcludeSecurityDevices";
@@ -44,6 +44,7 @@ const NOWHERE: Setting = Setting {
     meaning: "",
     effect: Effect::NotOnLinux,
     pending: false,
+    stricter: Stricter::Neither,
 };
 
 const fn both(key: &'static str, value: &'static str) -> Option<Gpo> {
@@ -97,6 +98,7 @@ pub static SETTINGS: &[Setting] = &[
          offers the PIN to nobody new and leaves those who have one as they are.",
         effect: Effect::Acts,
         pending: false,
+        stricter: Stricter::Neither,
     },
     Setting {
         id: "no-provisioning-after-sign-in",
@@ -125,6 +127,7 @@ pub static SETTINGS: &[Setting] = &[
          is refused from then on, and its owner enrolls again.",
         effect: Effect::Acts,
         pending: false,
+        stricter: Stricter::Greater,
     },
     Setting {
         id: "exclude-tpm12",
@@ -137,6 +140,7 @@ pub static SETTINGS: &[Setting] = &[
         meaning: "On: a TPM of version 1.2 does not count as a hardware security device. Latchkey \
          never uses one, whatever is set here.",
         effect: Effect::NotOnLinux,
+        stricter: Stricter::Greater,
         ..NOWHERE
     },
     Setting {
@@ -318,6 +322,7 @@ pub static SETTINGS: &[Setting] = &[
          are as if unset.",
         effect: Effect::Acts,
         pending: false,
+        stricter: Stricter::Greater,
     },
     Setting {
         id: "max-pin-length",
@@ -332,6 +337,7 @@ pub static SETTINGS: &[Setting] = &[
         meaning: "The most characters of a PIN.",
         effect: Effect::Acts,
         pending: false,
+        stricter: Stricter::Smaller,
     },
     Setting {
         id: "uppercase-letters",
@@ -346,6 +352,7 @@ pub static SETTINGS: &[Setting] = &[
         meaning: "Must a PIN have one of A to Z, may it, or must it not.",
         effect: Effect::Acts,
         pending: false,
+        stricter: Stricter::Characters,
     },
     Setting {
         id: "lowercase-letters",
@@ -360,6 +367,7 @@ pub static SETTINGS: &[Setting] = &[
         meaning: "Must a PIN have one of a to z, may it, or must it not.",
         effect: Effect::Acts,
         pending: false,
+        stricter: Stricter::Characters,
     },
     Setting {
         id: "special-characters",
@@ -375,6 +383,7 @@ pub static SETTINGS: &[Setting] = &[
          none. The settings catalog starts with forbidden (2).",
         effect: Effect::Acts,
         pending: false,
+        stricter: Stricter::Characters,
     },
     Setting {
         id: "digits",
@@ -386,6 +395,7 @@ pub static SETTINGS: &[Setting] = &[
         default: "allowed; but where no class of characters is required, a PIN is digits only",
         meaning: "Must a PIN have a digit, may it, or must it not.",
         effect: Effect::Acts,
+        stricter: Stricter::Characters,
         ..NOWHERE
     },
     Setting {
@@ -404,6 +414,7 @@ pub static SETTINGS: &[Setting] = &[
          one, nothing.",
         effect: Effect::Acts,
         pending: false,
+        stricter: Stricter::Greater,
     },
     Setting {
         id: "pin-expiration",
@@ -419,6 +430,7 @@ pub static SETTINGS: &[Setting] = &[
          asked for a new one first.",
         effect: Effect::Acts,
         pending: false,
+        stricter: Stricter::SmallerButZero,
     },
     Setting {
         id: "anti-spoofing",
@@ -435,6 +447,7 @@ pub static SETTINGS: &[Setting] = &[
         default: "off",
         meaning: "On: a face counts only on cameras that can tell it from a picture.",
         effect: Effect::NotOnLinux,
+        stricter: Stricter::Greater,
         ..NOWHERE
     },
     Setting {
@@ -553,6 +566,7 @@ pub static SETTINGS: &[Setting] = &[
         meaning: "How many days after a domain controller last accepted the key the PIN still opens a \
          session while none can be reached. 0: never.",
         effect: Effect::Acts,
+        stricter: Stricter::Smaller,
         ..NOWHERE
     },
     Setting {
@@ -567,6 +581,7 @@ pub static SETTINGS: &[Setting] = &[
          hours at the most, so that tickets are got anew without a question. Off: it never is, \
          and a ticket that ends is not followed by another.",
         effect: Effect::Acts,
+        stricter: Stricter::Smaller,
         ..NOWHERE
     },
     Setting {
@@ -579,6 +594,7 @@ pub static SETTINGS: &[Setting] = &[
         default: "off: the PIN is for those who sit at the computer",
         meaning: "On: the PIN is also taken from those who come over the network.",
         effect: Effect::Acts,
+        stricter: Stricter::Smaller,
         ..NOWHERE
     },
     Setting {
@@ -593,6 +609,7 @@ pub static SETTINGS: &[Setting] = &[
          demanded.",
         effect: Effect::Acts,
         pending: true,
+        stricter: Stricter::Greater,
         ..NOWHERE
     },
     Setting {
@@ -607,6 +624,7 @@ pub static SETTINGS: &[Setting] = &[
          (id-pkinit-KPKdc). Off: one for servers with the right name is enough, as Windows \
          takes it on joined computers.",
         effect: Effect::Acts,
+        stricter: Stricter::Greater,
         ..NOWHERE
     },
 ];

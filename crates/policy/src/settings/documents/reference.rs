@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use super::super::{AccountProtection, Class, Effect, Format, Kind, SETTINGS, Scope, Setting};
+use super::super::{
+    AccountProtection, Class, Effect, Format, Kind, SETTINGS, Scope, Setting, Stricter,
+};
 
 const INTRODUCTION: &str = "\
 # Settings
@@ -22,9 +24,9 @@ For each setting the strongest source that sets it counts:
 
 Where a group policy object in effect configures `use-hello` or `enable-on-linux`, everything that the \
 server says is ignored, and the report says so. A setting of the computer that stands in the user half \
-of a group policy object does nothing, and the report says so. Two policies of the server in the same \
-place that set a node differently cancel each other out. `latchkey policy explain SETTING` shows who \
-won, who lost and why.
+of a group policy object does nothing, and the report says so. Of two policies of the server that set \
+a node differently the stricter one counts, where one is stricter; each setting says so below. \
+`latchkey policy explain SETTING` shows who won, who lost and why.
 
 ## Where the sources of Windows contradict each other
 
@@ -140,6 +142,22 @@ fn section(setting: &Setting) -> String {
         AccountProtection::DeviceAndUser => {
             lines.push("- Account protection profile: for devices and for users.".to_owned());
         }
+    }
+    let stricter = match setting.stricter {
+        Stricter::Neither => "neither counts, and the node keeps what they last agreed upon",
+        Stricter::Greater if setting.kind == Kind::Switch => "on counts",
+        Stricter::Greater => "the greater value counts",
+        Stricter::Smaller if setting.kind == Kind::Switch => "off counts",
+        Stricter::Smaller => "the smaller value counts",
+        Stricter::SmallerButZero => "the smaller value that is not 0 counts",
+        Stricter::Characters => {
+            "allowed gives way; required and forbidden leave the node without a value"
+        }
+    };
+    if setting.csp.is_some() {
+        lines.push(format!(
+            "- Two policies of a server that differ: {stricter}."
+        ));
     }
     lines.join("\n") + "\n"
 }
