@@ -14,6 +14,7 @@ use api::{
         ChallengeAnswer, ChallengeForm, DEVICE_CREDENTIAL_HEADER, GRANT_JWT_BEARER, NonceAnswer,
         OAuthError, PrimaryAnswer, TokenAnswer, challenge_path, token_path,
     },
+    policies::{POLICIES_PATH, POLICY_STATUS_PATH, Policies, PolicyStatus},
     recovery::{LIMIT_PATH, LimitRequest, Permission, RecoveryRequest, recovery_path},
 };
 use http::Method;
@@ -229,6 +230,42 @@ impl Client {
             path = format!("{path}&seen={seen}");
         }
         self.json(Call::get(&path).bearer(bearer).waiting(wait_s))
+            .await
+    }
+
+    /// The device's policies and those of `users`, with their tag; none while they are those of `etag`,
+    /// for which the server waits up to `wait_s`.
+    pub async fn policies(
+        &self,
+        bearer: &str,
+        users: &[Sid],
+        etag: Option<&str>,
+        wait_s: u32,
+    ) -> Result<Option<(String, Policies)>, Error> {
+        let users: String = users.iter().map(|sid| format!("&user={sid}")).collect();
+        let path = format!("{POLICIES_PATH}?wait={wait_s}{users}");
+        let call = Call {
+            header: etag.map(|etag| ("if-none-match", etag)),
+            ..Call::get(&path)
+        };
+        let call = call.bearer(bearer).waiting(wait_s);
+        let answer = self.send(call).await?;
+        if answer.status == 304 {
+            return Ok(None);
+        }
+        let answer = answer.success()?;
+        let etag = answer.etag.clone();
+        let etag = etag.ok_or_else(|| Error::Protocol("policies without a tag".to_owned()))?;
+        Ok(Some((etag, answer.json()?)))
+    }
+
+    /// Tells what became of them.
+    pub async fn tell_policy_status(
+        &self,
+        bearer: &str,
+        status: &PolicyStatus,
+    ) -> Result<(), Error> {
+        self.done(Call::post(POLICY_STATUS_PATH, Body::json(status)?).bearer(bearer))
             .await
     }
 

@@ -1,6 +1,6 @@
 //! The transport: one request, one bounded answer, a refusal read in any of the server's dialects.
 
-use std::time::Duration;
+use std::{io::Read, time::Duration};
 
 use api::{Failure, device::RegistrationError, oauth::OAuthError};
 use http::{Method, Request, Uri, header};
@@ -58,6 +58,8 @@ pub(crate) struct Call<'a> {
 /// An answer, success or not.
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    /// The tag of what was answered.
+    pub(crate) etag: Option<String>,
     pub(crate) body: Zeroizing<Vec<u8>>,
 }
 
@@ -111,7 +113,8 @@ impl Client {
         let mut request = Request::builder()
             .method(call.method)
             .uri(uri)
-            .header(header::ACCEPT, "application/json");
+            .header(header::ACCEPT, "application/json")
+            .header(header::ACCEPT_ENCODING, "gzip");
         if let Some(token) = call.bearer {
             let value = Zeroizing::new(format!("Bearer {token}"));
             let mut value = header::HeaderValue::from_str(&value)
@@ -140,21 +143,49 @@ impl Client {
 
         let answer = self.http.request(request).await.map_err(unreachable)?;
         let status = answer.status().as_u16();
+        let text = |name| answer.headers().get(name)?.to_str().ok().map(str::to_owned);
+        let (etag, encoding) = (text(header::ETAG), text(header::CONTENT_ENCODING));
         let body = Limited::new(answer.into_body(), MAX_ANSWER)
             .collect()
             .await
             .map_err(|error| {
                 if error.is::<http_body_util::LengthLimitError>() {
-                    Error::Protocol("the answer is longer than 8 MiB".to_owned())
+                    too_long()
                 } else {
                     Error::Unreachable(error.to_string())
                 }
             })?;
+        let body = Zeroizing::new(Vec::from(body.to_bytes()));
         Ok(Answer {
             status,
-            body: Zeroizing::new(body.to_bytes().into()),
+            etag,
+            body: match encoding.as_deref() {
+                None | Some("identity") => body,
+                Some("gzip") => unpacked(&body)?,
+                Some(other) => {
+                    let what = format!("the answer is packed as {other:?}");
+                    return Err(Error::Protocol(what));
+                }
+            },
         })
     }
+}
+
+/// What was packed with gzip, as far as an answer may be long.
+pub(crate) fn unpacked(packed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
+    let mut body = Zeroizing::new(Vec::new());
+    let mut unpacking = flate2::read::GzDecoder::new(packed).take(MAX_ANSWER as u64 + 1);
+    unpacking
+        .read_to_end(&mut body)
+        .map_err(|_| Error::Protocol("the answer cannot be unpacked".to_owned()))?;
+    match body.len() {
+        0..=MAX_ANSWER => Ok(body),
+        _ => Err(too_long()),
+    }
+}
+
+fn too_long() -> Error {
+    Error::Protocol("the answer is longer than 8 MiB".to_owned())
 }
 
 impl Answer {

@@ -1,3 +1,5 @@
+use std::io::Write;
+
 use api::device::{DELETED_TYPE, DeletedClaims};
 use model::{Guid, UnixTime};
 use token::RsaJwk;
@@ -6,13 +8,14 @@ use zeroize::Zeroizing;
 use crate::{
     Deletion, Error, Expected,
     form::Form,
-    http::Answer,
+    http::{Answer, unpacked},
     tls::{host_and_port, parse_fingerprint},
 };
 
 fn refusal(status: u16, body: &str) -> Error {
     Answer {
         status,
+        etag: None,
         body: Zeroizing::new(body.into()),
     }
     .refusal()
@@ -190,4 +193,21 @@ fn a_refusal_with_a_statement_of_deletion_is_an_error_of_its_own() {
         panic!("{error}");
     };
     assert_eq!(statement, Deletion("a.b.c".to_owned()));
+}
+
+#[test]
+fn a_packed_answer_is_read_up_to_the_bound_and_no_further() {
+    let packed = |length: usize| {
+        let fast = flate2::Compression::fast();
+        let mut packing = flate2::write::GzEncoder::new(Vec::new(), fast);
+        packing.write_all(&vec![b' '; length]).unwrap();
+        packing.finish().unwrap()
+    };
+    const MOST: usize = 8 * 1024 * 1024;
+    assert_eq!(unpacked(&packed(MOST)).unwrap().len(), MOST);
+    let small = packed(MOST + 1);
+    assert!(small.len() < 64 * 1024);
+    assert!(matches!(unpacked(&small), Err(Error::Protocol(_))));
+    let torn = small.split_at(100).0;
+    assert!(matches!(unpacked(torn), Err(Error::Protocol(_))));
 }

@@ -5,6 +5,7 @@
 //! there never was one, nobody enrolls. What is kept is what was read, never what was made of it,
 //! so that a newer release judges old sets by its own rules.
 
+mod check_in;
 mod delivered;
 mod in_force;
 mod read;
@@ -36,6 +37,8 @@ use crate::{
     peer::Peer,
     signin::account,
 };
+use check_in::CheckIn;
+pub(crate) use check_in::keep_checked_in;
 use in_force::InForce;
 use read::Counts;
 
@@ -44,6 +47,7 @@ pub(crate) struct Policies {
     folder: PathBuf,
     /// Held by whoever reads: two at once would only read the same twice.
     cache: tokio::sync::Mutex<Cache>,
+    check_in: CheckIn,
 }
 
 /// Whose set.
@@ -92,6 +96,7 @@ impl Policies {
         Ok(Self {
             folder,
             cache: tokio::sync::Mutex::default(),
+            check_in: CheckIn::default(),
         })
     }
 
@@ -176,7 +181,16 @@ impl Daemon {
             // What helpers demand of a KDC's certificate is a policy too.
             Subject::Computer => drop(self.publish_known()?),
         }
+        self.policies.changed();
         Ok(counts)
+    }
+
+    /// Reads a person's policies anew, of the domain and of the server, side by side. What could not be
+    /// read is told by what is kept.
+    pub(crate) async fn refresh_person(self: &Arc<Self>, sid: &Sid) {
+        let subject = Subject::Person(sid.clone());
+        let asked = timeout(CHECK_IN_PATIENCE, self.check_in_for(sid));
+        let _ = tokio::join!(self.refresh_policies(&subject), asked);
     }
 
     /// Removes a person's credential where the policy forbids it.
@@ -226,11 +240,9 @@ impl Daemon {
 
     /// May the person enroll, and by which rules? Policies are read first, so that a change in the
     /// domain counts at once; where they cannot be, the last whole set counts.
-    pub(crate) async fn allow_enrollment(&self, sid: &Sid) -> Result<Effective, Error> {
-        let subject = Subject::Person(sid.clone());
-        // A failure is kept with the set.
-        let _ = timeout(SESSION_PATIENCE, self.refresh_policies(&subject)).await;
-        let in_force = self.policies.in_force(&subject);
+    pub(crate) async fn allow_enrollment(self: &Arc<Self>, sid: &Sid) -> Result<Effective, Error> {
+        let _ = timeout(SESSION_PATIENCE, self.refresh_person(sid)).await;
+        let in_force = self.policies.in_force(&Subject::Person(sid.clone()));
         let Some(effective) = in_force.effective() else {
             let cause = in_force.error().map(|failure| failure.sentence.as_str());
             return Err(refused(
@@ -414,7 +426,10 @@ pub(crate) async fn refresh(
     }
     let begun = Instant::now();
     let counts = match daemon.sid(peer.process.uid).await? {
-        Some(sid) => daemon.refresh_own(peer, &Subject::Person(sid)).await?,
+        Some(sid) => {
+            daemon.check_in_for(&sid).await;
+            daemon.refresh_own(peer, &Subject::Person(sid)).await?
+        }
         None if peer.is_root() => daemon.refresh_everybody().await?,
         None => {
             return Err(refused(
@@ -473,6 +488,9 @@ const READ_PATIENCE: Duration = Duration::from_secs(60);
 
 /// For a reading that somebody waits for at a sign-in.
 pub(crate) const SESSION_PATIENCE: Duration = Duration::from_secs(4);
+
+/// For the server's part of it: one that is away holds no session up.
+const CHECK_IN_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A person who signs in or asks again within this time causes no further reading.
 const FRESHNESS_S: u64 = 60;

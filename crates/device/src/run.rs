@@ -47,6 +47,7 @@ async fn serve(config: Config) -> Result<(), Error> {
     tokio::spawn(tell_tpm(Arc::clone(&daemon)));
     tokio::spawn(domain::keep_fresh(Arc::clone(&daemon)));
     tokio::spawn(policies::keep_current(Arc::clone(&daemon)));
+    tokio::spawn(policies::keep_checked_in(Arc::clone(&daemon)));
     tokio::spawn(tend(Arc::clone(&daemon)));
     tokio::spawn(primary::keep_renewed(Arc::clone(&daemon)));
     tokio::spawn(reconnect::keep_tickets(Arc::clone(&daemon)));

@@ -63,8 +63,8 @@ pub(crate) async fn open(
         daemon.get_primary(credential, usable.pin);
     }
     // It goes on where it takes longer than a person should wait.
-    let (reader, subject) = (Arc::clone(daemon), Subject::Person(sid.clone()));
-    let reading = tokio::spawn(async move { reader.refresh_policies(&subject).await.map(drop) });
+    let (reader, whose) = (Arc::clone(daemon), sid.clone());
+    let reading = tokio::spawn(async move { reader.refresh_person(&whose).await });
     // What went wrong is kept with the set.
     let _ = timeout(SESSION_PATIENCE, reading).await;
     let in_force = daemon.policies.in_force(&Subject::Person(sid.clone()));

@@ -30,11 +30,9 @@ impl InForce {
         Some(merge(&match &self.delivered {
             Ok(None) => gpo,
             Ok(Some(delivered)) => Sources {
-                user_policy: self.subject.person().map_or(&[], |sid| {
-                    delivered.users.get(sid).map_or(&[], Vec::as_slice)
-                }),
-                device_policy: &delivered.device,
-                tenant: &delivered.tenant,
+                user_policy: delivered.user(self.subject.person()),
+                device_policy: delivered.device(self.subject.person()),
+                tenant: &delivered.policies.tenant,
                 ..gpo
             },
             Err(failure) => Sources {
@@ -60,9 +58,12 @@ impl InForce {
             error: self.error().map(|failure| failure.sentence.clone()),
             server_at: delivered.and_then(|delivered| seconds(delivered.received)),
         };
-        match (&self.kept.set, self.effective()) {
+        let mut report = match (&self.kept.set, self.effective()) {
             (Some(set), Some(effective)) => Report::new(about, &effective, &set.evaluation),
             _ => Report::without_policy(about),
-        }
+        };
+        let disagreements = delivered.map(|last| last.disagreements(self.subject.person()));
+        report.notes.extend(disagreements.into_iter().flatten());
+        report
     }
 }

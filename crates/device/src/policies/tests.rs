@@ -1,8 +1,12 @@
 use std::{fs, path::Path};
 
-use policy::gpo::{Data, HalfResult, Loopback, Registry};
+use policy::{
+    assigned::Held,
+    gpo::{Data, HalfResult, Loopback, Registry},
+    merge::ServerValue,
+};
 
-use super::*;
+use super::{delivered::Delivered, *};
 
 const ALICE: &str = "S-1-5-21-1-2-3-1104";
 const HELLO: &str = r"SOFTWARE\Policies\Microsoft\PassportForWork";
@@ -41,10 +45,13 @@ fn deliver(policies: &Policies, content: &str) {
 /// A delivery in which the server turns the PIN on for the device, and asks Alice for ten digits.
 fn delivery() -> String {
     format!(
-        r#"{{"version":1,"data":{{"received":1700000000,"tenant":[],
+        r#"{{"version":1,"data":{{"received":1700000000,"etag":"x","policies":{{
+        "version":1,"tenant":[],"conflicts":[],
         "device":[{{"policy":"Cloud","loc_uri":"./Device/{POLICIES}/UsePassportForWork","value":"true"}}],
-        "users":{{"{ALICE}":[{{"policy":"Long PINs",
-        "loc_uri":"./User/{POLICIES}/PINComplexity/MinimumPINLength","value":"10"}}]}}}}}}"#
+        "users":{{"{ALICE}":{{
+        "device":[{{"policy":"Cloud","loc_uri":"./Device/{POLICIES}/UsePassportForWork","value":"true"}}],
+        "user":[{{"policy":"Long PINs",
+        "loc_uri":"./User/{POLICIES}/PINComplexity/MinimumPINLength","value":"10"}}]}}}}}}}}}}"#
     )
 }
 
@@ -132,4 +139,46 @@ fn one_failure_keeps_no_other_reading_back_and_an_account_that_is_gone_is_none()
     settle(Ok(read), &mut counts, &mut failed);
     assert_eq!((counts.objects, counts.fetched), (4, 2));
     assert_eq!(failed.unwrap().failure().code, "first");
+}
+
+#[test]
+fn a_node_upon_which_the_servers_policies_do_not_agree_stays_as_it_was_or_is_not_set() {
+    let alice: Sid = ALICE.parse().unwrap();
+    let value = |policy: &str, node: &str, value: &str| ServerValue {
+        policy: policy.to_owned(),
+        loc_uri: format!("./Device/{POLICIES}/{node}"),
+        value: value.to_owned(),
+    };
+    let (hello, digits) = (
+        value("A", "UsePassportForWork", "true"),
+        value("A", "PINComplexity/Digits", "1"),
+    );
+    let former = api::policies::Policies {
+        device: vec![hello.clone(), digits],
+        ..Default::default()
+    };
+    let former = Delivered::after(None, former, "1".to_owned(), UnixTime(1));
+    let conflict = |node: &str, held, user: Option<&Sid>| api::policies::NodeConflict {
+        loc_uri: format!("./Device/{POLICIES}/{node}"),
+        user: user.cloned(),
+        held,
+        policies: vec!["A".to_owned(), "B".to_owned()],
+    };
+    let next = api::policies::Policies {
+        users: [(alice.clone(), Default::default())].into(),
+        conflicts: vec![
+            conflict("UsePassportForWork", Held::Kept, None),
+            conflict("UsePassportForWork", Held::Kept, Some(&alice)),
+            conflict("PINComplexity/Digits", Held::Unset, None),
+            conflict("EnablePinRecovery", Held::Kept, None),
+        ],
+        ..Default::default()
+    };
+    let next = Delivered::after(Some(&former), next, "2".to_owned(), UnixTime(2));
+    assert_eq!(next.device(None), std::slice::from_ref(&hello));
+    assert_eq!(next.device(Some(&alice)), [hello]);
+    assert_eq!(next.disagreements(None).count(), 3);
+    let told: Vec<_> = next.disagreements(Some(&alice)).collect();
+    assert_eq!(told.len(), 1);
+    assert!(told[0].contains("A, B; the last value"), "{told:?}");
 }

@@ -328,7 +328,10 @@ fn deliver(company: &Company) -> Result<()> {
         value("UsePassportForWork", "true"),
         value("PINComplexity/MinimumPINLength", "10"),
     ];
-    let data = json!({ "received": 1_700_000_000, "device": device, "tenant": [], "users": {} });
+    let policies = json!({
+        "version": 1, "device": device, "tenant": [], "users": {}, "conflicts": [],
+    });
+    let data = json!({ "received": 1_700_000_000, "etag": "by hand", "policies": policies });
     let file = json!({ "version": 1, "data": data }).to_string();
     company.workstation()?.write_file(DELIVERED, file, 0o600)
 }

@@ -8,8 +8,9 @@ use crate::{expect_none, graph::GRAPH, tree::Text};
 const MOST_PACKAGES: usize = 450;
 
 /// The licences that are accepted, as their packages spell them.
-const LICENCES: [&str; 18] = [
+const LICENCES: [&str; 20] = [
     "(MIT OR Apache-2.0) AND Unicode-3.0",
+    "0BSD OR MIT OR Apache-2.0",
     "Apache-2.0",
     "Apache-2.0 OR BSL-1.0",
     "Apache-2.0 OR BSL-1.0 OR MIT",
@@ -21,6 +22,7 @@ const LICENCES: [&str; 18] = [
     "MIT",
     "MIT AND BSD-3-Clause",
     "MIT OR Apache-2.0",
+    "MIT OR Zlib OR Apache-2.0",
     "MIT/Apache-2.0",
     "MPL-2.0",
     "Unicode-3.0",
