@@ -27,6 +27,7 @@ mod error;
 mod info;
 mod keys;
 mod lockout;
+mod new_key;
 mod session;
 mod spec;
 mod text;
@@ -42,8 +43,9 @@ pub use error::Error;
 pub use info::{DictionaryAttack, Info};
 pub use keys::{KeyBlob, Role};
 pub use lockout::Lockout;
+pub use new_key::{Keeper, NewKey, Recovery, Signer};
 pub use tpm::Tpm;
-pub use user_key::{Recovery, Signer, Tries, Unlocked, UserKey};
+pub use user_key::{Tries, Unlocked, UserKey};
 
 #[cfg(test)]
 mod tests;

@@ -36,6 +36,13 @@ impl AuthValue {
         Ok(Self(Zeroizing::new(hasher.finish()?.to_vec())))
     }
 
+    /// A value that stands for no PIN.
+    pub(crate) fn random() -> Result<Self, Error> {
+        let mut value = Zeroizing::new(vec![0; 32]);
+        openssl::rand::rand_bytes(&mut value)?;
+        Ok(Self(value))
+    }
+
     pub(crate) fn bytes(&self) -> &[u8] {
         trimmed(&self.0)
     }

@@ -1,21 +1,18 @@
-//! A user's key: made, proven, used and changed with a PIN that the TPM counts.
+//! A user's key: proven, used and changed with a PIN that the TPM counts.
 
-use attest::{Act, Holder, Permit};
+use attest::{Act, Holder};
 use model::{Guid, Secret, Sid};
-use openssl::ec::{EcGroup, EcKey};
-use openssl::ecdsa::EcdsaSig;
-use openssl::nid::Nid;
 use openssl::pkey::{PKey, Public};
 use serde::{Deserialize, Serialize};
 
 use crate::command::{Auth, Command, Encrypts, Entity};
 use crate::keys::{rsa_public_key, sign_command, signature};
 use crate::policy::{self, KeyBranches};
-use crate::session::{Session, coordinates};
+use crate::session::Session;
 use crate::spec::{cc, rc};
 use crate::user_index::{AuthValue, Authority, Index};
 use crate::wire::{Malformed, Reader, Writer};
-use crate::{Error, Tpm, error};
+use crate::{Error, KeyBlob, Signer, Tpm, error};
 
 /// The version of [`UserKey`] on disk.
 const VERSION: u32 = 2;
@@ -49,13 +46,54 @@ pub struct UserKey {
     recovery_public: Vec<u8>,
 }
 
+/// What a key is made of.
+pub(crate) struct Parts {
+    pub(crate) holder: Holder,
+    /// The name of the storage key above it.
+    pub(crate) parent: Vec<u8>,
+    pub(crate) blob: KeyBlob,
+    pub(crate) nv_public: Vec<u8>,
+    pub(crate) recovery_public: Vec<u8>,
+}
+
 impl UserKey {
+    pub(crate) fn of(parts: Parts) -> Self {
+        let Parts {
+            holder,
+            parent,
+            blob,
+            nv_public,
+            recovery_public,
+        } = parts;
+        Self {
+            version: VERSION,
+            device: holder.device,
+            user: holder.user,
+            parent,
+            public: blob.public,
+            private: blob.private,
+            pending: None,
+            nv_public,
+            recovery_public,
+        }
+    }
+
+    /// The same key in another blob.
+    pub(crate) fn with_private(self, private: Vec<u8>) -> Self {
+        Self { private, ..self }
+    }
+
     /// Whom the key belongs to.
     pub fn holder(&self) -> Holder {
         Holder {
             device: self.device,
             user: self.user.clone(),
         }
+    }
+
+    /// Was it made below this storage key?
+    pub(crate) fn is_of(&self, storage: &Entity) -> bool {
+        self.parent == storage.name
     }
 
     /// TPMT_PUBLIC of the key.
@@ -96,22 +134,6 @@ impl UserKey {
     }
 }
 
-/// Has K sign [`Permit::digest`]; the answer is an ECDSA signature in DER.
-pub type Signer<'a> = dyn FnMut(&Permit<'_>) -> Result<Vec<u8>, Error> + 'a;
-
-/// Who may give the key a new PIN without the old one. Fixed for ever when the key is made.
-pub enum Recovery<'a> {
-    /// Nobody: K is made in memory, sets the limit of the index once, and is wiped.
-    Destroyed,
-    /// The server: it signs once now, to set the limit of the index, and in each reset.
-    Server {
-        /// K, a key on P-256.
-        public: PKey<Public>,
-        /// How to reach its private half.
-        sign: &'a mut Signer<'a>,
-    },
-}
-
 /// How many wrong PINs a key has left, and how many it had at first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tries {
@@ -139,89 +161,6 @@ impl Unlocked {
 }
 
 impl Tpm {
-    /// Makes a key for `holder`, under `pin`.
-    ///
-    /// Hardware needs up to half a minute. Where it fails, nothing stays in the TPM; where the
-    /// program dies, one index stays, which [`Tpm::forget_other_users`] finds.
-    pub fn create_user_key(
-        &mut self,
-        holder: &Holder,
-        pin: &Secret<String>,
-        recovery: Recovery<'_>,
-    ) -> Result<UserKey, Error> {
-        if !self.info()?.has_pin_fail {
-            return Err(Error::Unavailable(
-                "it cannot count wrong PINs per user".to_owned(),
-            ));
-        }
-        let value = AuthValue::new(&holder.user, pin)?;
-        match recovery {
-            Recovery::Server { public, sign } => {
-                self.create_with(holder, &value, recovery_public(&public)?, sign)
-            }
-            Recovery::Destroyed => {
-                let key = EcKey::generate(&*p256()?)?;
-                let public =
-                    PKey::from_ec_key(EcKey::from_public_key(key.group(), key.public_key())?)?;
-                let mut sign = |permit: &Permit<'_>| {
-                    Ok(EcdsaSig::sign(&permit.digest(holder), &key)?.to_der()?)
-                };
-                self.create_with(holder, &value, recovery_public(&public)?, &mut sign)
-            }
-        }
-    }
-
-    fn create_with(
-        &mut self,
-        holder: &Holder,
-        value: &AuthValue,
-        recovery_public: Vec<u8>,
-        sign: &mut Signer<'_>,
-    ) -> Result<UserKey, Error> {
-        let handle = self.free_index()?;
-        let recovery_name = policy::name(&recovery_public);
-        let unwritten = policy::index_public(handle, &recovery_name, holder, false);
-        let nv_public = policy::index_public(handle, &recovery_name, holder, true);
-        self.define_index(&unwritten, value)?;
-
-        let unwritten = Index::from_public(&unwritten)?;
-        let index = Index::from_public(&nv_public)?;
-        let branches = KeyBranches::new(&index.entity.name, &recovery_name, holder);
-        let authority = Authority {
-            public: &recovery_public,
-            holder: holder.clone(),
-        };
-        let made = self
-            .write_index(&unwritten, &authority, sign)
-            .and_then(|()| {
-                self.check_index(&index)?;
-                self.create(
-                    &policy::user_key_public(branches.policy(), &[]),
-                    value.bytes(),
-                )
-            });
-        match made {
-            Ok(blob) => Ok(UserKey {
-                version: VERSION,
-                device: holder.device,
-                user: holder.user.clone(),
-                parent: self.storage.name.clone(),
-                public: blob.public,
-                private: blob.private,
-                pending: None,
-                nv_public,
-                recovery_public,
-            }),
-            Err(error) => {
-                // Written or not, the handle is ours; only the name differs.
-                if self.undefine_index(&index.entity).is_err() {
-                    self.undefine_index(&unwritten.entity)?;
-                }
-                Err(error)
-            }
-        }
-    }
-
     /// Proves a PIN. A wrong one is counted by the TPM against this user alone.
     ///
     /// That the key itself answers shows only when it signs.
@@ -282,7 +221,7 @@ impl Tpm {
         let Unlocked { key, value: old } = self.unlock(key, old)?;
         let new = AuthValue::new(&key.user, new)?;
         let index = self.index_of(&key)?;
-        let private = self.rewrap(&key, &old, &new)?;
+        let private = self.rewrap(&key, &old, (&old, &new))?;
         let both = UserKey {
             pending: Some(private.clone()),
             ..key
@@ -330,7 +269,7 @@ impl Tpm {
     /// Deletes the index, without which no copy of the key opens. Of a key that another TPM made,
     /// or this one before it was cleared, there is nothing left to delete.
     pub fn delete_user_key(&mut self, key: &UserKey) -> Result<(), Error> {
-        if key.parent != self.storage.name {
+        if !key.is_of(&self.storage) {
             return Ok(());
         }
         let index = self.index_of(key)?;
@@ -350,7 +289,7 @@ impl Tpm {
                 key.version
             )));
         }
-        if key.parent != self.storage.name {
+        if !key.is_of(&self.storage) {
             return Err(error::foreign_key());
         }
         if !policy::is_user_key(&key.public, key.branches().policy()) {
@@ -361,7 +300,9 @@ impl Tpm {
         Index::from_public(&key.nv_public)
     }
 
-    /// Satisfies the branch of the key's policy that ends in `code`, or in nothing for signing.
+    /// Satisfies the branch of the key's policy that ends in `code`, or in nothing for signing, with
+    /// the value of the index. The key's own, which the command proves, is the same but in a key that
+    /// gets its first PIN.
     pub(crate) fn open_branch(
         &mut self,
         session: &Session,
@@ -407,17 +348,18 @@ impl Tpm {
         })
     }
 
-    /// TPM2_ObjectChangeAuth: the same key in a new blob, under a new PIN.
-    fn rewrap(
+    /// TPM2_ObjectChangeAuth: the same key in a new blob, under a new PIN. `index` is the value that the
+    /// index has meanwhile.
+    pub(crate) fn rewrap(
         &mut self,
         key: &UserKey,
-        old: &AuthValue,
-        new: &AuthValue,
+        index: &AuthValue,
+        (old, new): (&AuthValue, &AuthValue),
     ) -> Result<Vec<u8>, Error> {
         let storage = self.storage.clone();
         self.with_key(&key.public, &key.private, |tpm, entity| {
             tpm.with_policy(|tpm, session| {
-                tpm.open_branch(session, key, old, Some(cc::OBJECT_CHANGE_AUTH))?;
+                tpm.open_branch(session, key, index, Some(cc::OBJECT_CHANGE_AUTH))?;
                 let change = Command {
                     name: "ObjectChangeAuth",
                     code: cc::OBJECT_CHANGE_AUTH,
@@ -533,19 +475,5 @@ fn stale_blob(error: Error) -> Error {
         Error::KeyUnusable("it is a copy from before the PIN was changed".to_owned())
     } else {
         error
-    }
-}
-
-fn p256() -> Result<EcGroup, openssl::error::ErrorStack> {
-    EcGroup::from_curve_name(Nid::X9_62_PRIME256V1)
-}
-
-fn recovery_public(key: &PKey<Public>) -> Result<Vec<u8>, Error> {
-    let (x, y) = coordinates(&*p256()?, key.ec_key()?.public_key())?;
-    match (<[u8; 32]>::try_from(x), <[u8; 32]>::try_from(y)) {
-        (Ok(x), Ok(y)) => Ok(policy::recovery_public(&x, &y)),
-        _ => Err(Error::Unavailable(
-            "the recovery key is not on P-256".to_owned(),
-        )),
     }
 }
