@@ -151,11 +151,12 @@ impl Client {
         answer.success()?.text()
     }
 
-    /// One step of a native sign-in; `credential` is the device's signed word about itself.
+    /// One step of a native sign-in; `credential` is the device's signed word about itself, which the
+    /// first one needs.
     pub async fn challenge(
         &self,
         tenant: Guid,
-        credential: &str,
+        credential: Option<&str>,
         form: &ChallengeForm,
     ) -> Result<Challenge, Error> {
         let fields = Form::default()
@@ -178,7 +179,7 @@ impl Client {
             .maybe("wait", form.wait.map(|wait| wait.to_string()).as_deref());
         let path = challenge_path(tenant);
         let call = Call {
-            header: Some((DEVICE_CREDENTIAL_HEADER, credential)),
+            header: credential.map(|credential| (DEVICE_CREDENTIAL_HEADER, credential)),
             ..Call::post(&path, Body::Form(fields)).waiting(form.wait.unwrap_or(0))
         };
         let answer = self.send(call).await?;

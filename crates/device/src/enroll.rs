@@ -6,6 +6,7 @@
 //! A person has at most one enrollment at a time, and it is never anybody else's: it belongs to
 //! the uid that the kernel names.
 
+mod early;
 mod work;
 
 use std::{
@@ -338,7 +339,9 @@ impl Session {
                 session.show(run.enrollment.stage());
             }
             if session.has_ended() {
-                run.work.forget_token();
+                let key_is_due = run.enrollment.key_is_due();
+                run.work.want_key(key_is_due);
+                run.work.end();
             }
         });
     }

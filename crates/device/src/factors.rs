@@ -72,7 +72,8 @@ impl Attempt {
             Step::Chosen(way) => form.factor = Some(way.as_str().to_owned()),
             Step::Waited => form.wait = Some(APPROVAL_WAIT_S),
         }
-        match self.challenge(server, &form).await? {
+        let tenant = server.joined.tenant;
+        match server.client.challenge(tenant, None, &form).await? {
             Challenge::Approved(answer) => {
                 let token = self.exchange(server, answer).await?;
                 Ok((FactorOutcome::Approved, Some(token)))
@@ -98,7 +99,10 @@ impl Attempt {
             factors: Some(SHOWN.map(Method::as_str).join(" ")),
             ..ChallengeForm::default()
         };
-        match self.challenge(server, &form).await? {
+        let credential = server.device_credential().await?;
+        let tenant = server.joined.tenant;
+        let asked = server.client.challenge(tenant, Some(&credential), &form);
+        match asked.await? {
             Challenge::Asked { mut error, .. } => match error.auth_session.take() {
                 Some(session) => Ok(Ok(session)),
                 None => Ok(Err(problem(error))),
@@ -109,12 +113,6 @@ impl Attempt {
                 "The server approved without asking for a factor.",
             ))),
         }
-    }
-
-    async fn challenge(&self, server: &Server, form: &ChallengeForm) -> Result<Challenge, Error> {
-        let credential = server.device_credential().await?;
-        let tenant = server.joined.tenant;
-        Ok(server.client.challenge(tenant, &credential, form).await?)
     }
 
     async fn exchange(&self, server: &Server, answer: ChallengeAnswer) -> Result<String, Error> {

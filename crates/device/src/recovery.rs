@@ -32,19 +32,19 @@ pub(crate) struct Authority {
     pub(crate) public: Vec<u8>,
 }
 
-impl Authority {
-    /// K.
-    pub(crate) fn key(&self) -> Result<PKey<Public>, Error> {
-        let public = attest::Public::read(&self.public).map_err(|_| NOT_A_KEY)?;
-        let attest::Key::P256 { x, y } = public.key else {
-            return Err(NOT_A_KEY);
-        };
-        let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1)?;
-        let (x, y) = (BigNum::from_slice(x)?, BigNum::from_slice(y)?);
-        let key = EcKey::from_public_key_affine_coordinates(&group, &x, &y)?;
-        Ok(PKey::from_ec_key(key)?)
-    }
+/// K, of its TPMT_PUBLIC.
+pub(crate) fn key(public: &[u8]) -> Result<PKey<Public>, Error> {
+    let public = attest::Public::read(public).map_err(|_| NOT_A_KEY)?;
+    let attest::Key::P256 { x, y } = public.key else {
+        return Err(NOT_A_KEY);
+    };
+    let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1)?;
+    let (x, y) = (BigNum::from_slice(x)?, BigNum::from_slice(y)?);
+    let key = EcKey::from_public_key_affine_coordinates(&group, &x, &y)?;
+    Ok(PKey::from_ec_key(key)?)
+}
 
+impl Authority {
     /// K's word for the limit of a new PIN counter. Not to be called where tasks run.
     pub(crate) fn allow_limit(&self, permit: &Permit<'_>) -> Result<Vec<u8>, tpm::Error> {
         let Act::SetLimit { nv_public } = permit.act else {

@@ -19,8 +19,9 @@
 //! out brings its outcome back as the next input. The machine does no I/O and reads no clock, so
 //! a table of inputs tests it whole. An input that does not belong to the stage changes nothing.
 //!
-//! What must hold: no key is made and no PIN set before both factors are right; nothing is registered without
-//! the person's proof; and a second factor older than [`FACTOR_LIFETIME_S`] registers nothing, it
+//! What must hold: no key gets a PIN before both factors are right, and nothing is registered without
+//! the person's proof. Making a key takes long, so one without a PIN, which nobody can use, may be begun
+//! from the second factor on ([`Enrollment::key_is_due`]); it goes where the enrollment fails. A second factor older than [`FACTOR_LIFETIME_S`] registers nothing, it
 //! is asked for again (the key that is already made stays).
 
 use model::{Secret, UnixTime};
@@ -314,6 +315,18 @@ impl Enrollment {
     /// Where it is.
     pub fn stage(&self) -> &Stage {
         &self.stage
+    }
+
+    /// Will a key be needed, if all goes well? From the second factor on: the password was right then.
+    pub fn key_is_due(&self) -> bool {
+        let confirmed_once = match &self.stage {
+            Stage::Asking(Asked::Typed { factor, .. }) => *factor != Factor::Password,
+            Stage::Asking(Asked::Choice { .. } | Asked::Approval { .. }) | Stage::Pin { .. } => {
+                true
+            }
+            _ => false,
+        };
+        confirmed_once && self.kept.is_none() && !self.key_made
     }
 
     /// Takes one input in.

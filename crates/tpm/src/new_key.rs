@@ -63,6 +63,11 @@ impl NewKey {
         self.key.recovery_public()
     }
 
+    /// Will K stay with anybody?
+    pub fn is_recoverable(&self) -> bool {
+        self.doomed.is_none()
+    }
+
     /// Whom it is for.
     pub fn holder(&self) -> Holder {
         self.key.holder()

@@ -108,8 +108,10 @@ async fn a_wrong_factor_is_an_answer_and_not_an_error() {
         password: Some("p&w".to_owned()),
         ..Default::default()
     };
-    let Challenge::Asked { status, error } =
-        client.challenge(tenant(), "jws", &form).await.unwrap()
+    let Challenge::Asked { status, error } = client
+        .challenge(tenant(), Some("jws"), &form)
+        .await
+        .unwrap()
     else {
         panic!("approved")
     };

@@ -18,8 +18,9 @@ use protocol::{
         DirectoryOutcome, FactorOutcome, Input, Output, Problem, Proof, RegisterOutcome, Statement,
     },
 };
-use tpm::{Attestation, Holder, Permit, Recovery, UserKey};
+use tpm::{Attestation, Holder, Keeper, NewKey, Permit, Tpm, UserKey};
 
+use super::early::Early;
 use crate::{
     Error,
     credential::{Credential, State},
@@ -29,7 +30,7 @@ use crate::{
     factors::{Attempt, Step},
     key_storage::KeyStorage,
     policies::Subject,
-    recovery::Authority,
+    recovery::{self, Authority},
     stretch::Stretch,
     text,
 };
@@ -54,6 +55,7 @@ pub(super) struct Work {
     principal: String,
     attempt: Attempt,
     token: Option<Secret<String>>,
+    early: Option<Early>,
     made: Option<Credential>,
     attestation: Option<Attestation>,
     stated: Option<Stated>,
@@ -107,6 +109,7 @@ impl Work {
             upn,
             principal,
             token: None,
+            early: None,
             made: None,
             attestation: None,
             stated: None,
@@ -123,9 +126,35 @@ impl Work {
         self.made.as_ref()
     }
 
-    /// Nothing is to be registered any more.
-    pub(super) fn forget_token(&mut self) {
+    /// Nothing is to be made or registered any more.
+    pub(super) fn end(&mut self) {
         self.token = None;
+        self.early = None;
+    }
+
+    /// Begins the key while the person confirms who they are, or throws away what was begun. Where
+    /// beginning fails, it is made when the PIN is there.
+    pub(super) fn want_key(&mut self, is_due: bool) {
+        if !is_due {
+            self.early = None;
+        }
+        if !is_due || self.early.is_some() {
+            return;
+        }
+        match self
+            .holder()
+            .and_then(|holder| Ok((holder, self.keeper()?)))
+        {
+            Ok(whose) => self.early = Some(Early::begin(&self.daemon, self.known.uid, whose)),
+            Err(error) => tracing::warn!(%error, "no key is begun yet"),
+        }
+    }
+
+    fn holder(&self) -> Result<Holder, Error> {
+        Ok(Holder {
+            device: self.daemon.identity.device().ok_or(NO_DEVICE)?.id,
+            user: self.known.sid.clone(),
+        })
     }
 
     /// Does one thing; whatever goes wrong is part of the outcome.
@@ -183,9 +212,10 @@ impl Work {
         let authority = self.authority()?;
         let auth = self.daemon.identity.auth()?;
         let attestation_key = device.keys.attestation;
-        let holder = Holder {
-            device: device.id,
-            user: sid.clone(),
+        let (holder, keeper) = (self.holder()?, self.keeper()?);
+        let early = match self.early.take() {
+            Some(early) => early.take(&holder, authority.as_ref()).await,
+            None => None,
         };
         let stretch = match device.key_storage {
             KeyStorage::Hardware => None,
@@ -199,16 +229,20 @@ impl Work {
                 let stretched = stretching.as_ref().map(|stretch| stretch.apply(&pin));
                 let stretched = stretched.transpose()?;
                 let value = stretched.as_ref().unwrap_or(&pin);
-                let key = match &authority {
-                    None => tpm.create_user_key(&holder, value, Recovery::Destroyed)?,
+                let finish = |tpm: &mut Tpm, new: &NewKey| match &authority {
+                    None => tpm.finish_user_key(new, value, None),
                     Some(server) => {
                         let mut sign = |permit: &Permit<'_>| server.allow_limit(permit);
-                        let recovery = Recovery::Server {
-                            public: server.key()?,
-                            sign: &mut sign,
-                        };
-                        tpm.create_user_key(&holder, value, recovery)?
+                        tpm.finish_user_key(new, value, Some(&mut sign))
                     }
+                };
+                let key = match early.as_ref().map(|new| finish(tpm, new)) {
+                    // None was begun, or it was lost.
+                    None | Some(Err(tpm::Error::KeyUnusable(_))) => {
+                        let new = tpm.begin_user_key(&holder, &keeper)?;
+                        finish(tpm, &new)?
+                    }
+                    Some(key) => key?,
                 };
                 if stretching.is_some() {
                     // What a program certifies proves nothing, so it certifies nothing.
@@ -253,26 +287,41 @@ impl Work {
             .await
     }
 
-    /// The server as the one who may reset the key's PIN, where policy wants that.
-    fn authority(&self) -> Result<Option<Authority>, Error> {
+    /// The server's K, where policy wants it to be able to reset the key's PIN.
+    fn recovery_public(&self) -> Result<Option<Vec<u8>>, Error> {
         let person = Subject::Person(self.known.sid.clone());
         let effective = self.daemon.policies.in_force(&person).effective();
         if !effective.is_some_and(|effective| effective.pin_recovery()) {
             return Ok(None);
         }
-        let server = self.daemon.server()?;
-        if server.joined.recovery_public.is_empty() {
+        let (_, joined) = self.daemon.identity.joined()?;
+        if joined.recovery_public.is_empty() {
             return Err(refused(
                 "server_unfit",
                 "Policy wants PIN recovery and the server offers none; have an administrator join \
                  this machine again.",
             ));
         }
+        Ok(Some(joined.recovery_public))
+    }
+
+    fn keeper(&self) -> Result<Keeper, Error> {
+        Ok(match self.recovery_public()? {
+            Some(public) => Keeper::Server(recovery::key(&public)?),
+            None => Keeper::Nobody,
+        })
+    }
+
+    /// The server as the one who has K, where it is to have it.
+    fn authority(&self) -> Result<Option<Authority>, Error> {
+        let Some(public) = self.recovery_public()? else {
+            return Ok(None);
+        };
         Ok(Some(Authority {
-            client: server.client,
+            client: self.daemon.server()?.client,
             bearer: self.token.clone().ok_or(NO_TOKEN)?,
             runtime: tokio::runtime::Handle::current(),
-            public: server.joined.recovery_public,
+            public,
         }))
     }
 

@@ -146,6 +146,24 @@ fn begin() -> Enrollment {
 }
 
 #[test]
+fn a_key_is_due_from_the_second_factor_until_it_is_made_and_only_where_there_will_be_one() {
+    let mut enrollment = begin();
+    let mut due = Vec::new();
+    for (second, input, ..) in until_waiting() {
+        enrollment.step(input, T0.plus(second));
+        if enrollment.key_is_due() {
+            due.push(word(enrollment.stage()));
+        }
+    }
+    assert_eq!(due, ["otp", "pin"]);
+    let mut reset = Enrollment::reset(PinRules::default(), kid());
+    for (second, input, ..) in until_pin() {
+        reset.step(input, T0.plus(second));
+        assert!(!reset.key_is_due());
+    }
+}
+
+#[test]
 fn the_straight_way_ends_with_a_credential() {
     let mut enrollment = begin();
     let mut story = until_waiting();

@@ -15,14 +15,21 @@ fn a_key_without_a_pin_leaves_nothing_in_the_tpm_and_takes_its_pin_later() {
     let new = tpm.begin_user_key(&holder(ALICE), &Keeper::Nobody).unwrap();
     drop(tpm);
     // Another program's turn, as after a death of ours.
-    for kind in ["handles-nv-index", "handles-transient", "handles-loaded-session"] {
+    for kind in [
+        "handles-nv-index",
+        "handles-transient",
+        "handles-loaded-session",
+    ] {
         assert_eq!(swtpm.succeeds(&format!("tpm2_getcap {kind}")), "", "{kind}");
     }
     let mut tpm = swtpm.open();
     let key = tpm.finish_user_key(&new, &pin(PIN), None).unwrap();
     assert!(signs(&mut tpm, &key, PIN).unwrap());
     let wrong = tpm.unlock(&key, &pin("000000")).err().unwrap();
-    assert!(matches!(wrong, Error::WrongPin { tries_left: 9 }), "{wrong}");
+    assert!(
+        matches!(wrong, Error::WrongPin { tries_left: 9 }),
+        "{wrong}"
+    );
 }
 
 #[test]
@@ -60,7 +67,10 @@ fn a_key_that_the_server_may_recover_gets_no_pin_without_its_word_and_is_not_los
     let new = new.unwrap();
     assert!(tpm.finish_user_key(&new, &pin(PIN), None).is_err());
     let mut bobs = signer(&recovery, BOB);
-    assert!(tpm.finish_user_key(&new, &pin(PIN), Some(&mut bobs)).is_err());
+    assert!(
+        tpm.finish_user_key(&new, &pin(PIN), Some(&mut bobs))
+            .is_err()
+    );
     let mut sign = signer(&recovery, ALICE);
     let key = tpm.finish_user_key(&new, &pin(PIN), Some(&mut sign));
     assert!(signs(&mut tpm, &key.unwrap(), PIN).unwrap());
