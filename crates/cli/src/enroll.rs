@@ -134,9 +134,9 @@ impl Talk {
                     let proof = Some(prove(&service, &statement)?);
                     EnrollInput { proof, ..input }
                 }
-                EnrollStep::Working { what } => {
+                EnrollStep::Working { what, about_s } => {
                     same_key |= what == SETTING_PIN;
-                    self.show_once(doing(&what));
+                    self.show_once(&doing(&what, about_s));
                     at = self.poll(input.session)?;
                     continue;
                 }
@@ -380,18 +380,26 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
         .collect()
 }
 
-fn doing(what: &str) -> &str {
-    match what {
+fn doing(what: &str, about_s: Option<u32>) -> String {
+    let said = match what {
         "making_key" => "Making your key in the TPM …",
         SETTING_PIN => "Setting your PIN in the TPM …",
         "making_software_key" => "Making your key; this machine keeps it in software …",
         "registering" => "Registering it …",
         "waiting_for_directory" => {
-            "It is registered: you can use your PIN. Waiting for Active Directory, which mostly has \
-             the key within seconds …"
+            let seconds = match about_s {
+                None => "within seconds".to_owned(),
+                Some(1) => "in about a second".to_owned(),
+                Some(seconds) => format!("in about {seconds} seconds"),
+            };
+            return format!(
+                "It is registered: you can use your PIN, and resources of the domain {seconds}. \
+                 Waiting until Active Directory has your key …"
+            );
         }
         other => other,
-    }
+    };
+    said.to_owned()
 }
 
 /// The step in which a key that is there gets another PIN.

@@ -13,6 +13,7 @@ use crate::{
     accounts::{Account, Accounts},
     chip::Chip,
     config::Config,
+    confirmations::Confirmations,
     credential::{Credential, Credentials},
     enroll::Enrollments,
     error::refused,
@@ -53,6 +54,8 @@ pub struct Daemon {
     pub(crate) events: Events,
     /// By which certificates domain controllers answered.
     pub(crate) kdcs: Kdcs,
+    /// What was learned when the directory got keys.
+    pub(crate) confirmations: Confirmations,
     /// What the domain said of each key.
     pub(crate) offline: Offline,
     /// Whose sessions are open, and the PINs that are kept for them.
@@ -90,6 +93,7 @@ impl Daemon {
             policies: Policies::in_folder(&config.state)?,
             events: Events::in_folder(&config.state),
             kdcs: Kdcs::in_folder(&config.state),
+            confirmations: Confirmations::in_folder(&config.state),
             offline: Offline::in_folder(&config.state)?,
             presence: Presence::default(),
             primaries: Primaries::default(),

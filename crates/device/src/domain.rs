@@ -11,7 +11,13 @@ use openssl::x509::X509;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Error, daemon::Daemon, files, keytab::Machine, policies::Subject, revocation::Lists, text,
+    Error,
+    daemon::{Daemon, now},
+    files,
+    keytab::Machine,
+    policies::Subject,
+    revocation::Lists,
+    text,
 };
 
 /// The machine account's tickets stay in this process.
@@ -117,7 +123,9 @@ impl Daemon {
         let computer = self.policies.in_force(&Subject::Computer).effective();
         let profile = kerberos::Profile {
             realm: known.realm.clone(),
-            kdcs: self.config.kdcs.clone(),
+            kdcs: self
+                .confirmations
+                .order(&self.config.kdcs, &known.kdc_names, now()),
             kdc_hostnames: known.kdc_names.clone(),
             crl_files: self.lists(&known.certificates()),
             require_crl: self.config.crl == Lists::Require,

@@ -72,6 +72,8 @@ struct Look {
     upn: String,
     rules: PinRules,
     storage: KeyStorage,
+    /// In how many seconds the directory mostly has a key.
+    about_s: u32,
 }
 
 /// The machine and those who carry out what it asks.
@@ -160,6 +162,7 @@ pub(crate) async fn begin(
         upn: work.upn().to_owned(),
         rules,
         storage: daemon.chip.storage(),
+        about_s: daemon.confirmations.about_s(),
     };
     let session = Session::open(enrollment, work, (purpose, look))?;
     daemon.enrollments.put(uid, &session);
@@ -336,11 +339,11 @@ impl Session {
             while let Some(output) = next {
                 let input = run.work.carry_out(output).await;
                 next = run.enrollment.step(input, now());
+                let key_is_due = run.enrollment.key_is_due();
+                run.work.want_key(key_is_due);
                 session.show(run.enrollment.stage());
             }
             if session.has_ended() {
-                let key_is_due = run.enrollment.key_is_due();
-                run.work.want_key(key_is_due);
                 run.work.end();
             }
         });
@@ -469,6 +472,7 @@ impl Look {
     fn at(&self, stage: &Stage) -> Option<EnrollStep> {
         let working = |what: &str| EnrollStep::Working {
             what: what.to_owned(),
+            about_s: None,
         };
         Some(match stage {
             Stage::Biometrics => EnrollStep::Biometrics {},
@@ -491,7 +495,10 @@ impl Look {
                 statement: text::hex(&statement.bytes),
             },
             Stage::Registering => working("registering"),
-            Stage::Waiting { .. } => working("waiting_for_directory"),
+            Stage::Waiting { .. } => EnrollStep::Working {
+                what: "waiting_for_directory".to_owned(),
+                about_s: Some(self.about_s),
+            },
             Stage::Done { kid, directory_ms } => EnrollStep::Done {
                 kid: kid.clone(),
                 directory_ms: *directory_ms,

@@ -22,6 +22,7 @@ mod attestation;
 mod certificate;
 mod chip;
 pub mod config;
+mod confirmations;
 mod credential;
 pub mod daemon;
 mod domain;

@@ -98,6 +98,11 @@ async fn tend(daemon: Arc<Daemon>) {
         }
         if noted.elapsed() > CLOCK_PAUSE {
             noted = Instant::now();
+            if daemon.confirmations.is_over(now())
+                && let Err(error) = daemon.publish_known()
+            {
+                tracing::warn!(%error, "the order of domain controllers stays as it is");
+            }
             match daemon.credentials.uids() {
                 Ok(uids) => uids.into_iter().for_each(|uid| daemon.note_time(uid)),
                 Err(error) => tracing::warn!(%error, "the time could not be noted"),

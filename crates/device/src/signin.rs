@@ -356,6 +356,8 @@ impl Daemon {
             Err(client::Error::Refused(refusal)) if refusal.status == 404 => return Ok(None),
             outcome => outcome?,
         };
+        // The next try then asks the controller that has it.
+        self.note_status(&status, false);
         let reason = status
             .detail
             .clone()

@@ -429,6 +429,7 @@ impl Work {
     }
 
     async fn take_in(&mut self, status: KeyStatus) -> Result<DirectoryOutcome, Error> {
+        self.daemon.note_status(&status, true);
         let took_ms = status
             .confirmed_ms
             .and_then(|confirmed| u64::try_from(confirmed - status.registered_ms).ok());

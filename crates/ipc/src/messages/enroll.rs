@@ -138,6 +138,9 @@ pub enum EnrollStep {
     Working {
         /// What is being done.
         what: String,
+        /// How many seconds it mostly takes, where that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        about_s: Option<u32>,
     },
     /// Done: the PIN can be used.
     Done {
