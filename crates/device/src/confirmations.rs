@@ -160,25 +160,9 @@ const SPREAD_S: i64 = 3600;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::daemon::tests::Folder;
 
     const NOW: UnixTime = UnixTime(1_800_000_000);
-
-    struct Folder(PathBuf);
-
-    impl Folder {
-        fn new(name: &str) -> Self {
-            let name = format!("latchkey-confirmations-{name}-{}", std::process::id());
-            let folder = std::env::temp_dir().join(name);
-            std::fs::create_dir_all(&folder).unwrap();
-            Self(folder)
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            std::fs::remove_dir_all(&self.0).unwrap();
-        }
-    }
 
     fn names(names: &[&str]) -> Vec<String> {
         names.iter().map(|name| (*name).to_owned()).collect()
@@ -186,8 +170,8 @@ mod tests {
 
     #[test]
     fn the_time_that_is_told_is_the_median_of_the_last_ones_also_after_a_restart() {
-        let folder = Folder::new("median");
-        let learned = Confirmations::in_folder(&folder.0);
+        let folder = Folder::new("confirmations-median");
+        let learned = Confirmations::in_folder(folder.path());
         assert_eq!(learned.about_s(), 5);
         for (took_ms, about_s) in [(200, 1), (7_001, 8), (3_000, 3), (60_000, 8)] {
             learned.note(Some(took_ms), None, NOW).unwrap();
@@ -198,13 +182,13 @@ mod tests {
         }
         learned.note(None, Some("dc1"), NOW).unwrap();
         assert_eq!(learned.about_s(), 2);
-        assert_eq!(Confirmations::in_folder(&folder.0).about_s(), 2);
+        assert_eq!(Confirmations::in_folder(folder.path()).about_s(), 2);
     }
 
     #[test]
     fn the_controller_with_the_key_comes_first_for_an_hour_and_is_never_a_stranger() {
-        let folder = Folder::new("order");
-        let learned = Confirmations::in_folder(&folder.0);
+        let folder = Folder::new("confirmations-order");
+        let learned = Confirmations::in_folder(folder.path());
         let domain = names(&["dc1.corp.test", "DC2.corp.test", "dc3.corp.test"]);
         assert!(learned.order(&[], &domain, NOW).is_empty());
         learned.note(None, Some("dc2.corp.test"), NOW).unwrap();

@@ -187,3 +187,55 @@ pub async fn joint(joint: protocol::Joint) {
         tracing::error!(joint = joint.name(), "the stop point panicked");
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+
+    /// A folder of a test's own; it goes with its owner.
+    pub(crate) struct Folder(PathBuf);
+
+    impl Folder {
+        pub(crate) fn new(name: &str) -> Self {
+            let name = format!("latchkey-{name}-{}", std::process::id());
+            let folder = std::env::temp_dir().join(name);
+            std::fs::create_dir_all(&folder).unwrap();
+            Self(folder)
+        }
+
+        pub(crate) fn path(&self) -> &Path {
+            &self.0
+        }
+
+        /// A daemon without a TPM, a domain or accounts, whose state is here.
+        pub(crate) fn daemon(&self, config: Config) -> Arc<Daemon> {
+            let config = Config {
+                state: self.0.join("state"),
+                ..config
+            };
+            Daemon::new(config, Arc::new(Nobody)).unwrap()
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            std::fs::remove_dir_all(&self.0).unwrap();
+        }
+    }
+
+    struct Nobody;
+
+    impl Accounts for Nobody {
+        fn by_name(&self, _: &str) -> Result<Option<Account>, Error> {
+            Ok(None)
+        }
+        fn by_uid(&self, _: u32) -> Result<Option<Account>, Error> {
+            Ok(None)
+        }
+        fn sid(&self, _: u32) -> Result<Option<Sid>, Error> {
+            Ok(None)
+        }
+    }
+}

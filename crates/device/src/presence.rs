@@ -47,6 +47,8 @@ struct Person {
 struct Session {
     /// What opened it.
     process: Process,
+    /// How many times: one process may open several, such as one greeter's worker.
+    open: usize,
     /// Dropped with it, which ends the watch over the process.
     _over: oneshot::Sender<()>,
 }
@@ -97,17 +99,24 @@ impl Presence {
     pub(crate) fn opened(&self, uid: u32, process: Process) -> Option<oneshot::Receiver<()>> {
         let mut people = self.lock();
         let person = people.entry(uid).or_default();
-        let mut open = person.sessions.iter();
-        let is_new =
-            open.all(|session| session.process != process) && person.sessions.len() < MOST_SESSIONS;
-        let watch = is_new.then(|| {
-            let (over, watch) = oneshot::channel();
-            person.sessions.push(Session {
-                process,
-                _over: over,
-            });
-            watch
-        });
+        let has_room = person.sessions.len() < MOST_SESSIONS;
+        let mut known = person.sessions.iter_mut();
+        let watch = match known.find(|session| session.process == process) {
+            Some(session) => {
+                session.open += 1;
+                None
+            }
+            None if !has_room => None,
+            None => {
+                let (over, watch) = oneshot::channel();
+                person.sessions.push(Session {
+                    process,
+                    open: 1,
+                    _over: over,
+                });
+                Some(watch)
+            }
+        };
         if let Some(kept) = &mut person.kept {
             kept.unless_begun = None;
         }
@@ -119,9 +128,23 @@ impl Presence {
 
     /// A session is over. With the last one the PIN goes.
     pub(crate) fn closed(&self, uid: u32, process: &Process) {
+        self.close(uid, process, 1);
+    }
+
+    /// A process has ended, and every session that it had opened.
+    pub(crate) fn ended(&self, uid: u32, process: &Process) {
+        self.close(uid, process, usize::MAX);
+    }
+
+    fn close(&self, uid: u32, process: &Process, how_many: usize) {
         let mut people = self.lock();
         if let Some(person) = people.get_mut(&uid) {
-            person.sessions.retain(|open| open.process != *process);
+            for session in &mut person.sessions {
+                if session.process == *process {
+                    session.open = session.open.saturating_sub(how_many);
+                }
+            }
+            person.sessions.retain(|session| session.open > 0);
             let awaited = |kept: &mut Kept| kept.unless_begun.is_some();
             if person.sessions.is_empty() {
                 person.kept.take_if(|kept| !awaited(kept));
@@ -236,7 +259,7 @@ impl Daemon {
         tokio::spawn(async move {
             tokio::select! {
                 // A handle of a process is readable once the process has ended.
-                _ = ends.readable() => daemon.presence.closed(uid, &process),
+                _ = ends.readable() => daemon.presence.ended(uid, &process),
                 _ = over => {}
             }
         });
@@ -253,7 +276,7 @@ const BEGINNING: Duration = Duration::from_secs(120);
 const MOST_SESSIONS: usize = 256;
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     const ALICE: u32 = 1000;
@@ -266,7 +289,7 @@ mod tests {
         }
     }
 
-    fn key() -> UserKey {
+    pub(crate) fn key() -> UserKey {
         let key = serde_json::json!({
             "version": 2,
             "device": "fceee2df-8091-45de-a791-057f1d1abdcc",
@@ -315,8 +338,27 @@ mod tests {
         presence.closed(ALICE, &process(2));
         assert_eq!(over.try_recv(), Err(oneshot::error::TryRecvError::Empty));
         presence.closed(ALICE, &process(1));
+        presence.closed(ALICE, &process(1));
         assert_eq!(over.try_recv(), Err(oneshot::error::TryRecvError::Closed));
         assert!(presence.opened(ALICE, process(1)).is_some());
+    }
+
+    #[test]
+    fn a_process_that_opened_two_sessions_closes_two_or_ends_both() {
+        let now = Instant::now();
+        for ends in [false, true] {
+            let presence = kept(now);
+            presence.opened(ALICE, process(1));
+            presence.opened(ALICE, process(1));
+            if !ends {
+                presence.closed(ALICE, &process(1));
+                assert!(is_kept(&presence));
+                presence.closed(ALICE, &process(1));
+            } else {
+                presence.ended(ALICE, &process(1));
+            }
+            assert!(!is_kept(&presence));
+        }
     }
 
     #[test]

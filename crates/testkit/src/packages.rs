@@ -51,6 +51,7 @@ pub const TEST: Needed = Needed {
         "libtss2-tcti-swtpm0",
         "libpam-wrapper",
         "pamtester",
+        "dbus",
         "postgresql",
         "chromium",
         "chromium-driver",

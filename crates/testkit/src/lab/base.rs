@@ -121,6 +121,8 @@ pub(super) const CLEAN: Recipe = Recipe {
         "adcli",
         "krb5-user",
         "krb5-pkinit",
+        "dbus",
+        "libpam-systemd",
         "man-db",
         "mount",
         "openssl",

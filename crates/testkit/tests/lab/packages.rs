@@ -359,6 +359,28 @@ fn behind_the_walls_of_their_units_daemon_and_agent_enroll_and_sign_in() -> Resu
     outcome
 }
 
+/// The machine does not sleep before the daemon has wiped what it keeps, and a lock wipes alice's PIN.
+fn logind_is_heard(company: &Company, host: &Host) -> Result<()> {
+    let held = host.command(&["systemd-inhibit", "--list"]).ok()?;
+    let is_ours = |line: &&str| line.starts_with("latchkeyd") && line.contains("delay");
+    ensure!(held.lines().any(|line| is_ours(&line)), "{held}");
+    let is_kept = || {
+        let status = company.status("alice")?;
+        Ok::<_, anyhow::Error>(status.pointer("/credentials/0/pin_kept") == Some(&true.into()))
+    };
+    ensure!(is_kept()?, "the PIN of the session is not kept");
+    let sessions =
+        host.sh("loginctl list-sessions --no-legend | awk '$3 == \"alice\" {print $1}'")?;
+    let session = sessions
+        .lines()
+        .next()
+        .context("logind knows no session of alice's")?;
+    host.command(&["loginctl", "lock-session", session]).ok()?;
+    until("the PIN to be wiped", Duration::from_secs(10), || {
+        is_kept().is_ok_and(|kept| !kept)
+    })
+}
+
 fn work_behind_walls(company: &Company, host: &Host) -> Result<()> {
     host.sh("chown -R latchkey-sync: /var/lib/latchkey-sync /etc/latchkey/sync.*")?;
     host.sh("systemctl start latchkey-sync")?;
@@ -372,8 +394,10 @@ fn work_behind_walls(company: &Company, host: &Host) -> Result<()> {
     talk.expect("PIN: ")?;
     talk.type_line(PIN)?;
     talk.expect("alice@ws4")?;
-    talk.type_line("klist; exit")?;
+    talk.type_line("klist")?;
     talk.expect("Default principal: alice@CORP.LATCHKEY.TEST")?;
+    logind_is_heard(company, host)?;
+    talk.type_line("exit")?;
     let (status, shown) = talk.finish()?;
     ensure!(status == 0, "{shown}");
 

@@ -8,10 +8,11 @@ use crate::{expect_none, graph::GRAPH, tree::Text};
 const MOST_PACKAGES: usize = 450;
 
 /// The licences that are accepted, as their packages spell them.
-const LICENCES: [&str; 20] = [
+const LICENCES: [&str; 21] = [
     "(MIT OR Apache-2.0) AND Unicode-3.0",
     "0BSD OR MIT OR Apache-2.0",
     "Apache-2.0",
+    "Apache-2.0 WITH LLVM-exception OR Apache-2.0 OR MIT",
     "Apache-2.0 OR BSL-1.0",
     "Apache-2.0 OR BSL-1.0 OR MIT",
     "Apache-2.0 OR MIT",
