@@ -9,6 +9,7 @@ pub mod attestation;
 pub mod device;
 pub mod failure;
 pub mod join;
+pub mod lockout;
 pub mod oauth;
 pub mod policies;
 pub mod recovery;

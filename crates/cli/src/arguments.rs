@@ -40,6 +40,9 @@ pub(crate) enum Command {
     /// Your registered keys, and what a key in the directory says.
     #[command(subcommand)]
     Keys(Keys),
+    /// The TPM of this machine.
+    #[command(subcommand)]
+    Tpm(Tpm),
     /// What your organization's policies make of you on this machine, and why.
     #[command(subcommand)]
     Policy(Policy),
@@ -140,6 +143,19 @@ pub(crate) enum Keys {
         /// The value; - or nothing: standard input.
         #[arg(default_value = "-")]
         input: String,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Tpm {
+    /// Have it take PINs again, after too many failures: as root, or with an administrator's code.
+    Unlock {
+        /// Ask for a code, as root too.
+        #[arg(long)]
+        code: bool,
+        /// Read the code from standard input.
+        #[arg(long)]
+        code_stdin: bool,
     },
 }
 

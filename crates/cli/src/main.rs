@@ -57,6 +57,7 @@ fn run(command: Command, output: &Output) -> anyhow::Result<()> {
         Command::Lock => person::lock(output),
         Command::Pin(pin) => pin::run(pin, output),
         Command::Keys(keys) => keys::run(keys, output),
+        Command::Tpm(tpm) => machine::tpm(tpm, output),
         Command::Policy(policy) => policy::run(policy, output),
         Command::Pki(how) => pki::run(how, output),
         Command::Gpo(command) => gpo::run(command, output),

@@ -10,6 +10,7 @@ use api::{
         KeyState, KeyStatus, device_path, discover_path, key_path,
     },
     join::{CERTIFICATE_PATH, RenewalRequest},
+    lockout::{LOCKOUT_PATH, LockoutCode, LockoutValue},
     oauth::{
         ChallengeAnswer, ChallengeForm, DEVICE_CREDENTIAL_HEADER, GRANT_JWT_BEARER, NonceAnswer,
         OAuthError, PrimaryAnswer, TokenAnswer, challenge_path, token_path,
@@ -91,6 +92,21 @@ impl Client {
         request: &RenewalRequest,
     ) -> Result<JoinAnswer, Error> {
         self.json(Call::post(CERTIFICATE_PATH, Body::json(request)?).bearer(bearer))
+            .await
+    }
+
+    /// Leaves the lockout value of the device's TPM with the server.
+    pub async fn keep_lockout(&self, bearer: &str, value: &LockoutValue) -> Result<(), Error> {
+        let call = Call {
+            body: Body::json(value)?,
+            ..Call::new(Method::PUT, LOCKOUT_PATH)
+        };
+        self.done(call.bearer(bearer)).await
+    }
+
+    /// Takes it back, with a code that an administrator had made.
+    pub async fn lockout(&self, bearer: &str, code: &LockoutCode) -> Result<LockoutValue, Error> {
+        self.json(Call::post(LOCKOUT_PATH, Body::json(code)?).bearer(bearer))
             .await
     }
 

@@ -21,6 +21,7 @@ use crate::{
     files,
     identity::Identity,
     kdcs::Kdcs,
+    lockout::Lockout,
     offline::Offline,
     pin::tries::Tries,
     policies::Policies,
@@ -56,6 +57,8 @@ pub struct Daemon {
     pub(crate) kdcs: Kdcs,
     /// What was learned when the directory got keys.
     pub(crate) confirmations: Confirmations,
+    /// What sets the TPM's count of failures back.
+    pub(crate) lockout: Lockout,
     /// What the domain said of each key.
     pub(crate) offline: Offline,
     /// Whose sessions are open, and the PINs that are kept for them.
@@ -94,6 +97,7 @@ impl Daemon {
             events: Events::in_folder(&config.state),
             kdcs: Kdcs::in_folder(&config.state),
             confirmations: Confirmations::in_folder(&config.state),
+            lockout: Lockout::in_folder(&config.state),
             offline: Offline::in_folder(&config.state)?,
             presence: Presence::default(),
             primaries: Primaries::default(),

@@ -155,7 +155,8 @@ fn of_tpm(error: &tpm::Error) -> Failure {
                 "tpm_locked",
                 format!(
                     "The TPM of this machine has seen too many failures and takes no PIN for {}. \
-                     Sign in with your password meanwhile.",
+                     Sign in with your password meanwhile; an administrator can have it \
+                     unlocked at once (`latchkey tpm unlock`).",
                     duration(*retry_after_s)
                 ),
             )

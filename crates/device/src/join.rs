@@ -6,7 +6,7 @@
 //! from the directory, or told by an administrator together with the fingerprint of the server's
 //! key; nothing is believed about a server before its certificate leads to that key.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use api::device::{
     AdJoinData, CertificateRequest, ClientIdentity, JoinAttestation, JoinRequest, JoinedDevice,
@@ -23,11 +23,10 @@ use tpm::{KeyBlob, Role, Tpm};
 
 use crate::{
     Error, certificate,
-    chip::{Chip, is_tpm_missing},
+    chip::is_tpm_missing,
     daemon::{Daemon, now},
     error::refused,
     events::{Event, Id},
-    files,
     identity::{self, Device, Joined, Keys, public_key},
     key_storage::KeyStorage,
     peer::Peer,
@@ -109,6 +108,7 @@ async fn join_staged(
     };
     daemon.identity.keep_server(joined)?;
     daemon.bearer.forget().await;
+    daemon.lockout.joined();
     tracing::info!(device = answer.device_id, server = answer.server, "joined");
     if let Some(challenge) = challenge
         && let Err(error) = daemon.answer_challenge(challenge).await
@@ -170,6 +170,7 @@ async fn take_out(daemon: &Arc<Daemon>, device: &Device) -> Result<(), Error> {
     }
     daemon.identity.forget()?;
     daemon.policies.forget()?;
+    daemon.lockout.left()?;
     daemon.chip.forget().await?;
     daemon.bearer.forget().await;
     Ok(())
@@ -262,7 +263,7 @@ async fn device(
 }
 
 async fn make_keys(daemon: &Daemon, auth: &Secret<[u8; 32]>) -> Result<Keys, Error> {
-    close_lockout(&daemon.chip, daemon.config.state.join("tpm-lockout.auth")).await?;
+    daemon.lockout.close(&daemon.chip).await?;
     let auth = auth.clone();
     let create = move |tpm: &mut Tpm| {
         let mut key = |role| -> Result<KeyBlob, Error> { Ok(tpm.create_device_key(role, &auth)?) };
@@ -274,21 +275,6 @@ async fn make_keys(daemon: &Daemon, auth: &Secret<[u8; 32]>) -> Result<Keys, Err
         })
     };
     daemon.chip.run(create).await
-}
-
-/// Sets the TPM's protection against guessing, and closes the way to reset it. The value is on
-/// disk before the TPM has it, and stays there whatever comes of it: lost, it would be lost for
-/// good, and after a call that broke off nobody knows whether the TPM took it.
-async fn close_lockout(chip: &Arc<Chip>, path: PathBuf) -> Result<(), Error> {
-    if !path.exists() && chip.run(|tpm| Ok(tpm.info()?.lockout_auth_set)).await? {
-        tracing::warn!("the TPM's lockout value is somebody else's; its limits stay as they are");
-        return Ok(());
-    }
-    let value = files::secret(&path)?;
-    // Where the TPM has a value by now, an earlier call of ours broke off after setting it.
-    chip.run(move |tpm| Ok(tpm.set_dictionary_attack(&value)?))
-        .await
-        .map(drop)
 }
 
 /// Puts the certificate of the device key into the computer's account, if it is not there.

@@ -39,6 +39,7 @@ mod kdcs;
 pub mod key_storage;
 mod keys;
 mod keytab;
+mod lockout;
 mod logind;
 mod network;
 mod offline;

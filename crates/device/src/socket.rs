@@ -21,8 +21,8 @@ use tokio::{
 use zeroize::Zeroizing;
 
 use crate::{
-    Error, daemon::Daemon, enroll, events, files, join, kdcs, keys, peer::Peer, pin, policies,
-    session, signin, status, turns::Time, unlock,
+    Error, daemon::Daemon, enroll, events, files, join, kdcs, keys, lockout, peer::Peer, pin,
+    policies, session, signin, status, turns::Time, unlock,
 };
 
 /// The most connections of one user at once. Root's are not limited: every sign-in on the machine
@@ -150,6 +150,7 @@ async fn answer(daemon: &Arc<Daemon>, peer: &Peer, text: &[u8]) -> Zeroizing<Vec
         ipc::KeysList => keys::list,
         ipc::KeysDelete => keys::delete,
         ipc::KdcList => kdcs::list,
+        ipc::TpmUnlock => lockout::unlock,
         ipc::PinRules => pin::rules,
         ipc::PinChange => pin::change,
         ipc::PinReset => pin::reset::start,
@@ -171,7 +172,8 @@ fn time_of(op: &str) -> Option<Time> {
         | ipc::Sign::OP
         | ipc::TokenInfo::OP
         | ipc::Cert::OP
-        | ipc::PinChange::OP => Some(Time::Chip),
+        | ipc::PinChange::OP
+        | ipc::TpmUnlock::OP => Some(Time::Chip),
         ipc::EnrollStart::OP
         | ipc::KeysList::OP
         | ipc::KeysDelete::OP

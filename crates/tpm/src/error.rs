@@ -1,5 +1,6 @@
 //! Why a TPM did not do what was asked, by who can mend it.
 
+use crate::lockout::RESET;
 use crate::spec::rc;
 
 /// Why a TPM did not do what was asked.
@@ -71,6 +72,8 @@ pub(crate) fn malformed(command: &'static str) -> Error {
 /// Codes that mean the same wherever they come are said in words; the others stay codes.
 pub(crate) fn refused(command: &'static str, code: u32) -> Error {
     let reason = match base(code) {
+        // Of that hierarchy it means another thing.
+        rc::LOCKOUT if command == RESET => return Error::Refused { command, code },
         rc::LOCKOUT => {
             "too many failures anywhere on it; it takes no protected value for some minutes"
         }

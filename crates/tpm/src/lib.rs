@@ -42,7 +42,7 @@ pub use attestation::Attestation;
 pub use error::Error;
 pub use info::{DictionaryAttack, Info};
 pub use keys::{KeyBlob, Role};
-pub use lockout::Lockout;
+pub use lockout::{Lockout, Reset};
 pub use new_key::{Keeper, NewKey, Recovery, Signer};
 pub use tpm::Tpm;
 pub use user_key::{Tries, Unlocked, UserKey};

@@ -4,7 +4,7 @@ use model::Secret;
 
 use crate::command::{Command, Encrypts, Entity};
 use crate::keys::trimmed;
-use crate::spec::{cc, handle};
+use crate::spec::{cc, handle, rc};
 use crate::wire::Writer;
 use crate::{Error, Tpm};
 
@@ -17,6 +17,9 @@ const RECOVERY: u32 = 600;
 /// Seconds for which one wrong lockout value closes the lockout hierarchy.
 const LOCKOUT_RECOVERY: u32 = 86_400;
 
+/// TPM2_DictionaryAttackLockReset.
+pub(crate) const RESET: &str = "DictionaryAttackLockReset";
+
 /// What became of the lockout hierarchy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lockout {
@@ -26,7 +29,43 @@ pub enum Lockout {
     Owned,
 }
 
+/// What became of the count of failures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reset {
+    /// It is nothing again.
+    Done,
+    /// The value is not the one that the hierarchy has. The TPM takes none for a day now, the right
+    /// one neither, so that a value that was wrong is never to be tried again.
+    WrongValue,
+    /// The hierarchy takes no value now, because there was a wrong one before. Nothing was tried.
+    Closed,
+}
+
 impl Tpm {
+    /// Sets the TPM's count of failures back with the lockout value. The counts of users' wrong PINs are
+    /// others and stay.
+    pub fn reset_lockout(&mut self, auth: &Secret<[u8; 32]>) -> Result<Reset, Error> {
+        // One that has none, such as a TPM that was cleared, knows the empty one alone.
+        let value: &[u8] = match self.info()?.lockout_auth_set {
+            true => trimmed(auth.expose()),
+            false => &[],
+        };
+        let reset = Command {
+            name: RESET,
+            code: cc::DICTIONARY_ATTACK_LOCK_RESET,
+            handles: &[&Entity::by_handle(handle::LOCKOUT)],
+            encrypts: Encrypts::NOTHING,
+            params: Writer::new(),
+            makes_handle: false,
+        };
+        match self.run(reset, value) {
+            Ok(_) => Ok(Reset::Done),
+            Err(error) if error.is_wrong_value() => Ok(Reset::WrongValue),
+            Err(error) if error.code() == Some(rc::LOCKOUT) => Ok(Reset::Closed),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Sets the dictionary attack parameters (32 tries, one back every ten minutes), and closes
     /// the lockout hierarchy with `auth`, through which anybody could else reset the count.
     ///

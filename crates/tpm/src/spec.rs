@@ -11,6 +11,7 @@ pub(crate) mod cc {
     pub(crate) const HIERARCHY_CHANGE_AUTH: u32 = 0x0129;
     pub(crate) const NV_DEFINE_SPACE: u32 = 0x012A;
     pub(crate) const CREATE_PRIMARY: u32 = 0x0131;
+    pub(crate) const DICTIONARY_ATTACK_LOCK_RESET: u32 = 0x0139;
     pub(crate) const DICTIONARY_ATTACK_PARAMETERS: u32 = 0x013A;
     pub(crate) const SHUTDOWN: u32 = 0x0145;
     pub(crate) const ACTIVATE_CREDENTIAL: u32 = 0x0147;

@@ -106,6 +106,12 @@ events! {
     PinChanged = 3901 Info "The PIN was changed by whoever knew it.",
     /// Fields: KeyStorage, Manufacturer, Firmware, Ready.
     TpmFound = 5000 Info "The TPM was looked at.",
+    /// Fields: By, WasLocked.
+    TpmUnlocked = 5001 Info "The TPM's count of failures was set back.",
+    /// Fields: By, ErrorCode, Message.
+    TpmNotUnlocked = 5002 Error "The TPM's count of failures could not be set back.",
+    /// Fields: Server.
+    LockoutValueLeft = 5003 Info "The TPM's lockout value was left with the server.",
     /// Fields: DeploymentType, ErrorCode, Message.
     SignInFailed = 7001 Error "A sign-in with the PIN failed.",
 }

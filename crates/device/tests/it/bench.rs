@@ -185,6 +185,15 @@ impl Bench {
         assert!(cleared.expect("tpm2-tools is installed").success());
     }
 
+    /// Closes the lockout hierarchy with a value, as a join does.
+    pub(crate) fn set_lockout_value(&self, value: [u8; 32]) {
+        let value: String = value.iter().map(|byte| format!("{byte:02x}")).collect();
+        let changed = Command::new("tpm2_changeauth")
+            .args(["-T", &self.config.tcti, "-c", "l", &format!("hex:{value}")])
+            .status();
+        assert!(changed.expect("tpm2-tools is installed").success());
+    }
+
     /// Guesses values of the TPM until it has had enough, for 700 s; before the daemon serves.
     pub(crate) fn lock_tpm(&self) {
         let run = |line: &str| {

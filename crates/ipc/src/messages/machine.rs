@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Done, Request};
+use crate::Secret;
 
 operation! {
     /// Joins this device to a server. Root only.
@@ -64,6 +65,23 @@ operation! {
     /// Deletes one of the caller's keys at the server, hence in AD. The user itself or root.
     "keys.delete" KeysDelete { /// At the server.
         kid: String } -> Done
+}
+
+operation! {
+    /// Sets the TPM's count of failures back, where it refuses everybody's PIN. Root by the value that this
+    /// machine has; anyone with a code that an administrator had made.
+    "tpm.unlock" TpmUnlock {
+        /// The code.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<Secret>,
+    } -> TpmUnlockAnswer
+}
+
+/// The count is nothing again.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TpmUnlockAnswer {
+    /// Did the TPM refuse everybody before?
+    pub was_locked: bool,
 }
 
 operation! {

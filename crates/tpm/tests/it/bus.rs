@@ -26,6 +26,7 @@ const AUTHORISED: &[(u32, usize, bool, bool)] = &[
     (0x12A, 1, true, false),  // NV_DefineSpace
     (0x131, 1, true, true),   // CreatePrimary
     (0x137, 2, false, false), // NV_Write: what K signs, and no secret
+    (0x139, 1, false, false), // DictionaryAttackLockReset
     (0x13A, 1, false, false), // DictionaryAttackParameters
     (0x13B, 1, true, false),  // NV_ChangeAuth
     (0x148, 2, true, true),   // Certify
@@ -71,6 +72,7 @@ fn whole_life(swtpm: &Swtpm) -> (Vec<Exchange>, UserKey) {
     let mut tpm = proxy.open();
     let auth = Secret::new([0xA5; 32]);
     tpm.set_dictionary_attack(&auth).unwrap();
+    tpm.reset_lockout(&auth).unwrap();
     tpm.ek_public().unwrap();
     let device = tpm.create_device_key(Role::Device, &auth).unwrap();
     tpm.sign(&device, &auth, &[1; 32]).unwrap();

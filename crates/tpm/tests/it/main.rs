@@ -9,6 +9,8 @@ mod bus;
 #[cfg(test)]
 mod device_keys;
 #[cfg(test)]
+mod lockout;
+#[cfg(test)]
 mod new_key;
 #[cfg(test)]
 mod pin;
