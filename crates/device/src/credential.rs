@@ -220,4 +220,4 @@ impl Credentials {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

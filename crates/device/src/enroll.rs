@@ -119,7 +119,11 @@ pub(crate) async fn begin(
     let rules = match purpose {
         Purpose::Key | Purpose::NewKey => daemon.allow_enrollment(&known.sid).await?.pin_rules(),
         // No new key, and no domain controller is needed for it.
-        Purpose::NewPin => daemon.pin_rules(&known.sid),
+        Purpose::NewPin => {
+            // The server knows the person by the name of today.
+            daemon.ask_names(&known.sid).await;
+            daemon.pin_rules(&known.sid)
+        }
     };
     match daemon.enrollments.of(uid) {
         Some(session) if session.purpose == purpose && session.goes_on_under(&rules) => {

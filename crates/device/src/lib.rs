@@ -50,6 +50,7 @@ mod presence;
 mod primary;
 mod reconnect;
 mod recovery;
+mod renamed;
 mod renewal;
 pub mod revocation;
 pub mod run;

@@ -15,6 +15,7 @@ use crate::{
     network::Network,
     offline::is_unheard,
     presence::Usable,
+    renamed::RENAMED,
 };
 
 /// When one person's next ticket is got.
@@ -191,7 +192,12 @@ enum Tried {
 }
 
 /// Failures beside silence that pass by themselves.
-const TEMPORARY: [&str; 3] = ["clock_skew", "kerberos_failed", "key_not_in_directory"];
+const TEMPORARY: [&str; 4] = [
+    "clock_skew",
+    "kerberos_failed",
+    "key_not_in_directory",
+    RENAMED,
+];
 
 /// For one ticket.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -27,6 +27,7 @@ use crate::{
     offline::{is_refusal, is_unheard},
     peer::{Peer, Process},
     policies::{Subject, remote_refused},
+    renamed::{RENAMED, renamed},
     turns::Time,
 };
 
@@ -39,7 +40,7 @@ pub(crate) async fn signin(
     let begun = Instant::now();
     let only_root = "Only root may sign in another user.";
     let account = account(daemon, peer, args.user, only_root).await?;
-    let credential = match daemon.present_credential(account.uid).await {
+    let mut credential = match daemon.present_credential(account.uid).await {
         Ok(credential) => credential,
         Err(_) if args.remote => return Err(remote_refused()),
         Err(error) => return Err(error),
@@ -65,9 +66,19 @@ pub(crate) async fn signin(
         true => PATIENCE_OFFLINE,
         false => PATIENCE,
     };
-    let came = daemon
+    let mut came = daemon
         .obtain(&account, &credential, right, patience)
         .await?;
+    if came.as_ref().is_err_and(|why| why.code == RENAMED) {
+        credential = daemon.present_credential(account.uid).await?;
+        let right = daemon
+            .prove_pin_with(&credential, &args.pin, phrase)
+            .await?;
+        daemon.leaf(credential.clone()).await?;
+        came = daemon
+            .obtain(&account, &credential, right, patience)
+            .await?;
+    }
     let (ticket, notice) = match came {
         Ok(ticket) => (Some(ticket), None),
         Err(failure) if args.offline && is_unheard(&failure) => {
@@ -277,6 +288,9 @@ impl Daemon {
                     "no ticket was got"
                 );
                 let failure = of_kerberos(&failed.code);
+                if self.is_renamed(credential, &failure).await {
+                    return Ok(Err(renamed()));
+                }
                 if is_refusal(&failure) {
                     note_word(self.offline.refused(credential, &failure, now()));
                 }

@@ -245,7 +245,10 @@ impl Daemon {
         };
         self.credentials
             .update(credential.uid, credential.key.public(), |kept| {
-                kept.leaf = Some(leaf.clone());
+                // Who was renamed meanwhile gets another one.
+                if kept.upn == credential.upn {
+                    kept.leaf = Some(leaf.clone());
+                }
             })?;
         Ok((leaf, device.root_certificate))
     }

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 
-fn credential(key: &str) -> Credential {
+pub(crate) fn credential(key: &str) -> Credential {
     serde_json::from_value(json!({
         "uid": 1000,
         "sid": "S-1-5-21-1-2-3-1000",

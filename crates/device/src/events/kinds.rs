@@ -112,6 +112,8 @@ events! {
     TpmNotUnlocked = 5002 Error "The TPM's count of failures could not be set back.",
     /// Fields: Server.
     LockoutValueLeft = 5003 Info "The TPM's lockout value was left with the server.",
+    /// Fields: KeyID, UPN, Before, Principal.
+    Renamed = 5004 Info "The person has another name in the domain now.",
     /// Fields: DeploymentType, ErrorCode, Message.
     SignInFailed = 7001 Error "A sign-in with the PIN failed.",
 }

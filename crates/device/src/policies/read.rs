@@ -2,8 +2,8 @@
 
 use std::ops;
 
-use directory::{By, Directory};
-use policy::gpo::{self, Inputs};
+use directory::{By, Directory, User};
+use policy::gpo;
 use sysvol::{Sysvol, policies::Cache};
 
 use super::{Set, Subject, UNKNOWN_ACCOUNT};
@@ -33,7 +33,14 @@ impl Daemon {
         cache: &mut Cache,
     ) -> Result<(Set, Counts), Error> {
         let directory = self.directory().await?;
-        let inputs = inputs(&directory, subject).await?;
+        let user = user(&directory, subject).await?;
+        if let Some(user) = &user
+            && let Err(error) = self.take_names(user)
+        {
+            tracing::warn!(%error, "a person's names could not be kept");
+        }
+        let computer = directory.own_computer().await?;
+        let inputs = directory.gpo_inputs(&computer, user.as_ref()).await?;
         let read = cache.read(&inputs.wanted(), sysvol(directory.dc())).await?;
         let counts = Counts {
             objects: inputs.gpcs.len() as u32,
@@ -57,18 +64,17 @@ impl Daemon {
     }
 }
 
-async fn inputs(directory: &Directory, subject: &Subject) -> Result<Inputs, Error> {
-    let computer = directory.own_computer().await?;
-    let user = match subject {
-        Subject::Computer => None,
-        Subject::Person(sid) => {
-            let user = directory.user(&By::Sid(sid.clone())).await?;
-            Some(user.ok_or_else(|| {
-                refused(UNKNOWN_ACCOUNT, "The domain has no account of that person.")
-            })?)
-        }
+async fn user(directory: &Directory, subject: &Subject) -> Result<Option<User>, Error> {
+    let Subject::Person(sid) = subject else {
+        return Ok(None);
     };
-    Ok(directory.gpo_inputs(&computer, user.as_ref()).await?)
+    match directory.user(&By::Sid(sid.clone())).await? {
+        Some(user) => Ok(Some(user)),
+        None => Err(refused(
+            UNKNOWN_ACCOUNT,
+            "The domain has no account of that person.",
+        )),
+    }
 }
 
 /// A session as the machine account, whose ticket-granting ticket the directory's connection left.

@@ -21,6 +21,7 @@ mod people;
 mod pin;
 mod pki;
 mod policy;
+mod renamed;
 mod revocation;
 mod rogue;
 mod secrets;
