@@ -5,7 +5,7 @@
 //! the two, and [`relay`] carries lines. It works wherever a conversation does.
 //!
 //! *Invariant:* whatever goes wrong here ends the enrollment and not the sign-in; and all of it ends
-//! in time, however busy the program is.
+//! in time, however busy the program is, and though nobody answers.
 
 mod ffi;
 
@@ -21,9 +21,16 @@ pub(crate) use ffi::{Account, Started};
 
 use crate::flow::Person;
 
+/// Is the session at a display? What is asked when such a session opens, its greeter may never show, and would
+/// wait for an answer that nobody can give: nothing is asked there. `display` and `terminal` are the
+/// transaction's, `kind` is what the program has put into the session's environment.
+pub(crate) fn is_graphical(display: &str, terminal: &str, kind: &str) -> bool {
+    !display.is_empty() || terminal.starts_with(':') || ["x11", "wayland", "mir"].contains(&kind)
+}
+
 /// Runs one, if it can be started; the person is told how it ended.
 pub(crate) fn run(account: &Account, ccache: Option<&str>, person: &mut dyn Person) {
-    let _calm = ffi::Calm::begin();
+    let _calm = ffi::Calm::begin(LIFETIME);
     let Ok((started, socket)) = Started::new(PROGRAM, account, ccache) else {
         return person.tell(OFFER);
     };
@@ -215,6 +222,33 @@ mod tests {
         ] {
             assert!(!check(said, &[]).0, "{said:?}");
         }
+    }
+
+    #[test]
+    fn nothing_is_asked_where_a_greeter_may_not_show_it() {
+        for (display, terminal, kind, expected) in [
+            ("", "", "", false),
+            ("", "tty1", "tty", false),
+            ("", "pts/3", "", false),
+            (":0", "", "", true),
+            ("", ":0", "", true),
+            ("", "tty2", "wayland", true),
+            ("", "tty7", "x11", true),
+        ] {
+            let found = is_graphical(display, terminal, kind);
+            assert_eq!(found, expected, "{display} {terminal} {kind}");
+        }
+    }
+
+    #[test]
+    fn a_question_that_nobody_answers_is_broken_off_in_time() {
+        let _calm = ffi::Calm::begin(Duration::from_secs(1));
+        let begun = Instant::now();
+        while !ffi::is_interrupted() && begun.elapsed() < Duration::from_secs(20) {
+            std::thread::yield_now();
+        }
+        assert!(ffi::is_interrupted());
+        assert!(begun.elapsed() >= Duration::from_millis(900));
     }
 
     #[test]

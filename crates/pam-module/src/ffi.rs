@@ -87,7 +87,8 @@ extern "C" fn pam_sm_open_session(
             let account = pam.account();
             if open_session(visit, &Socket(&options)) && !silent {
                 let mut person = Conversation { pam: &pam, silent };
-                match account.filter(|_| !options.no_enrollment && pam.was_asked()) {
+                let may_ask = !options.no_enrollment && pam.was_asked() && !pam.is_graphical();
+                match account.filter(|_| may_ask) {
                     Some(account) => {
                         let ccache = pam.variable(c"KRB5CCNAME");
                         enrollment::run(&account, ccache.as_deref(), &mut person);
@@ -222,6 +223,14 @@ impl Pam {
         // SAFETY: `mark` is a place for one pointer.
         let answer = unsafe { pam_get_data(self.0, ASKED.as_ptr(), &mut mark) };
         answer == 0 && !mark.is_null()
+    }
+
+    /// Is it a session at a display, as far as anybody has said?
+    fn is_graphical(&self) -> bool {
+        let [display, terminal] =
+            [PAM_XDISPLAY, PAM_TTY].map(|item| self.text(item).unwrap_or_default());
+        let kind = self.variable(c"XDG_SESSION_TYPE").unwrap_or_default();
+        enrollment::is_graphical(&display, &terminal, &kind)
     }
 
     fn item(&self, item: c_int) -> *const c_void {
@@ -416,9 +425,11 @@ const KEPT: &CStr = c"latchkey_krb5ccname";
 const ASKED: &CStr = c"latchkey_asked";
 
 const PAM_SERVICE: c_int = 1;
+const PAM_TTY: c_int = 3;
 const PAM_RHOST: c_int = 4;
 const PAM_CONV: c_int = 5;
 const PAM_AUTHTOK: c_int = 6;
+const PAM_XDISPLAY: c_int = 11;
 const PAM_PROMPT_ECHO_OFF: c_int = 1;
 const PAM_PROMPT_ECHO_ON: c_int = 2;
 const PAM_ERROR_MSG: c_int = 3;

@@ -16,6 +16,7 @@ use std::{
     process::{Child, Command, Stdio},
     ptr,
     sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
 };
 
 use crate::{ffi::guard, flow::Code};
@@ -140,38 +141,57 @@ fn become_account(command: &mut Command, account: &Account) -> io::Result<()> {
 
 /// While it lives, Ctrl-C breaks the enrollment off and not the host program, a program that is gone
 /// is an error and no signal, and the host's alarm clock (`login` has one for sign-ins) stands still.
+/// A clock of our own breaks off what lasts too long: the conversation waits in the host's code.
 pub(super) struct Calm {
     interrupt: Option<libc::sigaction>,
     pipe: Option<libc::sigaction>,
-    alarm: libc::c_uint,
+    alarm: Option<libc::sigaction>,
+    /// What was left on the host's clock.
+    left: libc::c_uint,
 }
 
 impl Calm {
-    pub(super) fn begin() -> Self {
+    pub(super) fn begin(longest: Duration) -> Self {
         INTERRUPTED.store(false, Ordering::SeqCst);
         let handler = note as extern "C" fn(c_int) as libc::sighandler_t;
+        // The host's clock stops before its handler is replaced, which may be one that ends the host.
+        let left = set_alarm(0);
+        let alarm = set(libc::SIGALRM, handler);
+        if alarm.is_some() {
+            set_alarm(longest.as_secs() as libc::c_uint);
+        }
         Self {
             interrupt: replace(libc::SIGINT, handler),
             pipe: replace(libc::SIGPIPE, libc::SIG_IGN),
-            // SAFETY: alarm takes any number of seconds and cannot fail.
-            alarm: unsafe { libc::alarm(0) },
+            alarm,
+            left,
         }
     }
 }
 
 impl Drop for Calm {
     fn drop(&mut self) {
-        for (signal, before) in [(libc::SIGINT, self.interrupt), (libc::SIGPIPE, self.pipe)] {
+        set_alarm(0);
+        for (signal, before) in [
+            (libc::SIGINT, self.interrupt),
+            (libc::SIGPIPE, self.pipe),
+            (libc::SIGALRM, self.alarm),
+        ] {
             if let Some(before) = before {
                 // SAFETY: `before` is what this very call gave for the signal.
                 unsafe { libc::sigaction(signal, &before, ptr::null_mut()) };
             }
         }
-        if self.alarm > 0 {
-            // SAFETY: as above.
-            unsafe { libc::alarm(self.alarm) };
+        if self.left > 0 {
+            set_alarm(self.left);
         }
     }
+}
+
+/// Sets the process's alarm clock, or stops it; answers what was left on it.
+fn set_alarm(seconds: libc::c_uint) -> libc::c_uint {
+    // SAFETY: alarm takes any number of seconds and cannot fail.
+    unsafe { libc::alarm(seconds) }
 }
 
 /// Sets the handler of a signal, unless the host program has one of its own; answers what was there.
@@ -183,18 +203,26 @@ fn replace(signal: c_int, handler: libc::sighandler_t) -> Option<libc::sigaction
     }
     // SAFETY: the call has filled it.
     let before = unsafe { before.assume_init() };
-    if ![libc::SIG_DFL, libc::SIG_IGN].contains(&before.sa_sigaction) {
-        return None;
+    match [libc::SIG_DFL, libc::SIG_IGN].contains(&before.sa_sigaction) {
+        true => set(signal, handler),
+        false => None,
     }
+}
+
+/// Sets the handler of a signal; answers what was there.
+fn set(signal: c_int, handler: libc::sighandler_t) -> Option<libc::sigaction> {
+    let mut before = MaybeUninit::<libc::sigaction>::zeroed();
     // SAFETY: all-zero is a value of this plain structure: no flags, so that calls are interrupted.
     let mut ours: libc::sigaction = unsafe { std::mem::zeroed() };
     ours.sa_sigaction = handler;
     // SAFETY: `ours` is whole, and its handler does nothing but store a flag.
-    let answer = unsafe { libc::sigaction(signal, &ours, ptr::null_mut()) };
+    let answer = unsafe { libc::sigaction(signal, &ours, before.as_mut_ptr()) };
+    // SAFETY: where the call succeeded it has filled it, and zeros are a value of it too.
+    let before = unsafe { before.assume_init() };
     (answer == 0).then_some(before)
 }
 
-/// Did the person break it off?
+/// Did the person break it off, or was it too long?
 pub(super) fn is_interrupted() -> bool {
     INTERRUPTED.load(Ordering::SeqCst)
 }
