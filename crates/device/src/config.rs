@@ -7,7 +7,7 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::{Error, key_storage::Choice, revocation::Lists};
+use crate::{Error, key_storage::Choice, revocation::Lists, unasked::Joining};
 
 /// Where the file is when the command line names no other.
 pub const DEFAULT_PATH: &str = "/etc/latchkey/device.toml";
@@ -22,6 +22,8 @@ pub struct Config {
     pub tcti: String,
     /// The program that keeps keys in software.
     pub swtpm: PathBuf,
+    /// Does the machine join by itself, or does somebody have to ask for it?
+    pub join: Joining,
     /// The Kerberos realm; none: that of the machine account in the keytab.
     pub realm: Option<String>,
     /// The domain controller to ask; none: the DNS tells.
@@ -54,6 +56,7 @@ impl Default for Config {
             tpm: Choice::Auto,
             tcti: "device:/dev/tpmrm0".to_owned(),
             swtpm: "/usr/bin/swtpm".into(),
+            join: Joining::default(),
             realm: None,
             dc: None,
             kdcs: Vec::new(),
@@ -116,6 +119,18 @@ mod tests {
             assert_eq!(Config::parse(text).unwrap().crl, lists);
         }
         assert!(Config::parse("crl = \"maybe\"").is_err());
+    }
+
+    #[test]
+    fn who_joins_the_machine_is_one_of_two_words() {
+        for (text, join) in [
+            ("", Joining::Automatic),
+            ("join = \"automatic\"", Joining::Automatic),
+            ("join = \"manual\"", Joining::Manual),
+        ] {
+            assert_eq!(Config::parse(text).unwrap().join, join);
+        }
+        assert!(Config::parse("join = \"never\"").is_err());
     }
 
     #[test]

@@ -13,7 +13,7 @@ use api::device::{
 };
 use client::Client;
 use directory::{Computer, Directory, ServicePoint};
-use ipc::{Done, Join, JoinAnswer, Leave};
+use ipc::{Done, Failure, Join, JoinAnswer, Leave};
 use model::{Guid, Secret, UnixTime};
 use openssl::x509::X509;
 use time::OffsetDateTime;
@@ -52,16 +52,32 @@ pub(crate) async fn join(
         return Err(refused("not_allowed", "Only root may join this machine."));
     }
     let _one = daemon.membership.lock().await;
-    let mut stage = Id::NoServicePoint;
-    let joined = join_staged(daemon, args, &mut stage).await;
-    daemon.events.tell(&match &joined {
-        Ok(joined) => Event::new(Id::Joined)
-            .with("Server", &joined.server)
-            .with("DeviceId", &joined.device_id)
-            .with("Thumbprint", &joined.thumbprint),
-        Err(error) => Event::new(stage).because(&error.failure()),
+    let outcome = attempt(daemon, args).await;
+    daemon.events.tell(&match &outcome {
+        Ok(answer) => joined(answer),
+        Err((stage, error)) => failed(*stage, &error.failure()),
     });
-    joined
+    outcome.map_err(|(_, error)| error)
+}
+
+/// Joins, or tells what has failed and why. Only for whoever has the membership's lock.
+pub(crate) async fn attempt(daemon: &Arc<Daemon>, args: Join) -> Result<JoinAnswer, (Id, Error)> {
+    let mut stage = Id::NoServicePoint;
+    let outcome = join_staged(daemon, args, &mut stage).await;
+    outcome.map_err(|error| (stage, error))
+}
+
+/// The event of a join.
+pub(crate) fn joined(answer: &JoinAnswer) -> Event {
+    Event::new(Id::Joined)
+        .with("Server", &answer.server)
+        .with("DeviceId", &answer.device_id)
+        .with("Thumbprint", &answer.thumbprint)
+}
+
+/// The event of one that failed.
+pub(crate) fn failed(stage: Id, failure: &Failure) -> Event {
+    Event::new(stage).because(failure)
 }
 
 /// Joins; `stage` is what has failed where that fails.
@@ -107,6 +123,7 @@ async fn join_staged(
         thumbprint: answer.certificate.thumbprint,
     };
     daemon.identity.keep_server(joined)?;
+    daemon.forget_left_by_hand()?;
     daemon.bearer.forget().await;
     daemon.lockout.joined();
     tracing::info!(device = answer.device_id, server = answer.server, "joined");
@@ -168,6 +185,7 @@ async fn take_out(daemon: &Arc<Daemon>, device: &Device) -> Result<(), Error> {
     if let Some((server, bearer)) = server {
         gone_is_fine(server.client.leave(&bearer, server.device.id).await)?;
     }
+    daemon.note_left_by_hand()?;
     daemon.identity.forget()?;
     daemon.policies.forget()?;
     daemon.lockout.left()?;

@@ -64,6 +64,7 @@ mod stretch;
 mod text;
 mod tickets;
 mod turns;
+pub mod unasked;
 mod unlock;
 
 pub use error::Error;

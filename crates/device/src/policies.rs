@@ -33,6 +33,7 @@ use crate::{
     error::refused,
     events::{Event, Id},
     files,
+    join::host_name,
     key_storage::KeyStorage,
     peer::Peer,
     signin::account,
@@ -119,6 +120,12 @@ impl Policies {
                 error: Some(error.failure()),
             },
         }
+    }
+
+    /// A number of the computer's own policies; the outer none: they were never read.
+    pub(crate) fn computer_number(&self, key: &str, value: &str) -> Option<Option<u32>> {
+        let set = self.kept(&Subject::Computer).set?;
+        Some(set.evaluation.computer.registry.number(key, value))
     }
 
     fn keep(&self, subject: &Subject, kept: &Kept) -> Result<(), Error> {
@@ -332,11 +339,7 @@ impl Daemon {
 
     /// Until the next reading, in the domain's own measure where it gives one.
     fn pause(&self) -> Duration {
-        let kept = self.policies.kept(&Subject::Computer);
-        let number = |value| {
-            let set = kept.set.as_ref()?;
-            set.evaluation.computer.registry.number(SYSTEM_KEY, value)
-        };
+        let number = |value| self.policies.computer_number(SYSTEM_KEY, value).flatten();
         let minutes = number("GroupPolicyRefreshTime").unwrap_or(90).min(64_800);
         let offset = number("GroupPolicyRefreshTimeOffset")
             .unwrap_or(30)
@@ -396,16 +399,10 @@ pub(crate) async fn show(
         let _ = daemon.refresh_policies(&subject).await;
     }
     let report = daemon.policies.in_force(&subject);
-    let report = serde_json::value::to_raw_value(&report.report(user, host_name()?));
+    let report = serde_json::value::to_raw_value(&report.report(user, host_name()));
     Ok(PolicyAnswer {
         report: report.map_err(|_| Error::Bug("a report is not JSON"))?,
     })
-}
-
-/// This machine's name.
-fn host_name() -> Result<String, Error> {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname")?;
-    Ok(name.trim_end().to_owned())
 }
 
 /// Reads the policies of the device and of the caller now, unless that was just done; root: of everybody who has a credential.

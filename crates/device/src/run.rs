@@ -20,7 +20,7 @@ use crate::{
     daemon::{Daemon, now},
     domain,
     events::{Event, Id},
-    ffi, lockout, logind, policies, presence, primary, reconnect, socket,
+    ffi, lockout, logind, policies, presence, primary, reconnect, socket, unasked,
 };
 
 /// Runs until it is told to end. Called before any thread was started.
@@ -52,6 +52,7 @@ async fn serve(config: Config) -> Result<(), Error> {
     tokio::spawn(primary::keep_renewed(Arc::clone(&daemon)));
     tokio::spawn(reconnect::keep_tickets(Arc::clone(&daemon)));
     tokio::spawn(lockout::keep_left(Arc::clone(&daemon)));
+    tokio::spawn(unasked::keep_joining(Arc::clone(&daemon)));
     tokio::spawn(logind::follow(Arc::clone(&daemon)));
     tokio::spawn(socket::serve(Arc::clone(&daemon), listener));
     tell_ready();

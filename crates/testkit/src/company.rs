@@ -71,11 +71,10 @@ impl Company {
         let mut company = self.at(name);
         let host = company.lab.add_clean_workstation(name)?;
         host.write_file("/root/latchkey.deb", std::fs::read(file)?, 0o644)?;
-        host.command(&["dpkg", "--install", "/root/latchkey.deb"])
+        host.write_file("/etc/latchkey/device.toml", DEVICE_TOML, 0o600)?;
+        host.command(&["dpkg", "--force-confold", "--install", "/root/latchkey.deb"])
             .env("DEBIAN_FRONTEND", "noninteractive")
             .ok()?;
-        host.write_file("/etc/latchkey/device.toml", DEVICE_TOML, 0o600)?;
-        host.sh("systemctl restart latchkeyd")?;
         host.command(&["latchkey", "join", "--json"])
             .within(Duration::from_secs(90))
             .ok()?;
@@ -529,4 +528,5 @@ ous = ["OU=Staff,DC=corp,DC=latchkey,DC=test"]
 "#;
 
 const DEVICE_TOML: &str = r#"tcti = "swtpm:host=127.0.0.1,port=2321"
+join = "manual"
 "#;

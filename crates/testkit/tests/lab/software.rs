@@ -19,7 +19,7 @@ fn a_workstation_without_a_tpm_enrolls_until_a_policy_wants_hardware() -> Result
     let company = company.with_workstation("ws3")?;
     let host = company.workstation()?;
     // No word about TPMs: there is none at /dev/tpmrm0.
-    company.join_configured(Profile::Debug, "")?;
+    company.join_configured(Profile::Debug, "join = \"manual\"\n")?;
     assert_eq!(company.status("root")?["key_storage"], "software");
     company.enrolled("alice", PIN)?;
     company.sign_in("alice", PIN)?.ok()?;
