@@ -175,12 +175,11 @@ async fn take_out(daemon: &Arc<Daemon>, device: &Device) -> Result<(), Error> {
         let Some(credential) = daemon.credentials.read(uid)? else {
             continue;
         };
-        if let Some((server, bearer)) = &server
-            && let Some(kid) = credential.state.kid()
-        {
-            gone_is_fine(server.client.delete_key(bearer, kid).await)?;
+        if server.is_some() {
+            daemon.delete_everywhere(&credential).await?;
+        } else {
+            daemon.discard(&credential).await?;
         }
-        daemon.discard(&credential).await?;
     }
     if let Some((server, bearer)) = server {
         gone_is_fine(server.client.leave(&bearer, server.device.id).await)?;
