@@ -6,6 +6,7 @@ mod attestation;
 mod broken;
 mod chain;
 mod domain;
+mod early;
 mod evaluation;
 mod exported;
 mod gpo;

@@ -44,7 +44,7 @@ fn without_a_group_nobody_registers_a_key() -> Result<()> {
 }
 
 /// `latchkey enroll` on a terminal, up to the first question.
-fn enroll_on_terminal(company: &Company, person: &str) -> Result<Talk> {
+pub(crate) fn enroll_on_terminal(company: &Company, person: &str) -> Result<Talk> {
     company.give_factor(person)?;
     company.password_sign_in(person)?;
     let call = company.workstation()?.command(&["latchkey", "enroll"]);
