@@ -29,6 +29,7 @@ mod secrets;
 mod sessions;
 mod software;
 mod sync;
+mod unasked;
 mod workstation;
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
