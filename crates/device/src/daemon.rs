@@ -15,6 +15,7 @@ use crate::{
     config::Config,
     confirmations::Confirmations,
     credential::{Credential, Credentials},
+    deleted::Deleted,
     enroll::Enrollments,
     error::refused,
     events::Events,
@@ -47,6 +48,8 @@ pub struct Daemon {
     pub credentials: Credentials,
     /// Enrollments under way.
     pub enrollments: Enrollments,
+    /// Whether the server has deleted the device.
+    pub(crate) deleted: Deleted,
     /// The token for the server.
     pub bearer: Bearer,
     /// What the domain demands, allows and offers.
@@ -92,6 +95,7 @@ impl Daemon {
             accounts,
             credentials,
             enrollments: Enrollments::default(),
+            deleted: Deleted::default(),
             bearer: Bearer::default(),
             policies: Policies::in_folder(&config.state)?,
             events: Events::in_folder(&config.state),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use ipc::Failure;
+use model::UnixTime;
 
 use crate::{pin::tries::duration, text};
 
@@ -37,6 +38,9 @@ pub enum Error {
     /// The server, or the way to it.
     #[error("the server: {0}")]
     Server(#[from] client::Error),
+    /// The administrator who deleted this device at its server, by the server's signed word.
+    #[error("this device was deleted at the server, at {}", .0.0)]
+    Deleted(UnixTime),
     /// The TPM, or the person's PIN.
     #[error("the TPM: {0}")]
     Tpm(#[from] tpm::Error),
@@ -83,6 +87,11 @@ impl Error {
                 format!("The domain's policy files cannot be read: {error}."),
             ),
             Self::Server(error) => of_server(error),
+            Self::Deleted(_) => Failure::new(
+                "device_deleted",
+                "This machine was deleted at the Latchkey server: no PIN works here any more. An \
+                 administrator runs `latchkey join`.",
+            ),
             Self::Tpm(error) => of_tpm(error),
             Self::Kerberos(error) => of_kerberos(error.code()),
             Self::System(_) | Self::Bug(_) => Failure::new(

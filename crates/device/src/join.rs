@@ -163,8 +163,11 @@ pub(crate) async fn leave(daemon: &Arc<Daemon>, peer: &Peer, _: Leave) -> Result
 async fn take_out(daemon: &Arc<Daemon>, device: &Device) -> Result<(), Error> {
     let server = if has_its_keys(daemon, device).await? {
         let server = daemon.server()?;
-        let bearer = daemon.bearer(&server).await?;
-        Some((server, bearer))
+        match daemon.bearer(&server).await {
+            Ok(bearer) => Some((server, bearer)),
+            Err(Error::Deleted(_)) => None,
+            Err(error) => return Err(error),
+        }
     } else {
         // Without its key this machine is nobody to the server; an administrator removes it there.
         tracing::warn!("the TPM has none of the device's keys, so the server is not told");
@@ -184,6 +187,12 @@ async fn take_out(daemon: &Arc<Daemon>, device: &Device) -> Result<(), Error> {
     if let Some((server, bearer)) = server {
         gone_is_fine(server.client.leave(&bearer, server.device.id).await)?;
     }
+    forget(daemon).await
+}
+
+/// Forgets the server and what came from it. The credentials are gone by then; and the machine does not
+/// come back by itself.
+pub(crate) async fn forget(daemon: &Daemon) -> Result<(), Error> {
     daemon.note_left_by_hand()?;
     daemon.identity.forget()?;
     daemon.policies.forget()?;

@@ -25,6 +25,7 @@ pub mod config;
 mod confirmations;
 mod credential;
 pub mod daemon;
+mod deleted;
 mod domain;
 mod enroll;
 pub mod error;

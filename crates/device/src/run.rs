@@ -18,7 +18,7 @@ use crate::{
     config,
     config::Config,
     daemon::{Daemon, now},
-    domain,
+    deleted, domain,
     events::{Event, Id},
     ffi, lockout, logind, policies, presence, primary, reconnect, socket, unasked,
 };
@@ -52,6 +52,7 @@ async fn serve(config: Config) -> Result<(), Error> {
     tokio::spawn(primary::keep_renewed(Arc::clone(&daemon)));
     tokio::spawn(reconnect::keep_tickets(Arc::clone(&daemon)));
     tokio::spawn(lockout::keep_left(Arc::clone(&daemon)));
+    tokio::spawn(deleted::watch(Arc::clone(&daemon)));
     tokio::spawn(unasked::keep_joining(Arc::clone(&daemon)));
     tokio::spawn(logind::follow(Arc::clone(&daemon)));
     tokio::spawn(socket::serve(Arc::clone(&daemon), listener));

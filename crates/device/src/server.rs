@@ -64,7 +64,7 @@ impl Daemon {
         {
             return Ok(token.clone());
         }
-        let answer = server.device_token().await?;
+        let answer = self.fresh_token(server).await?;
         let lifetime = u64::try_from(answer.expires_in).unwrap_or(0);
         let until = Instant::now() + Duration::from_secs(lifetime).saturating_sub(TOKEN_MARGIN);
         *kept = Some((answer.access_token.clone(), until));
@@ -76,22 +76,42 @@ impl Daemon {
     }
 }
 
+impl Daemon {
+    /// The server's answer to who the device is, asked now. That it was deleted is acted upon.
+    pub(crate) async fn fresh_token(
+        &self,
+        server: &Server,
+    ) -> Result<api::oauth::TokenAnswer, Error> {
+        let answer = server.device_token().await;
+        if let Err(Error::Deleted(deleted)) = &answer {
+            self.deleted.note(*deleted, server);
+        }
+        answer
+    }
+}
+
 impl Server {
     /// A token of the device's, by its own key.
-    pub(crate) async fn device_token(&self) -> Result<api::oauth::TokenAnswer, Error> {
+    async fn device_token(&self) -> Result<api::oauth::TokenAnswer, Error> {
         let now = now().0;
+        let nonce = self.client.nonce(self.joined.tenant).await?;
         let claims = DeviceTokenClaims {
             client_id: api::WORKSTATION_CLIENT.to_owned(),
-            request_nonce: self.client.nonce(self.joined.tenant).await?,
+            request_nonce: nonce.clone(),
             grant_type: "device_token".to_owned(),
             iat: now,
             exp: now + REQUEST_LIFETIME_S,
         };
         let request = self.signed(&claims).await?;
-        Ok(self
-            .client
-            .device_token(self.joined.tenant, &request)
-            .await?)
+        let answer = self.client.device_token(self.joined.tenant, &request);
+        match answer.await {
+            Err(client::Error::DeviceDeleted { statement, refusal }) => {
+                let deleted = self.deleted(&statement, &nonce);
+                let refused = Error::Server(client::Error::Refused(refusal));
+                Err(deleted.map_or(refused, Error::Deleted))
+            }
+            answer => Ok(answer?),
+        }
     }
 
     /// The header by which the device vouches for a person's sign-in (MS-OAPXBC 3.1.5.1.3).

@@ -2,8 +2,8 @@
 //! names.
 //!
 //! So it does unless `device.toml` or the domain's policy says no ("Register domain joined computers as
-//! devices", which is on unless it is turned off), or somebody has taken the machine out by `latchkey
-//! leave`: then somebody joins it again. What keeps it from joining is told once for each cause, however often it is tried.
+//! devices", which is on unless it is turned off), or somebody has taken the machine out, here by `latchkey
+//! leave` or at the server: then somebody joins it again. What keeps it from joining is told once for each cause, however often it is tried.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 

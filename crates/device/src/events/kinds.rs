@@ -114,6 +114,8 @@ events! {
     LockoutValueLeft = 5003 Info "The TPM's lockout value was left with the server.",
     /// Fields: KeyID, UPN, Before, Principal.
     Renamed = 5004 Info "The person has another name in the domain now.",
+    /// Fields: Server, DeviceId, Deleted.
+    DeviceDeleted = 5005 Warning "The machine was deleted at its server: every PIN on it is gone.",
     /// Fields: DeploymentType, ErrorCode, Message.
     SignInFailed = 7001 Error "A sign-in with the PIN failed.",
 }

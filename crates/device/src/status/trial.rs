@@ -46,15 +46,19 @@ pub(super) async fn run(daemon: &Arc<Daemon>) -> Tests {
 }
 
 async fn device_auth(daemon: &Daemon) -> String {
-    let asked = within(async { daemon.server()?.device_token().await }).await;
+    let asked = within(async { daemon.fresh_token(&daemon.server()?).await }).await;
     match asked {
         Ok(_) => "SUCCESS".to_owned(),
+        Err(Error::Deleted(_)) => DISABLED_OR_DELETED.to_owned(),
         Err(Error::Server(client::Error::Refused(refusal))) if refusal.code == "50155" => {
-            "FAILED. Device is either disabled or deleted".to_owned()
+            DISABLED_OR_DELETED.to_owned()
         }
         Err(error) => failed(&error),
     }
 }
+
+/// In the words of `dsregcmd`.
+const DISABLED_OR_DELETED: &str = "FAILED. Device is either disabled or deleted";
 
 async fn within<T>(test: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let silent = || refused("no_answer", "There was no answer within five seconds.");

@@ -5,6 +5,7 @@
 mod attestation;
 mod broken;
 mod chain;
+mod deleted;
 mod domain;
 mod early;
 mod evaluation;
