@@ -16,7 +16,8 @@ use crate::{Error, daemon::Daemon, recovery::Authority, turns::Time};
 pub(super) struct Early(JoinHandle<Result<NewKey, Error>>);
 
 impl Early {
-    /// Begins one in the background, as the one thing that the person wants of the TPM now.
+    /// Begins one in the background, as the one thing that the person wants of the TPM until it is made:
+    /// also where nobody wants it any more by then.
     pub(super) fn begin(
         daemon: &Arc<Daemon>,
         uid: u32,
@@ -24,9 +25,12 @@ impl Early {
     ) -> Self {
         let daemon = Arc::clone(daemon);
         Self(tokio::spawn(async move {
-            let _turn = daemon.turns.take(uid, Time::Chip).await;
+            let turn = daemon.turns.take(uid, Time::Chip).await;
             tracing::info!(uid, "a key is begun while its person confirms who they are");
-            let make = move |tpm: &mut tpm::Tpm| Ok(tpm.begin_user_key(&holder, &keeper)?);
+            let make = move |tpm: &mut tpm::Tpm| {
+                let _until_made = &turn;
+                Ok(tpm.begin_user_key(&holder, &keeper)?)
+            };
             daemon.chip.run(make).await
         }))
     }
