@@ -28,6 +28,7 @@ pub const TOTP_SECRET: &str = "MJXW4ZDFMQQHI3ZAMJSSA5DFON2CA6DZ";
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The company and its lab.
+#[derive(Clone)]
 pub struct Company {
     /// Where it all runs.
     pub lab: Lab,

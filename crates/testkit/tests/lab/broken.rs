@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use testkit::company::Company;
 use testkit::wait::until;
 
 use crate::company;
-use crate::pam::su;
+use crate::terminal::{end_of_shell, su};
 
 const PIN: &str = "577215664901";
 const STATE: &str = "/var/lib/latchkey";
@@ -22,11 +22,7 @@ fn password_opens(company: &Company, person: &str) -> Result<()> {
         talk.expect("Password: ")?;
     }
     talk.type_line(company.lab.password(person)?)?;
-    talk.expect(&format!("{person}@ws1"))?;
-    talk.type_line("exit")?;
-    let (status, all) = talk.finish()?;
-    ensure!(status == 0, "the session ended with {status}: {all}");
-    Ok(())
+    end_of_shell(company, talk, person).map(drop)
 }
 
 /// Starts the daemon, and waits until it answers or gives up.

@@ -30,7 +30,9 @@ mod secrets;
 mod sessions;
 mod software;
 mod sync;
+mod terminal;
 mod unasked;
+mod whole;
 mod workstation;
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{MutexGuard, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -337,23 +338,55 @@ fn hand_agent_over(from: &Host, to: &Host) -> Result<()> {
     Ok(())
 }
 
+/// The shared company with its people at `ws4`, which has the package and systemd; made by the first
+/// test that wants it. Its daemon runs until the answer goes.
+pub(super) struct Packaged {
+    pub(super) company: Company,
+    _turn: MutexGuard<'static, ()>,
+}
+
+pub(super) fn packaged() -> Result<Packaged> {
+    static PACKAGED: OnceLock<Company> = OnceLock::new();
+    let (_turn, shared) = company();
+    shared.forget_everyone()?;
+    let company = match PACKAGED.get() {
+        Some(company) => company,
+        None => {
+            let folder = Folder::new(&name("packages-joined"))?;
+            let package = packed(Package::Workstation, VERSION, &folder.0)?;
+            let made = shared.with_packaged_workstation("ws4", &package)?;
+            PACKAGED.get_or_init(|| made)
+        }
+    };
+    company.workstation()?.sh("systemctl start latchkeyd")?;
+    company.forget_everyone()?;
+    let company = company.clone();
+    Ok(Packaged { company, _turn })
+}
+
+impl Drop for Packaged {
+    fn drop(&mut self) {
+        let host = self.company.workstation();
+        if let Err(error) = host.and_then(|host| host.sh("systemctl stop latchkeyd")) {
+            eprintln!("latchkeyd goes on at ws4: {error:#}");
+        }
+    }
+}
+
 #[test]
 fn behind_the_walls_of_their_units_daemon_and_agent_enroll_and_sign_in() -> Result<()> {
-    let (_turn, company) = company();
-    company.forget_everyone()?;
-    let folder = Folder::new(&name("packages-joined"))?;
-    let package = packed(Package::Workstation, VERSION, &folder.0)?;
+    let packaged = packaged()?;
+    let company = &packaged.company;
+    let folder = Folder::new(&name("packages-agent"))?;
     let agent = packed(Package::Agent, VERSION, &folder.0)?;
-    let server = company.server()?;
-    let company = company.with_packaged_workstation("ws4", &package)?;
-    let host = company.workstation()?;
+    let (server, host) = (company.server()?, company.workstation()?);
     host.write_file("/root/agent.deb", fs::read(agent)?, 0o644)?;
     host.command(&["dpkg", "--install", "/root/agent.deb"])
         .ok()?;
 
     server.stop("latchkey-sync")?;
-    let outcome = hand_agent_over(&server, &host).and_then(|()| work_behind_walls(&company, &host));
-    host.sh("systemctl stop latchkeyd latchkey-sync")?;
+    let outcome = hand_agent_over(&server, &host).and_then(|()| work_behind_walls(company, &host));
+    host.sh("systemctl stop latchkey-sync")?;
     hand_agent_over(&host, &server)?;
     company.run_agent()?;
     outcome
@@ -424,5 +457,6 @@ fn work_behind_walls(company: &Company, host: &Host) -> Result<()> {
         company
             .keys_in_directory("alice")
             .is_ok_and(|keys| keys.is_empty())
-    })
+    })?;
+    host.command(&["latchkey", "join"]).ok().map(drop)
 }

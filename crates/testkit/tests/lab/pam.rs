@@ -6,23 +6,16 @@ use testkit::lab::{Host, Talk};
 
 use crate::company;
 use crate::policy::{Object, value};
+use crate::terminal::{end_of_shell, shell_by_pin, su};
 
 const PIN: &str = "161803398874";
 const TICKET: &str = "krbtgt/CORP.LATCHKEY.TEST@CORP.LATCHKEY.TEST";
-
-/// `su` to `person`, called by somebody who is neither root nor that person.
-pub(super) fn su(host: &Host, person: &str) -> Result<Talk> {
-    host.command(&["su", "-", person]).user("carol").talk()
-}
 
 /// Answers `Password: ` with the domain password of `person`, and expects a session from it.
 fn password_works(company: &Company, mut talk: Talk, person: &str) -> Result<String> {
     let shown = talk.expect("Password: ")?;
     talk.type_line(company.lab.password(person)?)?;
-    talk.expect(&format!("{person}@ws1"))?;
-    talk.type_line("exit")?;
-    let (status, all) = talk.finish()?;
-    ensure!(status == 0, "the session ended with {status}: {all}");
+    end_of_shell(company, talk, person)?;
     Ok(shown)
 }
 
@@ -75,12 +68,7 @@ fn login_takes_the_pin_and_the_session_has_the_ticket() -> Result<()> {
     let (_turn, company) = company();
     company.forget_everyone()?;
     company.enrolled("bob", PIN)?;
-    let mut talk = company.workstation()?.command(&["login"]).talk()?;
-    talk.expect("login: ")?;
-    talk.type_line("bob")?;
-    talk.expect("PIN: ")?;
-    talk.type_line(PIN)?;
-    talk.expect("bob@ws1")?;
+    let mut talk = shell_by_pin(company, "bob", PIN)?;
     talk.type_line("echo cache=$KRB5CCNAME; klist; exit")?;
     talk.expect("cache=FILE:/tmp/krb5cc_")?;
     talk.expect("Default principal: bob@CORP.LATCHKEY.TEST")?;
@@ -106,9 +94,7 @@ fn a_wrong_pin_tells_the_tries_left_and_the_password_still_works() -> Result<()>
     let mut talk = su(&host, "alice")?;
     talk.expect("PIN: ")?;
     talk.type_line(PIN)?;
-    talk.expect("alice@ws1")?;
-    talk.type_line("exit")?;
-    talk.finish()?;
+    end_of_shell(company, talk, "alice")?;
     let status = company.status("alice")?;
     let left = status.pointer("/credentials/0/tries_left");
     assert_eq!(left.and_then(|left| left.as_u64()), Some(10), "{status}");

@@ -10,6 +10,7 @@ use testkit::wait;
 
 use crate::company;
 use crate::policy::{Object, machine, value};
+use crate::terminal::{choose_pin, end_of_shell, leave, login_by_pin, su};
 
 const PIN: &str = "161803398874";
 const NEXT: &str = "14142135623730";
@@ -37,26 +38,13 @@ fn refresh(company: &Company) -> Result<()> {
     call.ok().map(drop)
 }
 
-fn su(host: &Host, person: &str) -> Result<Talk> {
-    host.command(&["su", "-", person]).user("carol").talk()
-}
-
-/// Answers a new PIN, twice.
-fn choose(talk: &mut Talk, pin: &str) -> Result<()> {
-    talk.expect("New PIN: ")?;
-    talk.type_line(pin)?;
-    talk.expect("New PIN again: ")?;
-    talk.type_line(pin)
-}
-
 /// The session that follows has a ticket by the PIN.
 fn has_ticket(mut talk: Talk, person: &str) -> Result<()> {
     talk.expect(&format!("{person}@ws1"))?;
-    talk.type_line("echo cache=$KRB5CCNAME; klist; exit")?;
+    talk.type_line("echo cache=$KRB5CCNAME; klist")?;
     talk.expect("cache=FILE:/tmp/krb5cc_")?;
     talk.expect(TICKET)?;
-    let (status, shown) = talk.finish()?;
-    ensure!(status == 0, "{status}: {shown}");
+    let shown = leave(talk)?;
     for secret in [PIN, NEXT] {
         ensure!(!shown.contains(secret), "a PIN is on the screen: {shown}");
     }
@@ -95,14 +83,14 @@ fn a_pin_that_newer_rules_would_not_take_is_replaced_at_su_before_the_session() 
     talk.type_line(PIN)?;
     talk.expect("has to be changed")?;
     talk.expect("14 to 127 digits")?;
-    choose(&mut talk, PIN)?;
+    choose_pin(&mut talk, PIN)?;
     talk.expect("at least 14 characters")?;
     talk.expect("New PIN: ")?;
     talk.type_line(NEXT)?;
     talk.expect("New PIN again: ")?;
     talk.type_line(WRONG)?;
     talk.expect("The two PINs differ.")?;
-    choose(&mut talk, NEXT)?;
+    choose_pin(&mut talk, NEXT)?;
     has_ticket(talk, "alice")?;
 
     assert_eq!(refusal(company, "alice", PIN)?, "wrong_pin");
@@ -122,14 +110,12 @@ fn whoever_finds_no_new_pin_in_three_goes_has_the_password() -> Result<()> {
     talk.expect("PIN: ")?;
     talk.type_line(PIN)?;
     for bad in [PIN, "11111111111111", "12345678901234"] {
-        choose(&mut talk, bad)?;
+        choose_pin(&mut talk, bad)?;
     }
     talk.expect("sign in with your password")?;
     talk.expect("Password: ")?;
     talk.type_line(company.lab.password("alice")?)?;
-    talk.expect("alice@ws1")?;
-    talk.type_line("exit")?;
-    talk.finish()?;
+    end_of_shell(company, talk, "alice")?;
     assert_eq!(refusal(company, "alice", PIN)?, "pin_change_required");
     drop(object);
     refresh(company)?;
@@ -163,13 +149,9 @@ fn an_expired_pin_is_replaced_at_login_and_the_status_tells_the_days() -> Result
     drop(object);
     let object = rules(company, &[("Expiration", 2)])?;
     assert_eq!(credential(company, "bob")?["pin_expires_in_days"], 0);
-    let mut talk = host.command(&["login"]).talk()?;
-    talk.expect("login: ")?;
-    talk.type_line("bob")?;
-    talk.expect("PIN: ")?;
-    talk.type_line(WRONG)?;
+    let mut talk = login_by_pin(company, "bob", WRONG)?;
     talk.expect("2 days old or older")?;
-    choose(&mut talk, NEXT)?;
+    choose_pin(&mut talk, NEXT)?;
     has_ticket(talk, "bob")?;
     assert_eq!(credential(company, "bob")?["pin_expires_in_days"], 2);
     drop(object);
@@ -194,9 +176,9 @@ fn a_pin_of_before_is_refused_in_words_at_the_terminal() -> Result<()> {
     talk.expect("PIN as it is: ")?;
     talk.type_line(NEXT)?;
     talk.expect("None of your last 5 PINs.")?;
-    choose(&mut talk, PIN)?;
+    choose_pin(&mut talk, PIN)?;
     talk.expect("must not be one of the last 5")?;
-    choose(&mut talk, "27182818284590")?;
+    choose_pin(&mut talk, "27182818284590")?;
     talk.expect("The PIN is changed.")?;
     let answer = refused(&change(format!("old=27182818284590\npin={NEXT}\n"))?)?;
     assert_eq!(text(&answer, "code")?, "pin_refused", "{answer}");

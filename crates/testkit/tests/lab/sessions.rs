@@ -4,76 +4,24 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use testkit::company::{Company, one_time_code, refused, text, upn};
-use testkit::lab::{KdcCertificate, Talk};
+use testkit::company::{Company, refused, text, upn};
+use testkit::lab::KdcCertificate;
 use testkit::wait::until;
 
 use crate::company;
 use crate::policy::{Object, last_event, machine, value};
+use crate::terminal::{
+    choose_pin, confirm_both_factors, end_of_shell, leave, login_by_password, login_by_pin,
+    shell_by_pin,
+};
 
 const PIN: &str = "161803398874";
+const DONE: &str = "Done. Your PIN can be used now";
 const TICKET: &str = "krbtgt/CORP.LATCHKEY.TEST@CORP.LATCHKEY.TEST";
-
-/// `login` on a terminal of the workstation, up to the person's name.
-fn login(company: &Company, person: &str) -> Result<Talk> {
-    let mut talk = company.workstation()?.command(&["login"]).talk()?;
-    talk.expect("login: ")?;
-    talk.type_line(person)?;
-    Ok(talk)
-}
-
-/// The same with the password; where there is a PIN, it is passed over.
-fn login_by_password(company: &Company, person: &str) -> Result<Talk> {
-    let mut talk = login(company, person)?;
-    talk.expect("Password: ")?;
-    talk.type_line(company.lab.password(person)?)?;
-    Ok(talk)
-}
-
-/// From the question whether to enroll to the question for a PIN.
-fn confirm_both_factors(company: &Company, talk: &mut Talk, person: &str) -> Result<()> {
-    talk.expect(&format!(
-        "Set up a PIN on this machine for {person}@corp.latchkey.test?"
-    ))?;
-    talk.type_line("OK")?;
-    talk.expect("Password: ")?;
-    talk.type_line(company.lab.password(person)?)?;
-    talk.expect("Code from your authenticator: ")?;
-    talk.type_line(&one_time_code()?)?;
-    talk.expect("New PIN: ")?;
-    Ok(())
-}
-
-fn choose_pin(talk: &mut Talk) -> Result<()> {
-    talk.type_line(PIN)?;
-    talk.expect("New PIN again: ")?;
-    talk.type_line(PIN)?;
-    talk.expect("Done. Your PIN can be used now")?;
-    Ok(())
-}
-
-/// The shell is there; leaves it.
-fn leave(mut talk: Talk, person: &str) -> Result<String> {
-    talk.expect(&format!("{person}@ws1"))?;
-    talk.type_line("exit")?;
-    let (status, shown) = talk.finish()?;
-    ensure!(status == 0, "the session ended with {status}: {shown}");
-    Ok(shown)
-}
-
-/// Leaves a shell that was seen already.
-fn leave_quietly(mut talk: Talk) -> Result<()> {
-    talk.type_line("exit")?;
-    talk.finish()?;
-    Ok(())
-}
 
 /// Signs in by PIN, and the session has the ticket.
 fn pin_brings_a_ticket(company: &Company, person: &str) -> Result<()> {
-    let mut talk = login(company, person)?;
-    talk.expect("PIN: ")?;
-    talk.type_line(PIN)?;
-    talk.expect(&format!("{person}@ws1"))?;
+    let mut talk = shell_by_pin(company, person, PIN)?;
     talk.type_line("klist")?;
     talk.expect(TICKET)?;
     // In the background, what it is worth at the server.
@@ -81,16 +29,15 @@ fn pin_brings_a_ticket(company: &Company, person: &str) -> Result<()> {
         let status = company.status(person);
         status.is_ok_and(|status| status["AzureAdPrt"] == "YES")
     })?;
-    talk.type_line("exit")?;
-    talk.finish()?;
-    Ok(())
+    leave(talk).map(drop)
 }
 
 /// With the workstation off the network; back on it in the end.
-fn unplugged<T>(company: &Company, act: impl FnOnce() -> Result<T>) -> Result<T> {
-    company.lab.unplug("ws1")?;
+pub(crate) fn unplugged<T>(company: &Company, act: impl FnOnce() -> Result<T>) -> Result<T> {
+    let host = company.workstation()?.name;
+    company.lab.unplug(&host)?;
     let outcome = act();
-    company.lab.plug("ws1")?;
+    company.lab.plug(&host)?;
     outcome
 }
 
@@ -110,9 +57,7 @@ fn without_a_domain_controller_the_pin_opens_a_session_and_the_ticket_comes_with
     let host = company.workstation()?;
     host.command(&["kdestroy"]).user("alice").ok()?;
     let talk = unplugged(company, || {
-        let mut talk = login(company, "alice")?;
-        talk.expect("PIN: ")?;
-        talk.type_line(PIN)?;
+        let mut talk = login_by_pin(company, "alice", PIN)?;
         talk.expect("No domain controller answers. You are signed in without a ticket")?;
         talk.expect("alice@ws1")?;
         talk.type_line("klist")?;
@@ -131,7 +76,7 @@ fn without_a_domain_controller_the_pin_opens_a_session_and_the_ticket_comes_with
     ensure!(!is_kept(company, "alice")?, "the PIN is kept after a lock");
     company.sign_in("alice", PIN)?.ok()?;
     ensure!(is_kept(company, "alice")?, "the PIN is not kept again");
-    leave_quietly(talk)?;
+    leave(talk)?;
     ensure!(!is_kept(company, "alice")?, "the PIN outlives the session");
     company.forget_everyone()
 }
@@ -153,10 +98,7 @@ fn a_stranger_s_wrong_pins_keep_no_ticket_away_and_are_not_made_up_for_by_it() -
         .lab
         .use_kdc_certificate(KdcCertificate::WrongAuthority)?;
     let talk = (|| {
-        let mut talk = login(company, "alice")?;
-        talk.expect("PIN: ")?;
-        talk.type_line(PIN)?;
-        talk.expect("alice@ws1")?;
+        let talk = shell_by_pin(company, "alice", PIN)?;
         for _ in 0..3 {
             ensure!(refusal("161803398875")? == "wrong_pin");
         }
@@ -173,7 +115,7 @@ fn a_stranger_s_wrong_pins_keep_no_ticket_away_and_are_not_made_up_for_by_it() -
     until("the wait to end", Duration::from_secs(10), || {
         refusal(PIN).is_ok_and(|code| code == "phrase_required")
     })?;
-    leave_quietly(talk)?;
+    leave(talk)?;
     company.forget_everyone()
 }
 
@@ -182,10 +124,7 @@ fn a_pin_that_was_changed_is_kept_no_more() -> Result<()> {
     let (_turn, company) = company();
     company.forget_everyone()?;
     company.enrolled("alice", PIN)?;
-    let mut talk = login(company, "alice")?;
-    talk.expect("PIN: ")?;
-    talk.type_line(PIN)?;
-    talk.expect("alice@ws1")?;
+    let talk = shell_by_pin(company, "alice", PIN)?;
     ensure!(is_kept(company, "alice")?, "the PIN is not kept");
     let next = "271828182845";
     company
@@ -197,7 +136,7 @@ fn a_pin_that_was_changed_is_kept_no_more() -> Result<()> {
     ensure!(!is_kept(company, "alice")?, "the PIN of before is kept");
     company.sign_in("alice", next)?.ok()?;
     ensure!(is_kept(company, "alice")?, "the next PIN is not kept");
-    leave_quietly(talk)?;
+    leave(talk)?;
     company.forget_everyone()
 }
 
@@ -218,9 +157,7 @@ fn where_a_policy_gives_no_days_nobody_signs_in_without_a_domain_controller() ->
     let refresh = || host.command(&["latchkey", "policy", "refresh"]).ok();
     refresh()?;
     unplugged(company, || {
-        let mut talk = login(company, "alice")?;
-        talk.expect("PIN: ")?;
-        talk.type_line(PIN)?;
+        let mut talk = login_by_pin(company, "alice", PIN)?;
         talk.expect("Your organization does not take the PIN without one")?;
         Ok(())
     })?;
@@ -241,9 +178,7 @@ fn a_kdc_that_cannot_prove_itself_brings_a_session_an_alarm_and_no_ticket() -> R
         .lab
         .use_kdc_certificate(KdcCertificate::WrongAuthority)?;
     let talk = (|| {
-        let mut talk = login(company, "alice")?;
-        talk.expect("PIN: ")?;
-        talk.type_line(PIN)?;
+        let mut talk = login_by_pin(company, "alice", PIN)?;
         talk.expect("could not prove that it is one")?;
         talk.expect("You are signed in without a ticket")?;
         talk.expect("alice@ws1")?;
@@ -262,7 +197,7 @@ fn a_kdc_that_cannot_prove_itself_brings_a_session_an_alarm_and_no_ticket() -> R
         Duration::from_secs(90),
         || host.command(&["klist", "-s"]).user("alice").ok().is_ok(),
     )?;
-    leave_quietly(talk)?;
+    leave(talk)?;
     company.forget_everyone()
 }
 
@@ -293,14 +228,8 @@ fn a_program_that_is_killed_ends_its_session_too() -> Result<()> {
     let (_turn, company) = company();
     company.forget_everyone()?;
     company.enrolled("alice", PIN)?;
-    let mut one = login(company, "alice")?;
-    one.expect("PIN: ")?;
-    one.type_line(PIN)?;
-    one.expect("alice@ws1")?;
-    let mut other = login(company, "alice")?;
-    other.expect("PIN: ")?;
-    other.type_line(PIN)?;
-    other.expect("alice@ws1")?;
+    let one = shell_by_pin(company, "alice", PIN)?;
+    let other = shell_by_pin(company, "alice", PIN)?;
     let host = company.workstation()?;
     host.sh("kill -9 $(pgrep -o -x login)")?;
     drop(one);
@@ -324,15 +253,11 @@ fn a_disabled_account_is_told_so_and_stays_out_with_the_cable_pulled() -> Result
     pin_brings_a_ticket(company, "bob")?;
     company.on_controller("samba-tool user disable bob")?;
     let outcome = (|| {
-        let mut talk = login(company, "bob")?;
-        talk.expect("PIN: ")?;
-        talk.type_line(PIN)?;
+        let mut talk = login_by_pin(company, "bob", PIN)?;
         talk.expect("The account is disabled in the domain.")?;
         drop(talk);
         unplugged(company, || {
-            let mut talk = login(company, "bob")?;
-            talk.expect("PIN: ")?;
-            talk.type_line(PIN)?;
+            let mut talk = login_by_pin(company, "bob", PIN)?;
             talk.expect("When the domain was last asked, it said: The account is disabled")?;
             Ok(())
         })
@@ -353,17 +278,15 @@ fn a_sign_in_by_password_leads_through_an_enrollment_and_the_next_is_by_pin() ->
     let mut talk = login_by_password(company, "alice")?;
     confirm_both_factors(company, &mut talk, "alice")?;
     // Each refusal in words, and another try.
-    talk.type_line("123456")?;
-    talk.expect("New PIN again: ")?;
-    talk.type_line("123456")?;
+    choose_pin(&mut talk, "123456")?;
     talk.expect("New PIN: ")?;
     talk.type_line(PIN)?;
     talk.expect("New PIN again: ")?;
     talk.type_line("161803398875")?;
     talk.expect("The two PINs differ.")?;
-    talk.expect("New PIN: ")?;
-    choose_pin(&mut talk)?;
-    let shown = leave(talk, "alice")?;
+    choose_pin(&mut talk, PIN)?;
+    talk.expect(DONE)?;
+    let shown = end_of_shell(company, talk, "alice")?;
     assert!(!shown.contains(PIN), "the PIN is on the screen: {shown}");
     pin_brings_a_ticket(company, "alice")?;
     company.forget_everyone()
@@ -379,7 +302,7 @@ fn whoever_skips_the_enrollment_or_breaks_it_off_has_a_shell_and_is_asked_again(
     talk.expect("Set up a PIN on this machine for bob@")?;
     talk.type_line("")?;
     talk.expect("you are asked again at your next sign-in")?;
-    leave(talk, "bob")?;
+    end_of_shell(company, talk, "bob")?;
 
     // Ctrl-C where something is typed unseen.
     let mut talk = login_by_password(company, "bob")?;
@@ -399,7 +322,7 @@ fn whoever_skips_the_enrollment_or_breaks_it_off_has_a_shell_and_is_asked_again(
         "by hand",
         &[machine("DisablePostLogonProvisioning", 1)],
     )?;
-    let shown = leave(login_by_password(company, "bob")?, "bob")?;
+    let shown = end_of_shell(company, login_by_password(company, "bob")?, "bob")?;
     assert!(!shown.contains("Set up a PIN"), "{shown}");
     company.forget_everyone()
 }
@@ -413,19 +336,21 @@ fn a_daemon_that_dies_during_an_enrollment_keeps_nobody_out_and_the_next_sign_in
     let _on = Object::linked(company, "hello", &[machine("Enabled", 1)])?;
     let mut talk = login_by_password(company, "alice")?;
     confirm_both_factors(company, &mut talk, "alice")?;
+    talk.expect("New PIN: ")?;
     company.workstation()?.kill("latchkeyd", "KILL")?;
     talk.type_line(PIN)?;
     talk.expect("New PIN again: ")?;
     talk.type_line(PIN)?;
     talk.expect("No PIN was set up: ")?;
-    leave(talk, "alice")?;
+    end_of_shell(company, talk, "alice")?;
     company.run_daemon()?;
 
     company.give_factor("alice")?;
     let mut talk = login_by_password(company, "alice")?;
     confirm_both_factors(company, &mut talk, "alice")?;
-    choose_pin(&mut talk)?;
-    leave(talk, "alice")?;
+    choose_pin(&mut talk, PIN)?;
+    talk.expect(DONE)?;
+    end_of_shell(company, talk, "alice")?;
     pin_brings_a_ticket(company, "alice")?;
     company.forget_everyone()
 }
