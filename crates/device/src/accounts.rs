@@ -89,4 +89,4 @@ fn name_service(error: &io::Error) -> Error {
 }
 
 /// Below it are the accounts of the system itself.
-const FIRST_ORDINARY_UID: u32 = 1000;
+pub(crate) const FIRST_ORDINARY_UID: u32 = 1000;

@@ -34,7 +34,8 @@ pub(crate) struct Event {
 struct Who {
     uid: u32,
     user: String,
-    sid: String,
+    /// None for an account of the machine's own.
+    sid: Option<String>,
 }
 
 impl Event {
@@ -47,11 +48,11 @@ impl Event {
     }
 
     /// It concerns that person.
-    pub(crate) fn of(mut self, uid: u32, user: &str, sid: &Sid) -> Self {
+    pub(crate) fn of(mut self, uid: u32, user: &str, sid: Option<&Sid>) -> Self {
         self.who = Some(Who {
             uid,
             user: user.to_owned(),
-            sid: sid.to_string(),
+            sid: sid.map(Sid::to_string),
         });
         self
     }
@@ -60,7 +61,7 @@ impl Event {
     pub(crate) fn about(id: Id, credential: &Credential) -> Self {
         let key_id = credential.public_key().map(|key| text::hex(&key.key_id()));
         Self::new(id)
-            .of(credential.uid, &credential.upn, &credential.sid)
+            .of(credential.uid, &credential.upn, Some(&credential.sid))
             .with("KeyID", key_id.unwrap_or_default())
             .with("UPN", &credential.upn)
     }
@@ -105,7 +106,9 @@ impl Serialize for Kept<'_> {
         if let Some(who) = who {
             map.serialize_entry("uid", &who.uid)?;
             map.serialize_entry("user", &who.user)?;
-            map.serialize_entry("sid", &who.sid)?;
+            if let Some(sid) = &who.sid {
+                map.serialize_entry("sid", sid)?;
+            }
         }
         map.serialize_entry("message", id.text())?;
         for (name, value) in fields {

@@ -7,8 +7,8 @@
 use std::{sync::Arc, time::Duration};
 
 use ipc::{
-    Answered, CertEnrollment, Done, Lock, PreReqResult, Prerequisites, SessionClose, SessionOpen,
-    SessionOpenAnswer,
+    Answered, CertEnrollment, Done, Failure, Lock, PreReqResult, Prerequisites, SessionClose,
+    SessionOpen, SessionOpenAnswer,
 };
 use model::Sid;
 use policy::merge::{Effective, Provision};
@@ -16,15 +16,34 @@ use tokio::time::timeout;
 
 use crate::{
     Error,
-    accounts::Account,
+    accounts::{Account, FIRST_ORDINARY_UID},
     credential::{Credential, State},
     daemon::Daemon,
     error::refused,
     events::{Event, Id},
     key_storage::KeyStorage,
     peer::Peer,
+    pin::tries::duration,
     policies::{SESSION_PATIENCE, Subject},
 };
+
+/// How a person comes.
+#[derive(Clone, Copy)]
+pub(crate) struct Visit {
+    remote: bool,
+    /// Has the domain just not told the policies in time?
+    domain_is_silent: bool,
+}
+
+impl Visit {
+    /// Nobody was asked on the way.
+    pub(crate) fn of(remote: bool) -> Self {
+        Self {
+            remote,
+            domain_is_silent: false,
+        }
+    }
+}
 
 /// What was found of a person, and the sentence for it.
 pub(crate) struct Judged {
@@ -34,6 +53,16 @@ pub(crate) struct Judged {
     pub(crate) governed_by_group_policy: bool,
     pub(crate) event: Id,
     pub(crate) why: String,
+}
+
+impl Judged {
+    /// All is well but for this.
+    fn without(mut self, why: &str) -> Self {
+        self.prerequisites.pre_req_result = PreReqResult::WillNotProvision;
+        self.event = Id::WillNotProvision;
+        self.why = why.to_owned();
+        self
+    }
 }
 
 /// A person's session has begun.
@@ -52,6 +81,11 @@ pub(crate) async fn open(
         return Ok(nothing);
     };
     let Some(sid) = daemon.sid(account.uid).await? else {
+        // The accounts of services begin sessions all day long.
+        if account.uid >= FIRST_ORDINARY_UID {
+            let judged = daemon.judge(None, Visit::of(args.remote)).await?;
+            daemon.tell_event(&account, None, &judged);
+        }
         return Ok(nothing);
     };
     daemon.session_opened(account.uid, peer);
@@ -66,15 +100,19 @@ pub(crate) async fn open(
     let (reader, whose) = (Arc::clone(daemon), sid.clone());
     let reading = tokio::spawn(async move { reader.refresh_person(&whose).await });
     // What went wrong is kept with the set.
-    let _ = timeout(SESSION_PATIENCE, reading).await;
+    let domain_is_silent = timeout(SESSION_PATIENCE, reading).await.is_err();
     let in_force = daemon.policies.in_force(&Subject::Person(sid.clone()));
     if let Some(failure) = in_force.error() {
-        let event = Event::new(Id::PolicyNotEvaluated).of(account.uid, &account.name, &sid);
+        let event = Event::new(Id::PolicyNotEvaluated).of(account.uid, &account.name, Some(&sid));
         daemon.events.tell(&event.because(failure));
     }
-    let judged = daemon.judge(Some((account.uid, &sid)), args.remote).await?;
+    let visit = Visit {
+        remote: args.remote,
+        domain_is_silent,
+    };
+    let judged = daemon.judge(Some((account.uid, &sid)), visit).await?;
     if !daemon.credential(account.uid).await?.is_some_and(is_whole) {
-        daemon.tell_event(&account, &sid, &judged);
+        daemon.tell_event(&account, Some(&sid), &judged);
     }
     Ok(SessionOpenAnswer {
         result: judged.prerequisites.pre_req_result,
@@ -114,9 +152,10 @@ impl Daemon {
     pub(crate) async fn judge(
         &self,
         person: Option<(u32, &Sid)>,
-        remote: bool,
+        visit: Visit,
     ) -> Result<Judged, Error> {
-        let usable = timeout(CHIP_PATIENCE, self.chip.run(|tpm| Ok(tpm.info()?))).await;
+        let asked = self.chip.run(|tpm| Ok(tpm.lockout_wait()?));
+        let asked = timeout(CHIP_PATIENCE, asked).await;
         let credential = match person {
             Some((uid, _)) => self.credential(uid).await?,
             None => None,
@@ -124,20 +163,42 @@ impl Daemon {
         let facts = Facts {
             joined: self.identity.joined().is_ok(),
             known: person.is_some(),
-            usable: matches!(usable, Ok(Ok(_))),
+            usable: matches!(asked, Ok(Ok(_))),
+            locked_for_s: asked.ok().and_then(Result::ok).flatten(),
             hardware: self.chip.storage() == KeyStorage::Hardware,
-            remote,
+            remote: visit.remote,
             has_credential: credential.is_some(),
             is_whole: credential.is_some_and(is_whole),
         };
         let subject = person.map_or(Subject::Computer, |(_, sid)| Subject::Person(sid.clone()));
         let in_force = self.policies.in_force(&subject);
         let unknown = in_force.error().map(|failure| failure.sentence.clone());
-        Ok(judge(facts, in_force.effective(), unknown))
+        let judged = judge(facts, in_force.effective(), unknown);
+        if judged.prerequisites.pre_req_result == PreReqResult::WillNotProvision {
+            return Ok(judged);
+        }
+        // Asked last, because others have to be asked for it.
+        let is_away = |failure: &Failure| failure.code == "directory_unreachable";
+        if visit.domain_is_silent || in_force.error().is_some_and(is_away) {
+            return Ok(judged.without("no domain controller answers"));
+        }
+        Ok(match self.server_answers().await {
+            true => judged,
+            false => judged.without("the server does not answer"),
+        })
+    }
+
+    /// Without a server an enrollment would ask the person for everything and then fail.
+    async fn server_answers(&self) -> bool {
+        let asked = async {
+            let server = self.server()?;
+            Ok::<_, Error>(server.client.nonce(server.joined.tenant).await?)
+        };
+        matches!(timeout(SERVER_PATIENCE, asked).await, Ok(Ok(_)))
     }
 
     /// Tells what was found, in the order of the original's fields.
-    fn tell_event(&self, account: &Account, sid: &Sid, judged: &Judged) {
+    fn tell_event(&self, account: &Account, sid: Option<&Sid>, judged: &Judged) {
         let found = &judged.prerequisites;
         let governed_by = match judged.governed_by_group_policy {
             true => "group policy",
@@ -170,6 +231,8 @@ struct Facts {
     joined: bool,
     known: bool,
     usable: bool,
+    /// For how long the TPM takes no PIN, after too many failures.
+    locked_for_s: Option<u32>,
     hardware: bool,
     remote: bool,
     has_credential: bool,
@@ -195,12 +258,17 @@ fn judge(facts: Facts, effective: Option<Effective>, unknown: Option<String>) ->
         .is_some_and(Effective::post_logon_enabled);
     let fits = facts.hardware || !effective.as_ref().is_some_and(Effective::requires_hardware);
     let wanted = provision.as_ref().is_some_and(Provision::is_offered);
+    let locked = facts.locked_for_s.map(|wait_s| {
+        let wait = duration(wait_s);
+        format!("the TPM of this machine takes no PIN for {wait}: too many failures")
+    });
     let obstacle = match (&provision, facts) {
         (_, Facts { known: false, .. }) => Some("this account is none of the domain"),
         (_, Facts { joined: false, .. }) => Some("this machine has not joined a server"),
         (None, _) => Some(unknown.as_deref().unwrap_or("no policy was read yet")),
         (Some(provision), _) if !wanted => Some(provision.why()),
         (_, Facts { usable: false, .. }) => Some("the TPM of this machine cannot be used"),
+        _ if locked.is_some() => locked.as_deref(),
         _ if !fits => Some(
             "hardware requirements met: No; a policy wants keys in a TPM, and this \
              machine keeps them in software",
@@ -232,7 +300,7 @@ fn judge(facts: Facts, effective: Option<Effective>, unknown: Option<String>) ->
             is_user_known: facts.known.into(),
             policy_enabled: Answered::from(enabled),
             post_logon_enabled: offered.into(),
-            device_eligible: (facts.usable && fits).into(),
+            device_eligible: (facts.usable && locked.is_none() && fits).into(),
             session_is_not_remote: (!facts.remote).into(),
             cert_enrollment: CertEnrollment::None,
             pre_req_result: result,
@@ -242,6 +310,9 @@ fn judge(facts: Facts, effective: Option<Effective>, unknown: Option<String>) ->
 
 /// A TPM that is busy making a key answers later; a status does not wait for that.
 const CHIP_PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long a sign-in waits for a server that it does not need.
+const SERVER_PATIENCE: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests;

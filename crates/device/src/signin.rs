@@ -329,7 +329,7 @@ impl Daemon {
     /// The domain does not let the person in, or somebody answered like one of its controllers.
     fn tell_refused(&self, account: &Account, sid: &Sid, failed: &Failed) {
         let event = Event::new(Id::SignInFailed)
-            .of(account.uid, &account.name, sid)
+            .of(account.uid, &account.name, Some(sid))
             .with("DeploymentType", "Key Trust")
             .with("ErrorCode", &failed.code)
             .with("Message", &failed.message);

@@ -9,7 +9,7 @@ use ipc::{CredentialInfo, Hello, HelloAnswer, Status, StatusAnswer, Tests};
 
 use crate::{
     Error, credential::Credential, daemon::Daemon, key_storage::KeyStorage, peer::Peer,
-    pin::tries::duration, text,
+    pin::tries::duration, session::Visit, text,
 };
 
 /// Who is there?
@@ -41,7 +41,7 @@ pub(crate) async fn status(
     // While nobody can tell who the caller is, the rest is still worth knowing.
     let sid = daemon.sid(uid).await.ok().flatten();
     let person = sid.as_ref().map(|sid| (uid, sid));
-    let judged = daemon.judge(person, args.remote).await?;
+    let judged = daemon.judge(person, Visit::of(args.remote)).await?;
     let device = daemon.identity.device();
     let server = device.as_ref().and_then(|device| device.server.as_ref());
     let own = credentials.iter().find(|credential| credential.uid == uid);

@@ -26,7 +26,9 @@ fn entry(event: &Event) -> Vec<u8> {
     if let Some(who) = &event.who {
         field(&mut entry, "LATCHKEY_UID", &who.uid.to_string());
         field(&mut entry, "LATCHKEY_USER", &who.user);
-        field(&mut entry, "LATCHKEY_SID", &who.sid);
+        if let Some(sid) = &who.sid {
+            field(&mut entry, "LATCHKEY_SID", sid);
+        }
     }
     for (name, value) in &event.fields {
         let name = format!("LATCHKEY_{}", name.to_ascii_uppercase());
@@ -58,7 +60,7 @@ mod tests {
         let journal = UnixDatagram::bind(&path).unwrap();
         let sid = "S-1-5-21-1-2-3-1104".parse().unwrap();
         let event = Event::new(Id::KeyDeleted)
-            .of(1000, "alice", &sid)
+            .of(1000, "alice", Some(&sid))
             .with("KeyID", "{ab}")
             .with("UPN", "alice@corp.test");
         send(&path, &event).unwrap();

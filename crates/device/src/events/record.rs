@@ -201,7 +201,7 @@ mod tests {
         ] {
             let event = Event::new(id);
             let event = match uid {
-                Some(uid) => event.of(uid, "somebody", &sid),
+                Some(uid) => event.of(uid, "somebody", Some(&sid)),
                 None => event,
             };
             record.keep(UnixTime(time), &event).unwrap();

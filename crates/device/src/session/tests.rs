@@ -13,6 +13,7 @@ const FIT: Facts = Facts {
     joined: true,
     known: true,
     usable: true,
+    locked_for_s: None,
     hardware: true,
     remote: false,
     has_credential: false,
@@ -30,7 +31,7 @@ fn effective(values: &[(&str, u32)]) -> Option<Effective> {
 #[test]
 fn an_enrollment_is_offered_where_every_prerequisite_is_met_and_nowhere_else() {
     let on = &[("Enabled", 1)][..];
-    let cases: [Case<'_>; 11] = [
+    let cases: [Case<'_>; 12] = [
         (FIT, on, 358),
         (FIT, &[], 360),
         (FIT, &[("Enabled", 0)], 360),
@@ -63,6 +64,14 @@ fn an_enrollment_is_offered_where_every_prerequisite_is_met_and_nowhere_else() {
         (
             Facts {
                 usable: false,
+                ..FIT
+            },
+            on,
+            360,
+        ),
+        (
+            Facts {
+                locked_for_s: Some(600),
                 ..FIT
             },
             on,

@@ -26,7 +26,7 @@ fn password_opens(company: &Company, person: &str) -> Result<()> {
 }
 
 /// Starts the daemon, and waits until it answers or gives up.
-fn start_or_end(company: &Company) -> Result<()> {
+pub(super) fn start_or_end(company: &Company) -> Result<()> {
     let host = company.workstation()?;
     company.start(&host, "latchkeyd", &["latchkeyd"], None)?;
     until(

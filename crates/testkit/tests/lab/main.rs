@@ -23,6 +23,7 @@ mod people;
 mod pin;
 mod pki;
 mod policy;
+mod prerequisites;
 mod renamed;
 mod revocation;
 mod rogue;

@@ -38,7 +38,7 @@ impl<'a> Object<'a> {
         Ok(object)
     }
 
-    fn load(&self, values: &[Value]) -> Result<()> {
+    pub(super) fn load(&self, values: &[Value]) -> Result<()> {
         let content = serde_json::to_vec(values)?;
         let path = "/run/policy.json";
         self.company

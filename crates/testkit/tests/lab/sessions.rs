@@ -33,11 +33,19 @@ fn pin_brings_a_ticket(company: &Company, person: &str) -> Result<()> {
 }
 
 /// With the workstation off the network; back on it in the end.
-pub(crate) fn unplugged<T>(company: &Company, act: impl FnOnce() -> Result<T>) -> Result<T> {
-    let host = company.workstation()?.name;
-    company.lab.unplug(&host)?;
+pub(super) fn unplugged<T>(company: &Company, act: impl FnOnce() -> Result<T>) -> Result<T> {
+    unplugged_host(company, &company.workstation()?.name, act)
+}
+
+/// The same with any host.
+pub(super) fn unplugged_host<T>(
+    company: &Company,
+    host: &str,
+    act: impl FnOnce() -> Result<T>,
+) -> Result<T> {
+    company.lab.unplug(host)?;
     let outcome = act();
-    company.lab.plug(&host)?;
+    company.lab.plug(host)?;
     outcome
 }
 

@@ -244,13 +244,13 @@ fn every_form_of_a_name_leads_to_the_same_person_by_pin() -> Result<()> {
 }
 
 /// An account of the machine's own; it goes with the test.
-struct Local(Host);
+pub(super) struct Local(Host);
 
 impl Local {
     const UID: u32 = 4242;
     const PASSWORD: &'static str = "correct horse battery";
 
-    fn called(host: Host, name: &str) -> Result<Self> {
+    pub(super) fn called(host: Host, name: &str) -> Result<Self> {
         let uid = Self::UID;
         host.sh(&format!(
             "cp -a /etc/passwd /root/passwd.kept && cp -a /etc/shadow /root/shadow.kept && \
