@@ -65,13 +65,14 @@ const fn kept(path: &'static str, to: &'static str) -> Row {
     Row { from, to, mode }
 }
 
-/// The command line, which hosts that have no package of the workstation may want too.
-pub const CLI: Row = built("latchkey", "/usr/bin/", 0o755);
+/// The command line, which hosts that have no package of the workstation may want too. A program that its
+/// user may not read is one that it may not trace either: PINs and passwords are typed into it.
+pub const CLI: Row = built("latchkey", "/usr/bin/", 0o711);
 
 const WORKSTATION: [Row; 16] = [
     CLI,
     built("latchkeyd", "/usr/sbin/", 0o755),
-    // A program that its user may not read is one that it may not trace either.
+    // As the command line: a right to a signature passes through it.
     built("latchkey-login-helper", "/usr/libexec/latchkey/", 0o711),
     built(
         "liblatchkey_pkcs11.so",

@@ -17,6 +17,7 @@ mod kdcs;
 mod keytrust;
 mod kills;
 mod machine;
+mod malware;
 mod packages;
 mod pam;
 mod people;
