@@ -4,6 +4,7 @@
 
 mod bench;
 mod ffi;
+mod frames;
 mod lockout;
 mod peers;
 mod pin;

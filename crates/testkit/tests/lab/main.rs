@@ -10,6 +10,7 @@ mod domain;
 mod early;
 mod evaluation;
 mod exported;
+mod fuzz;
 mod gpo;
 mod hostile;
 mod join;
