@@ -64,6 +64,11 @@ fn read(mut parser: lexopt::Parser) -> Result<Request> {
             other => return Err(other.unexpected().into()),
         }
     }
+    match (request.verb.as_str(), request.words.as_slice()) {
+        ("shell" | "run", _) | (_, []) => {}
+        (_, [name]) => request.name = name.clone(),
+        (verb, words) => bail!("lab {verb} takes one name, not {}", words.join(" ")),
+    }
     Ok(request)
 }
 
@@ -119,4 +124,27 @@ fn enter(request: &Request, words: &[&str]) -> Result<ExitCode> {
     }
     let status = call.attached()?;
     Ok(ExitCode::from(u8::try_from(status).unwrap_or(1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(line: &str) -> Result<Request> {
+        read(lexopt::Parser::from_args(line.split(' ')))
+    }
+
+    #[test]
+    fn a_lab_is_named_either_way_and_a_host_is_no_lab() {
+        assert_eq!(of("down").unwrap().name, "lab");
+        for line in ["down mine", "down --name mine", "status mine", "up mine"] {
+            assert_eq!(of(line).unwrap().name, "mine", "{line}");
+        }
+        let shell = of("shell ws1 --name mine").unwrap();
+        assert_eq!(
+            (&*shell.name, &*shell.words),
+            ("mine", &["ws1".to_owned()][..])
+        );
+        assert!(of("down mine yours").is_err());
+    }
 }
