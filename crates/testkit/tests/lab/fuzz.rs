@@ -18,7 +18,7 @@ const FUZZER: &str = include_str!("fuzz/fuzzer.py");
 const PROGRAM: &str = "/usr/local/bin/fuzzer.py";
 
 /// How many frames of each seed.
-const FRAMES: &str = "4000";
+const FRAMES: &str = "1500";
 const MANY_FRAMES: &str = "150000";
 
 /// By how much memory may have grown since the first seed: what allocators keep.

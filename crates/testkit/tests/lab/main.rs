@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod approval;
 mod attestation;
 mod broken;
 mod chain;
