@@ -68,10 +68,17 @@ pub(crate) fn peer_pidfd(socket: BorrowedFd<'_>, pid: i32) -> io::Result<OwnedFd
         )
     };
     if asked != 0 {
-        // SAFETY: pidfd_open takes a process id and flags.
-        let opened = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-        raw = check(opened as c_int)?;
+        return pidfd(pid);
     }
+    // SAFETY: the kernel has just given us this descriptor, and nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
+/// A handle on whatever process has that id now.
+pub(crate) fn pidfd(pid: i32) -> io::Result<OwnedFd> {
+    // SAFETY: pidfd_open takes a process id and flags.
+    let opened = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    let raw = check(opened as c_int)?;
     // SAFETY: the kernel has just given us this descriptor, and nobody else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
 }

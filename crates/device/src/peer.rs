@@ -5,12 +5,13 @@ use std::{
     os::fd::{AsFd, OwnedFd},
 };
 
+use serde::{Deserialize, Serialize};
 use tokio::net::UnixStream;
 
 use crate::ffi;
 
 /// One process, once: a process id alone is given out again after the process has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Process {
     /// Its user when it connected.
     pub uid: u32,
@@ -78,6 +79,14 @@ impl Process {
         let start = start_of(pid)?;
         Ok(Self { uid, pid, start })
     }
+
+    /// A handle on it, if it still runs.
+    pub(crate) fn find(&self) -> Option<OwnedFd> {
+        let handle = ffi::pidfd(self.pid).ok()?;
+        // The id is this process's now, and the handle's has not ended since it was opened: one and the same.
+        let is_it = start_of(self.pid).ok()? == self.start && !ffi::has_ended(handle.as_fd());
+        is_it.then_some(handle)
+    }
 }
 
 /// Field 22 of `/proc/PID/stat`, counted behind the command name, which may hold anything.
@@ -105,9 +114,20 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_has_ended_has_no_start() {
-        let mut child = std::process::Command::new("true").spawn().unwrap();
+    fn a_process_that_has_ended_has_no_start_and_is_not_found() {
+        let mut child = std::process::Command::new("cat")
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let process = Process::of_child(child.id() as i32, 0).unwrap();
+        assert!(process.find().is_some());
+        let another = Process {
+            start: process.start + 1,
+            ..process
+        };
+        assert!(another.find().is_none());
+        drop(child.stdin.take());
         child.wait().unwrap();
-        assert!(start_of(child.id() as i32).is_err());
+        assert!(start_of(process.pid).is_err() && process.find().is_none());
     }
 }

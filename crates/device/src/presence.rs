@@ -9,9 +9,12 @@
 //! of no use, and costs no try.
 
 mod ffi;
+mod known;
 
 use std::{
     collections::HashMap,
+    io,
+    os::fd::OwnedFd,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -243,9 +246,13 @@ impl Presence {
 impl Daemon {
     /// Notes a session that the caller has opened, and its end, however that comes.
     pub(crate) fn session_opened(self: &Arc<Self>, uid: u32, peer: &Peer) {
-        let process = peer.process;
-        let watched = peer.handle().and_then(crate::ffi::awaited);
-        let ends = match watched {
+        self.watch_session(uid, peer.process, peer.handle());
+        self.note_sessions();
+    }
+
+    /// Notes one, and sees its process's end by the handle.
+    fn watch_session(self: &Arc<Self>, uid: u32, process: Process, handle: io::Result<OwnedFd>) {
+        let ends = match handle.and_then(crate::ffi::awaited) {
             Ok(ends) => ends,
             Err(error) => {
                 tracing::warn!(%error, uid, "a session cannot be watched: no PIN is kept for it");
@@ -259,10 +266,19 @@ impl Daemon {
         tokio::spawn(async move {
             tokio::select! {
                 // A handle of a process is readable once the process has ended.
-                _ = ends.readable() => daemon.presence.ended(uid, &process),
+                _ = ends.readable() => {
+                    daemon.presence.ended(uid, &process);
+                    daemon.note_sessions();
+                }
                 _ = over => {}
             }
         });
+    }
+
+    /// A session is over.
+    pub(crate) fn session_closed(&self, uid: u32, process: &Process) {
+        self.presence.closed(uid, process);
+        self.note_sessions();
     }
 }
 

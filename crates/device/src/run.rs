@@ -44,6 +44,7 @@ async fn serve(config: Config) -> Result<(), Error> {
     let daemon = Daemon::new(config, Arc::new(System))?;
     let listener = socket::listen(&daemon)?;
     daemon.publish_known()?;
+    daemon.find_sessions();
     tokio::spawn(tell_tpm(Arc::clone(&daemon)));
     tokio::spawn(domain::keep_fresh(Arc::clone(&daemon)));
     tokio::spawn(policies::keep_current(Arc::clone(&daemon)));

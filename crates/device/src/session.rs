@@ -129,7 +129,7 @@ pub(crate) async fn close(
         return Err(refused("not_allowed", "Only root may close a session."));
     }
     if let Some(account) = daemon.account_by_name(args.user).await? {
-        daemon.presence.closed(account.uid, &peer.process);
+        daemon.session_closed(account.uid, &peer.process);
     }
     Ok(Done {})
 }

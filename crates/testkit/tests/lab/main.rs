@@ -28,6 +28,7 @@ mod pki;
 mod policy;
 mod prerequisites;
 mod renamed;
+mod renewal;
 mod revocation;
 mod rogue;
 mod secrets;

@@ -12,6 +12,8 @@ use testkit::company::Company;
 use testkit::lab::{AGENT_KEYTAB, Clean, Host};
 use testkit::wait::until;
 
+use crate::sessions::is_kept;
+use crate::terminal::{leave, su};
 use crate::{company, name};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -423,16 +425,13 @@ fn work_behind_walls(company: &Company, host: &Host) -> Result<()> {
         ensure!(group.contains(&format!("/system.slice/{unit}")), "{group}");
     }
     company.enrolled("alice", PIN)?;
-    let mut talk = host.command(&["su", "-", "alice"]).user("carol").talk()?;
-    talk.expect("PIN: ")?;
-    talk.type_line(PIN)?;
-    talk.expect("alice@ws4")?;
-    talk.type_line("klist")?;
-    talk.expect("Default principal: alice@CORP.LATCHKEY.TEST")?;
+    let mut session = su(host, "alice")?;
+    session.expect("PIN: ")?;
+    session.type_line(PIN)?;
+    session.expect("alice@ws4")?;
+    session.type_line("klist")?;
+    session.expect("Default principal: alice@CORP.LATCHKEY.TEST")?;
     logind_is_heard(company, host)?;
-    talk.type_line("exit")?;
-    let (status, shown) = talk.finish()?;
-    ensure!(status == 0, "{shown}");
 
     // As the example says.
     let example = "/usr/share/doc/latchkey/examples/krb5.conf";
@@ -452,6 +451,8 @@ fn work_behind_walls(company: &Company, host: &Host) -> Result<()> {
     // What it knows is there after a restart, and a TPM that it had in use is free again.
     host.sh("systemctl restart latchkeyd")?;
     company.sign_in("alice", PIN)?.ok()?;
+    ensure!(is_kept(company, "alice")?, "the session is not known");
+    leave(session)?;
     host.command(&["latchkey", "leave"]).ok()?;
     until("AD to forget the key", Duration::from_secs(30), || {
         company

@@ -50,7 +50,7 @@ pub(super) fn unplugged_host<T>(
 }
 
 /// Is the PIN of `person` kept in the daemon?
-fn is_kept(company: &Company, person: &str) -> Result<bool> {
+pub(super) fn is_kept(company: &Company, person: &str) -> Result<bool> {
     let status = company.status(person)?;
     Ok(status.pointer("/credentials/0/pin_kept") == Some(&true.into()))
 }
