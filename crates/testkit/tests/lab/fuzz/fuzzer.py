@@ -60,21 +60,26 @@ def deep(depth):
 
 
 def odd_arguments(args):
+    """Others, or others of the same kind, which get farther."""
     args = dict(args)
     for _ in range(chance.randint(1, 3)):
-        way = chance.randrange(4)
+        way = chance.randrange(8)
         if way == 0 or not args:
             args[chance.choice(["", "uid", "pin", "user", "extra", "session"])] = chance.choice(ODD)
         elif way == 1:
             del args[chance.choice(sorted(args))]
-        else:
+        elif way == 2:
             args[chance.choice(sorted(args))] = chance.choice(ODD)
+        else:
+            name = chance.choice(sorted(args))
+            alike = [odd for odd in ODD if isinstance(odd, type(args[name]) if args[name] is not None else str)]
+            args[name] = chance.choice(alike)
     return args
 
 
 def message():
     op = chance.choice(sorted(OPERATIONS))
-    way = chance.randrange(8)
+    way = chance.randrange(10)
     args = OPERATIONS[op]
     if way < 5 or op in SLOW and chance.randrange(20):
         args = odd_arguments(args)
@@ -83,8 +88,10 @@ def message():
         whole[chance.choice(["v", "id", "op", "args", "more"])] = chance.choice(ODD)
     if way == 6:
         del whole[chance.choice(["v", "id", "op", "args"])]
-    text = json.dumps(whole, ensure_ascii=bool(chance.randrange(2))).encode("utf-8", "surrogatepass")
     if way == 7:
+        whole["v"] = chance.choice([0, 2, 2**32 - 1])
+    text = json.dumps(whole, ensure_ascii=bool(chance.randrange(2))).encode("utf-8", "surrogatepass")
+    if way == 8:
         text = text.replace(b'"args": {', b'"args": {"x":' + deep(chance.choice([9, 127, 5000])).encode())
     return text
 
@@ -92,7 +99,7 @@ def message():
 def mutated(text):
     """Bytes flipped, taken out, doubled or put in."""
     text = bytearray(text)
-    for _ in range(chance.choice([0, 0, 1, 1, 2, 8])):
+    for _ in range(chance.choice([0, 0, 0, 0, 1, 2, 8])):
         at = chance.randrange(len(text) or 1)
         way = chance.randrange(4)
         if way == 0 and text:
