@@ -81,11 +81,7 @@ pub(crate) async fn open(
         return Ok(nothing);
     };
     let Some(sid) = daemon.sid(account.uid).await? else {
-        // The accounts of services begin sessions all day long.
-        if account.uid >= FIRST_ORDINARY_UID {
-            let judged = daemon.judge(None, Visit::of(args.remote)).await?;
-            daemon.tell_event(&account, None, &judged);
-        }
+        tokio::spawn(tell_stranger(Arc::clone(daemon), account, args.remote));
         return Ok(nothing);
     };
     daemon.session_opened(account.uid, peer);
@@ -117,6 +113,18 @@ pub(crate) async fn open(
     Ok(SessionOpenAnswer {
         result: judged.prerequisites.pre_req_result,
     })
+}
+
+/// Tells why an account of the machine's own gets no enrollment; its session does not wait for that. The
+/// accounts of services begin sessions all day long.
+async fn tell_stranger(daemon: Arc<Daemon>, account: Account, remote: bool) {
+    if account.uid < FIRST_ORDINARY_UID {
+        return;
+    }
+    match daemon.judge(None, Visit::of(remote)).await {
+        Ok(judged) => daemon.tell_event(&account, None, &judged),
+        Err(error) => tracing::warn!(%error, "an account could not be judged"),
+    }
 }
 
 /// A person's session is over.

@@ -4,10 +4,13 @@
 //! Elsewhere: a machine without a TPM where a policy wants one (`software`), and a TPM that cannot tell
 //! which account is whose (unit tests of `latchkeyd`).
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use testkit::company::{Company, text};
 use testkit::lab::{Host, Talk};
+use testkit::wait::until;
 
 use crate::broken::start_or_end;
 use crate::company;
@@ -43,7 +46,7 @@ const fn missing(
     }
 }
 
-/// The number of the last event on the workstation.
+/// The number of the last event of a person.
 fn last(company: &Company, person: &str) -> u64 {
     let event = last_event(company, person);
     event.map_or(0, |event| event["seq"].as_u64().unwrap_or_default())
@@ -64,10 +67,13 @@ impl Missing {
             "{}: an enrollment: {shown}",
             self.what
         );
+        until("the event", Duration::from_secs(10), || {
+            last(company, person) > before
+        })
+        .context(self.what)?;
         let event = last_event(company, person)?;
         let told = text(&event, "Reason")?;
-        let is_it = last(company, person) > before
-            && event["event"] == self.event
+        let is_it = event["event"] == self.event
             && event["PreReqResult"] == "WillNotProvision"
             && self.reason.split('|').any(|reason| told.contains(reason))
             && self.field.is_none_or(|(name, value)| event[name] == value);
