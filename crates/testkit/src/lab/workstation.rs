@@ -37,7 +37,7 @@ pub(super) fn join(host: &Host, secrets: &Secrets) -> Result<()> {
     start_tpm(host)?;
     let server = format!("--domain-controller={}", full_name("dc"));
     let name = format!("--host-fqdn={}", full_name(&host.name));
-    host.command(&[
+    let words = [
         "adcli",
         "join",
         "--login-user=Administrator",
@@ -45,9 +45,12 @@ pub(super) fn join(host: &Host, secrets: &Secrets) -> Result<()> {
         &server,
         &name,
         DOMAIN,
-    ])
-    .stdin(secrets.administrator.as_str())
-    .ok()?;
+    ];
+    // A controller that is busy with others may be late with a name: then the join is begun anew.
+    let deadline = Duration::from_secs(60);
+    until_ok("the workstation to join", deadline, || {
+        host.command(&words).stdin(secrets.administrator.as_str())
+    })?;
     host.write_file("/etc/sssd/sssd.conf", SSSD, 0o600)?;
     host.command(&["pam-auth-update", "--enable", "mkhomedir"])
         .ok()?;
