@@ -41,6 +41,7 @@ pub mod key_storage;
 mod keys;
 mod keytab;
 mod lockout;
+mod login;
 mod logind;
 mod network;
 mod offline;

@@ -12,8 +12,9 @@
 //! disabled account in.
 
 use std::{
+    collections::HashMap,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use ipc::Failure;
@@ -37,10 +38,10 @@ struct Record {
     refused: Option<Failure>,
 }
 
-/// The folder of records.
+/// The folder of records, and those that are newer in memory.
 pub(crate) struct Offline {
     folder: PathBuf,
-    writing: Mutex<()>,
+    unwritten: Mutex<HashMap<u32, Record>>,
 }
 
 impl Offline {
@@ -49,20 +50,33 @@ impl Offline {
         let folder = folder.join("offline");
         files::folder(&folder, 0o700)?;
         files::sweep(&folder)?;
-        let writing = Mutex::default();
-        Ok(Self { folder, writing })
+        let unwritten = Mutex::default();
+        Ok(Self { folder, unwritten })
     }
 
-    /// A domain controller has accepted the key, and the host's keytab the ticket.
+    /// A domain controller has accepted the key, and the host's keytab the ticket. It counts at once,
+    /// and is to be written afterwards ([`Offline::write`]): one that a crash takes away has only
+    /// fewer days to come.
     pub(crate) fn accepted(&self, credential: &Credential, now: UnixTime) -> Result<(), Error> {
-        self.change(credential, now, |record| {
-            *record = Record {
-                accepted: Some(now),
-                latest: now,
-                refused: None,
-                ..record.clone()
-            };
-        })
+        let mut unwritten = self.lock();
+        let record = Record {
+            accepted: Some(now),
+            latest: now,
+            refused: None,
+            ..self.record(&unwritten, credential, now)?
+        };
+        unwritten.insert(credential.uid, record);
+        Ok(())
+    }
+
+    /// Writes what is newer in memory. Blocks.
+    pub(crate) fn write(&self, uid: u32) -> Result<(), Error> {
+        let mut unwritten = self.lock();
+        if let Some(record) = unwritten.get(&uid) {
+            files::write(&self.file(uid), record)?;
+            unwritten.remove(&uid);
+        }
+        Ok(())
     }
 
     /// The domain has refused it.
@@ -79,18 +93,20 @@ impl Offline {
     }
 
     /// May the key open a session without the domain, under a policy of so many days? A success says
-    /// until when.
+    /// until when. The time that it was asked counts at once, and is to be written afterwards.
     pub(crate) fn judge(
         &self,
         credential: &Credential,
         days: u32,
         now: UnixTime,
     ) -> Result<UnixTime, Error> {
-        let record = self.read(credential)?;
+        let mut unwritten = self.lock();
+        let record = self.find(&unwritten, credential)?;
         let until = judge(record.as_ref(), days, now).map_err(Error::Refused)?;
-        self.change(credential, now, |record| {
-            record.latest = record.latest.max(now);
-        })?;
+        if let Some(mut record) = record.filter(|record| record.latest < now) {
+            record.latest = now;
+            unwritten.insert(credential.uid, record);
+        }
         Ok(until)
     }
 
@@ -106,9 +122,39 @@ impl Offline {
 
     /// The record of this very key.
     fn read(&self, credential: &Credential) -> Result<Option<Record>, Error> {
-        let record: Option<Record> = files::read(&self.file(credential.uid))?;
+        self.find(&self.lock(), credential)
+    }
+
+    fn find(
+        &self,
+        unwritten: &HashMap<u32, Record>,
+        credential: &Credential,
+    ) -> Result<Option<Record>, Error> {
+        let record = match unwritten.get(&credential.uid) {
+            Some(record) => Some(record.clone()),
+            None => files::read(&self.file(credential.uid))?,
+        };
         let key = key_id(credential)?;
         Ok(record.filter(|record| record.sid == credential.sid && record.key == key))
+    }
+
+    /// The same, or one that says nothing yet.
+    fn record(
+        &self,
+        unwritten: &HashMap<u32, Record>,
+        credential: &Credential,
+        now: UnixTime,
+    ) -> Result<Record, Error> {
+        match self.find(unwritten, credential)? {
+            Some(record) => Ok(record),
+            None => Ok(Record {
+                sid: credential.sid.clone(),
+                key: key_id(credential)?,
+                accepted: None,
+                latest: now,
+                refused: None,
+            }),
+        }
     }
 
     fn change(
@@ -117,23 +163,22 @@ impl Offline {
         now: UnixTime,
         change: impl FnOnce(&mut Record),
     ) -> Result<(), Error> {
-        let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = self.read(credential)?;
-        let mut record = match &before {
-            Some(record) => record.clone(),
-            None => Record {
-                sid: credential.sid.clone(),
-                key: key_id(credential)?,
-                accepted: None,
-                latest: now,
-                refused: None,
-            },
-        };
+        let mut unwritten = self.lock();
+        let before = self.find(&unwritten, credential)?;
+        let mut record = self.record(&unwritten, credential, now)?;
         change(&mut record);
         if before.as_ref() == Some(&record) {
             return Ok(());
         }
-        files::write(&self.file(credential.uid), &record)
+        files::write(&self.file(credential.uid), &record)?;
+        unwritten.remove(&credential.uid);
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<u32, Record>> {
+        self.unwritten
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn file(&self, uid: u32) -> PathBuf {

@@ -12,6 +12,7 @@ use model::UnixTime;
 use crate::{
     Error,
     daemon::{Daemon, now},
+    login::Login,
     network::Network,
     offline::is_unheard,
     presence::Usable,
@@ -160,7 +161,8 @@ impl Daemon {
         }
         let right = self.try_kept_pin(&credential, &usable.pin).await?;
         self.leaf(credential.clone()).await?;
-        match self.obtain(&account, &credential, right, PATIENCE).await? {
+        let login = Login::begin(self, &account, &credential, PATIENCE)?;
+        match self.obtain(&account, &credential, login, right).await? {
             Ok((obtained, _)) => {
                 if !self.primaries.is_held(uid) {
                     self.get_primary(credential, usable.pin);

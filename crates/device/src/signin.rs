@@ -5,8 +5,6 @@
 //! believe a KDC whose certificate the device root issued, the host's keytab does not.
 
 use std::{
-    os::{fd::OwnedFd, unix::net::UnixStream},
-    process::{Child, Command, Stdio},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -22,10 +20,10 @@ use crate::{
     daemon::{Daemon, no_credential, now},
     error::{of_kerberos, refused},
     events::{Event, Id},
-    ffi,
-    helper::{self, Deadline, Failed, Obtained, Request, Stored},
+    helper::{Failed, Obtained, Stored},
+    login::Login,
     offline::{is_refusal, is_unheard},
-    peer::{Peer, Process},
+    peer::Peer,
     policies::{Subject, remote_refused},
     renamed::{RENAMED, renamed},
     turns::Time,
@@ -48,6 +46,14 @@ pub(crate) async fn signin(
     daemon.allow_sign_in(&credential.sid, args.remote)?;
     let turn = daemon.turns.take(peer.process.uid, Time::Chip).await;
     let phrase = args.phrase.as_deref();
+    daemon.tries.allow(account.uid, phrase, now())?;
+    let patience = match args.offline && daemon.offline_until(&credential).is_ok() {
+        true => PATIENCE_OFFLINE,
+        false => PATIENCE,
+    };
+    // Made before the helper asks for it: the helper's clock is running then.
+    daemon.leaf(credential.clone()).await?;
+    let login = Login::begin(daemon, &account, &credential, patience)?;
     let right = daemon.prove_pin_with(&credential, &args.pin, phrase).await;
     if let Err(Error::Tpm(tpm::Error::KeyUnusable(_))) = &right {
         daemon
@@ -56,28 +62,19 @@ pub(crate) async fn signin(
     }
     let right = right?;
     daemon.demand_fresh(&credential, &args.pin)?;
-    // Made before the helper asks for it: the helper's clock is running then.
-    daemon.leaf(credential.clone()).await?;
     // The helper is a process of the same user's.
     drop(turn);
 
     let key = right.key().clone();
-    let patience = match args.offline && daemon.offline_until(&credential).is_ok() {
-        true => PATIENCE_OFFLINE,
-        false => PATIENCE,
-    };
-    let mut came = daemon
-        .obtain(&account, &credential, right, patience)
-        .await?;
+    let mut came = daemon.obtain(&account, &credential, login, right).await?;
     if came.as_ref().is_err_and(|why| why.code == RENAMED) {
         credential = daemon.present_credential(account.uid).await?;
+        daemon.leaf(credential.clone()).await?;
+        let login = Login::begin(daemon, &account, &credential, patience)?;
         let right = daemon
             .prove_pin_with(&credential, &args.pin, phrase)
             .await?;
-        daemon.leaf(credential.clone()).await?;
-        came = daemon
-            .obtain(&account, &credential, right, patience)
-            .await?;
+        came = daemon.obtain(&account, &credential, login, right).await?;
     }
     let (ticket, notice) = match came {
         Ok(ticket) => (Some(ticket), None),
@@ -158,63 +155,6 @@ pub(crate) async fn account(
     }
 }
 
-/// Runs a login helper for the account, with the right to one signature.
-async fn log_in(
-    daemon: &Arc<Daemon>,
-    account: &Account,
-    credential: &Credential,
-    right: Unlocked,
-    patience: Duration,
-) -> Result<Result<(Obtained, Stored), Failed>, Error> {
-    let request = Request {
-        principal: credential.principal.clone(),
-        module: daemon.config.module.to_string_lossy().into_owned(),
-        anchors: [daemon.kdc_anchors_path(), daemon.device_root_path()]
-            .map(|path| path.to_string_lossy().into_owned())
-            .to_vec(),
-    };
-    let (daemon, account) = (Arc::clone(daemon), account.clone());
-    let run = move || run_helper(&daemon, &account, (&request, patience), right);
-    tokio::task::spawn_blocking(run).await?
-}
-
-fn run_helper(
-    daemon: &Daemon,
-    account: &Account,
-    (request, patience): (&Request, Duration),
-    right: Unlocked,
-) -> Result<Result<(Obtained, Stored), Failed>, Error> {
-    let (ours, theirs) = UnixStream::pair()?;
-    let mut socket = Deadline::new(ours, patience);
-    let mut child = start(daemon, account, theirs.into())?;
-    let process = Process::of_child(child.id() as i32, account.uid)?;
-    daemon.tickets().hold(process, right, Instant::now());
-    let outcome = helper::log_in(&mut socket, request, |obtained, ticket| {
-        prove(daemon, request, obtained, ticket)
-    });
-    daemon.tickets().revoke(&process);
-    drop(socket);
-    end(&mut child);
-    Ok(outcome)
-}
-
-/// Starts the helper as the account, with nothing of ours but its channel.
-fn start(daemon: &Daemon, account: &Account, channel: OwnedFd) -> Result<Child, Error> {
-    let profiles = [daemon.profile_path(), daemon.config.krb5_conf.clone()];
-    let profiles = profiles.map(|path| path.to_string_lossy().into_owned());
-    let mut command = Command::new(&daemon.config.login_helper);
-    command
-        .env_clear()
-        .env("KRB5_CONFIG", profiles.join(":"))
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    let groups = ffi::groups(account)?;
-    ffi::become_account(&mut command, account, groups, ffi::move_up(&channel)?);
-    Ok(command.spawn()?)
-}
-
 /// What the domain said stands, though it could not be written down.
 fn note_word(outcome: Result<(), Error>) {
     if let Err(error) = outcome {
@@ -222,63 +162,17 @@ fn note_word(outcome: Result<(), Error>) {
     }
 }
 
-/// Does the ticket come from a KDC that knows this host, and is it the one that was asked for?
-fn prove(
-    daemon: &Daemon,
-    request: &Request,
-    obtained: &Obtained,
-    ticket: &[u8],
-) -> Result<(), Failed> {
-    let context = kerberos::Context::new()?;
-    let tgt = context.unmarshal(ticket)?;
-    // The names first: the daemon uses no ticket that it did not ask for.
-    is_as_asked(request, obtained, &tgt.client()?, &tgt.server()?)?;
-    Ok(context.verify(&tgt, Some(&daemon.config.keytab))?)
-}
-
-/// Is it the person's own ticket-granting ticket, and the one that the helper told of?
-fn is_as_asked(
-    request: &Request,
-    obtained: &Obtained,
-    client: &str,
-    server: &str,
-) -> Result<(), Failed> {
-    let realm = request.principal.rsplit('@').next().unwrap_or_default();
-    let granting = format!("krbtgt/{realm}@{realm}");
-    if client.eq_ignore_ascii_case(&request.principal)
-        && server.eq_ignore_ascii_case(&granting)
-        && (client, server) == (&*obtained.principal, &*obtained.server)
-    {
-        return Ok(());
-    }
-    Err(Failed {
-        code: "kdc_not_trusted".to_owned(),
-        message: format!(
-            "the ticket is one of {client} for {server}, not of {} for {granting}",
-            request.principal
-        ),
-    })
-}
-
-/// The helper has done what it was for, or will not.
-fn end(child: &mut Child) {
-    if let Err(error) = child.kill().and_then(|()| child.wait()) {
-        tracing::warn!(%error, "the login helper was lost");
-    }
-}
-
 impl Daemon {
-    /// Gets a ticket by a right to one signature, and keeps what the domain said. A failure inside is
-    /// the domain's word, or its silence.
+    /// Gets a ticket by a login that was begun and the right to its signature, and keeps what the
+    /// domain said. A failure inside is the domain's word, or its silence.
     pub(crate) async fn obtain(
         self: &Arc<Self>,
         account: &Account,
         credential: &Credential,
+        login: Login,
         right: Unlocked,
-        patience: Duration,
     ) -> Result<Result<(Obtained, Stored), Failure>, Error> {
-        let came = log_in(self, account, credential, right, patience).await?;
-        let (obtained, stored) = match came {
+        let (obtained, stored) = match login.finish(right).await? {
             Ok(tickets) => tickets,
             Err(failed) => {
                 tracing::warn!(
@@ -304,6 +198,9 @@ impl Daemon {
             self.keep_kdc_certificate(certificate);
         }
         note_word(self.offline.accepted(credential, now()));
+        // That it is on disk, nobody has to wait for: until then it counts from memory.
+        let (daemon, uid) = (Arc::clone(self), credential.uid);
+        tokio::task::spawn_blocking(move || note_word(daemon.offline.write(uid)));
         Ok(Ok((obtained, stored)))
     }
 
@@ -318,6 +215,7 @@ impl Daemon {
     /// A session without a ticket, where the domain was not heard: what to tell the person.
     fn allow_offline(&self, credential: &Credential, why: &Failure) -> Result<String, Error> {
         let until = self.offline_until(credential)?;
+        note_word(self.offline.write(credential.uid));
         let left = (until.0 - now().0).max(0) / (24 * 3600);
         let days = if left == 1 { "day" } else { "days" };
         Ok(format!(
@@ -411,40 +309,3 @@ const DEFAULT_OFFLINE_DAYS: u32 = 30;
 
 /// How long a person waits for an explanation.
 const EXPLAIN_PATIENCE: Duration = Duration::from_secs(2);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_person_s_own_ticket_granting_ticket_is_as_asked() {
-        const ALICE: &str = "alice@CORP.TEST";
-        const GRANTING: &str = "krbtgt/CORP.TEST@CORP.TEST";
-        let is_as_asked = |told: (&str, &str), found: (&str, &str)| {
-            let request = Request {
-                principal: "Alice@CORP.TEST".to_owned(),
-                module: String::new(),
-                anchors: Vec::new(),
-            };
-            let obtained = Obtained {
-                principal: told.0.to_owned(),
-                server: told.1.to_owned(),
-                end: 0,
-                kdc_certificate: None,
-            };
-            is_as_asked(&request, &obtained, found.0, found.1).is_ok()
-        };
-        assert!(is_as_asked((ALICE, GRANTING), (ALICE, GRANTING)));
-        for other in [
-            ("bob@CORP.TEST", GRANTING),
-            ("alice@OTHER.TEST", GRANTING),
-            (ALICE, "krbtgt/OTHER.TEST@CORP.TEST"),
-            (ALICE, "host/ws1.corp.test@CORP.TEST"),
-            (ALICE, "krbtgt/OTHER.TEST@OTHER.TEST"),
-        ] {
-            assert!(!is_as_asked(other, other), "{other:?}");
-            assert!(!is_as_asked((ALICE, GRANTING), other), "{other:?}");
-            assert!(!is_as_asked(other, (ALICE, GRANTING)), "{other:?}");
-        }
-    }
-}

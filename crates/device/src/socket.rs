@@ -9,7 +9,7 @@ use std::{
     io::{self, ErrorKind},
     os::unix::fs::PermissionsExt,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use ipc::{MAX_REQUEST, Request, decode_request, encode_answer};
@@ -129,9 +129,11 @@ async fn answer(daemon: &Arc<Daemon>, peer: &Peer, text: &[u8]) -> Zeroizing<Vec
         Ok(incoming) => incoming,
         Err(failure) => return encode_answer::<ipc::Done>(0, Err(&failure)),
     };
+    // A login helper waits for what its user's own turn is taken for.
+    let is_expected = daemon.tickets().is_expected(&peer.process, Instant::now());
     let _turn = match time_of(incoming.op) {
-        Some(time) => daemon.turns.take(peer.process.uid, time).await,
-        None => None,
+        Some(time) if !is_expected => daemon.turns.take(peer.process.uid, time).await,
+        _ => None,
     };
     operations!(daemon, peer, incoming:
         ipc::Hello => status::hello,

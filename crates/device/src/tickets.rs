@@ -8,6 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::sync::oneshot::Receiver;
+
 use crate::peer::Process;
 
 /// How long a ticket lives.
@@ -22,18 +24,24 @@ struct Ticket<T> {
     right: T,
 }
 
-/// All open tickets, and the rights that wait for a login helper to fetch them. `T` is the right
-/// to one signature.
+/// A right that a login helper will ask for, and where it comes once the PIN is proven.
+struct Expected<T> {
+    until: Instant,
+    right: Receiver<T>,
+}
+
+/// All open tickets, and the rights that login helpers are expected to fetch. `T` is the right to
+/// one signature.
 pub struct Tickets<T> {
     open: HashMap<String, Ticket<T>>,
-    waiting: HashMap<Process, Ticket<T>>,
+    expected: HashMap<Process, Expected<T>>,
 }
 
 impl<T> Default for Tickets<T> {
     fn default() -> Self {
         Self {
             open: HashMap::new(),
-            waiting: HashMap::new(),
+            expected: HashMap::new(),
         }
     }
 }
@@ -73,46 +81,43 @@ impl<T> Tickets<T> {
         self.open.remove(name).map(|ticket| ticket.right)
     }
 
-    /// Keeps a right for a process that the daemon has started and that will ask without a PIN.
-    pub fn hold(&mut self, process: Process, right: T, now: Instant) {
+    /// Expects a process that the daemon has started to ask without a PIN for what comes in `right`.
+    pub fn expect(&mut self, process: Process, right: Receiver<T>, now: Instant) {
         self.drop_lapsed(now);
         let until = now + LIFETIME;
-        let ticket = Ticket {
-            process,
-            until,
-            right,
-        };
-        self.waiting.insert(process, ticket);
+        self.expected.insert(process, Expected { until, right });
     }
 
-    /// Hands the kept right to its process, once.
-    pub fn fetch(&mut self, process: &Process, now: Instant) -> Option<T> {
+    /// Hands its process the place where the right comes, once. What is dropped there never comes.
+    pub fn fetch(&mut self, process: &Process, now: Instant) -> Option<Receiver<T>> {
         self.drop_lapsed(now);
-        self.waiting.remove(process).map(|ticket| ticket.right)
+        self.expected.remove(process).map(|expected| expected.right)
     }
 
-    /// Is a right kept for this process?
-    pub fn is_held(&self, process: &Process, now: Instant) -> bool {
-        self.waiting
+    /// Is this process expected to ask?
+    pub fn is_expected(&self, process: &Process, now: Instant) -> bool {
+        self.expected
             .get(process)
-            .is_some_and(|ticket| now < ticket.until)
+            .is_some_and(|expected| now < expected.until)
     }
 
     /// Takes back whatever the process has not used.
     pub fn revoke(&mut self, process: &Process) {
-        self.waiting.remove(process);
+        self.expected.remove(process);
         self.open.retain(|_, ticket| ticket.process != *process);
     }
 
     /// Drops what has lapsed; called now and then, so that nothing outlives its time in memory.
     pub fn drop_lapsed(&mut self, now: Instant) {
         self.open.retain(|_, ticket| now < ticket.until);
-        self.waiting.retain(|_, ticket| now < ticket.until);
+        self.expected.retain(|_, expected| now < expected.until);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::oneshot;
+
     use super::*;
 
     fn process(pid: i32) -> Process {
@@ -160,26 +165,43 @@ mod tests {
     }
 
     #[test]
-    fn a_kept_right_goes_to_its_process_once() {
+    fn an_expected_process_gets_its_right_once_and_nobody_else_does() {
         let now = Instant::now();
         let mut tickets = Tickets::default();
-        tickets.hold(process(1), 5, now);
-        assert!(!tickets.is_held(&process(2), now));
-        assert_eq!(tickets.fetch(&process(2), now), None);
-        assert!(tickets.is_held(&process(1), now));
-        assert_eq!(tickets.fetch(&process(1), now), Some(5));
-        assert_eq!(tickets.fetch(&process(1), now), None);
+        let (give, right) = oneshot::channel();
+        tickets.expect(process(1), right, now);
+        assert!(!tickets.is_expected(&process(2), now));
+        assert!(tickets.fetch(&process(2), now).is_none());
+        assert!(tickets.is_expected(&process(1), now));
+        let mut right = tickets.fetch(&process(1), now).unwrap();
+        assert!(right.try_recv().is_err());
+        give.send(5).unwrap();
+        assert_eq!(right.try_recv(), Ok(5));
+        assert!(tickets.fetch(&process(1), now).is_none());
+    }
+
+    #[test]
+    fn a_right_that_is_not_fetched_in_time_is_gone() {
+        let now = Instant::now();
+        let mut tickets = Tickets::default();
+        let (give, right) = oneshot::channel::<u8>();
+        tickets.expect(process(1), right, now);
+        assert!(!tickets.is_expected(&process(1), now + LIFETIME));
+        tickets.drop_lapsed(now + LIFETIME);
+        assert!(give.is_closed());
     }
 
     #[test]
     fn what_a_process_did_not_use_can_be_taken_back() {
         let now = Instant::now();
         let mut tickets = Tickets::default();
-        tickets.hold(process(1), 5, now);
+        let (give, right) = oneshot::channel();
+        tickets.expect(process(1), right, now);
         tickets.issue("a".into(), process(1), 6, now);
         tickets.issue("b".into(), process(2), 7, now);
         tickets.revoke(&process(1));
-        assert_eq!(tickets.fetch(&process(1), now), None);
+        assert!(give.is_closed());
+        assert!(tickets.fetch(&process(1), now).is_none());
         assert_eq!(tickets.redeem("a", &process(1), now), None);
         assert_eq!(tickets.redeem("b", &process(2), now), Some(7));
     }

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
+use attest::policy::PIN_LIMIT;
 use ipc::{CertAnswer, Sign, Signature, Ticket, TokenInfo, TokenInfoAnswer, Unlock};
 use keycred::RsaPublicKey;
 use model::Secret;
@@ -11,7 +12,7 @@ use crate::{
     Error, certificate,
     certificate::LEAF_LIFETIME_S,
     credential::{Credential, Leaf},
-    daemon::{Daemon, now, random_name},
+    daemon::{Daemon, no_credential, now, random_name},
     error::refused,
     identity,
     peer::Peer,
@@ -50,10 +51,12 @@ pub(crate) async fn unlock(
             daemon.demand_fresh(&credential, &pin)?;
             right
         }
-        None => daemon
-            .tickets()
-            .fetch(&peer.process, Instant::now())
-            .ok_or_else(|| refused("pin_required", "This key opens by its PIN only."))?,
+        None => {
+            let expected = daemon.tickets().fetch(&peer.process, Instant::now());
+            let right = expected.ok_or_else(pin_required)?;
+            // The PIN may not be proven yet, and perhaps never will be.
+            right.await.map_err(|_| pin_required())?
+        }
     };
     let ticket = random_name()?;
     daemon
@@ -63,6 +66,10 @@ pub(crate) async fn unlock(
         ticket,
         expires_in_s: tickets::LIFETIME.as_secs() as u32,
     })
+}
+
+fn pin_required() -> Error {
+    refused("pin_required", "This key opens by its PIN only.")
 }
 
 /// Uses a ticket up for one signature.
@@ -111,6 +118,12 @@ fn digest_of(digest_info: &str) -> Option<[u8; 32]> {
     bytes.strip_prefix(&SHA256_DIGEST_INFO)?.try_into().ok()
 }
 
+/// Is the peer a login helper of this user's that has not fetched its right yet? Whose credential
+/// it is, the sign-in has found out that started it.
+fn is_login_of(daemon: &Daemon, peer: &Peer, uid: u32) -> bool {
+    peer.process.uid == uid && daemon.tickets().is_expected(&peer.process, Instant::now())
+}
+
 /// What a PKCS#11 token of this user would say of itself.
 pub(crate) async fn token_info(
     daemon: &Arc<Daemon>,
@@ -118,6 +131,17 @@ pub(crate) async fn token_info(
     args: TokenInfo,
 ) -> Result<TokenInfoAnswer, Error> {
     may_act_for(peer, args.uid)?;
+    if is_login_of(daemon, peer, args.uid) {
+        // The sign-in that started it asks TPM and accounts itself.
+        return Ok(TokenInfoAnswer {
+            present: true,
+            protected_path: true,
+            tries_left: PIN_LIMIT,
+            tries_limit: PIN_LIMIT,
+            phrase: None,
+            retry_after_s: None,
+        });
+    }
     let Some(credential) = daemon.credential(args.uid).await? else {
         return Ok(TokenInfoAnswer {
             present: false,
@@ -136,7 +160,7 @@ pub(crate) async fn token_info(
     let demand = daemon.tries.demand(args.uid, now())?;
     Ok(TokenInfoAnswer {
         present: true,
-        protected_path: daemon.tickets().is_held(&peer.process, Instant::now()),
+        protected_path: false,
         tries_left: tries.left,
         tries_limit: tries.limit,
         phrase: demand.phrase.then(|| PHRASE.to_owned()),
@@ -151,7 +175,10 @@ pub(crate) async fn cert(
     args: ipc::Cert,
 ) -> Result<CertAnswer, Error> {
     may_act_for(peer, args.uid)?;
-    let credential = daemon.present_credential(args.uid).await?;
+    let credential = match is_login_of(daemon, peer, args.uid) {
+        true => daemon.credentials.read(args.uid)?.ok_or_else(no_credential)?,
+        false => daemon.present_credential(args.uid).await?,
+    };
     let public = credential.public_key()?;
     let (leaf, issuer) = daemon.leaf(credential).await?;
     Ok(CertAnswer {

@@ -4,6 +4,7 @@
 //! it, after a warm-up; compared are medians. Absolute times say more about the machine than about
 //! the product, so what a budget limits is the ratio.
 
+mod footprint;
 mod policy;
 mod reference;
 mod server;
@@ -62,6 +63,12 @@ impl Row {
     #[must_use]
     pub fn memory(name: &'static str, ours: f64, reference: f64, note: String) -> Self {
         Self::lower("MiB", name, [ours, reference, 1.0], note)
+    }
+
+    /// A share of one processor in hundredths, of which no more than the reference is good.
+    #[must_use]
+    pub fn share(name: &'static str, ours: f64, reference: f64, note: String) -> Self {
+        Self::lower("%", name, [ours, reference, 1.0], note)
     }
 
     /// A number of times in a second, of which more is better.

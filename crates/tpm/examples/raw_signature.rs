@@ -2,8 +2,8 @@
 //!
 //! `cargo xtask bench signin` runs this on a workstation. A PIN of the user's is read from standard
 //! input; for each pair one line of three times in microseconds is written: proof of the PIN and
-//! signature through the socket, then at the other TPM the signature in its policy session, and
-//! the proof of the PIN before it.
+//! signature through the socket, then at the other TPM the salted policy session with its proof and
+//! its signature, and the question for a lockout, which ours asks first and the session does not.
 
 use std::error::Error;
 use std::io::{self, Write as _};
@@ -48,9 +48,9 @@ fn main() -> Outcome<()> {
             let raw = raw()?;
             (ours()?, raw)
         };
-        let times = [ours, raw.signature, raw.proof];
-        let [ours, signature, proof] = times.map(|time| time.as_micros());
-        writeln!(io::stdout(), "{ours} {signature} {proof}")?;
+        let times = [ours, raw.signature, raw.question];
+        let [ours, signature, question] = times.map(|time| time.as_micros());
+        writeln!(io::stdout(), "{ours} {signature} {question}")?;
     }
     tpm.delete_user_key(&key)?;
     Ok(())
@@ -79,21 +79,24 @@ fn through_socket(
 }
 
 struct Raw {
-    proof: Duration,
     signature: Duration,
+    question: Duration,
 }
 
 /// The same from a TPM that nobody stands before.
 fn straight(tpm: &mut Tpm, key: &UserKey, pin: &Secret<String>, digest: &[u8; 32]) -> Outcome<Raw> {
     let begin = Instant::now();
+    tpm.lockout_wait()?;
+    let question = begin.elapsed();
+    let begin = Instant::now();
     let unlocked = tpm.unlock(key, pin)?;
-    let proof = begin.elapsed();
     let signature = tpm.sign_unlocked(unlocked, digest)?;
-    let signed = begin.elapsed();
+    let time = begin.elapsed();
     expect_rsa(signature.len())?;
     Ok(Raw {
-        proof,
-        signature: signed - proof,
+        // `unlock` has asked too.
+        signature: time.saturating_sub(question),
+        question,
     })
 }
 

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use crate::command::{Auth, Command, Encrypts};
 use crate::keys::{signature, trimmed};
 use crate::spec::{alg, cc};
-use crate::user_index::AuthValue;
 use crate::wire::{Malformed, Reader, Writer};
 use crate::{Error, KeyBlob, Tpm, UserKey, error};
 
@@ -45,8 +44,7 @@ impl Tpm {
         nonce: &[u8],
     ) -> Result<Attestation, Error> {
         // Settles a PIN change that was cut short, so that the right blob is certified.
-        let key = self.unlock(key, pin)?.key().clone();
-        let value = AuthValue::new(&key.holder().user, pin)?;
+        let (key, value) = self.prove_alone(key, pin)?;
         let (certify, signature) = self.with_user_key(&key, |tpm, entity| {
             tpm.with_key(
                 &attestation_key.public,

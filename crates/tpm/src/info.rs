@@ -170,6 +170,7 @@ impl Tpm {
         &mut self,
         act: impl FnOnce(&mut Self, &Entity, &[u8]) -> Result<T, Error>,
     ) -> Result<T, Error> {
+        self.make_room();
         let template = Writer::new()
             .u16(alg::RSA)
             .u16(alg::SHA256)

@@ -9,6 +9,7 @@ use crate::session::{Session, fresh_nonce, salt_for};
 use crate::spec::{alg, cap, cc, handle, object, rc, session as attribute};
 use crate::transport::Transport;
 use crate::wire::{Malformed, Reader, Writer};
+use crate::user_key::Ready;
 use crate::{Error, KeyBlob, error, policy};
 
 /// One open TPM.
@@ -19,6 +20,8 @@ pub struct Tpm {
     storage_key: PKey<Public>,
     /// The session that authorises whatever needs no policy.
     pub(crate) session: Session,
+    /// What stands ready for one signature, until anything else needs its slots.
+    pub(crate) ready: Option<Ready>,
     /// Has it been given back?
     ended: bool,
 }
@@ -56,6 +59,7 @@ impl Tpm {
             storage,
             storage_key,
             session,
+            ready: None,
             ended: false,
         })
     }
@@ -78,6 +82,7 @@ impl Tpm {
     /// Gives back what this holds of the TPM, once.
     fn release(&mut self) {
         if !std::mem::replace(&mut self.ended, true) {
+            self.make_room();
             self.flush_quietly(self.session.handle);
             self.flush_quietly(self.storage.handle);
         }
@@ -102,18 +107,24 @@ impl Tpm {
         command.run(&mut self.transport, &mut [auth])
     }
 
+    /// Starts a policy session, which is the caller's to spend or to flush.
+    pub(crate) fn start_policy(&mut self) -> Result<Session, Error> {
+        self.make_room();
+        start_session(
+            &mut self.transport,
+            &self.storage,
+            &self.storage_key,
+            attribute::TYPE_POLICY,
+        )
+    }
+
     /// Starts a policy session for `act`, which satisfies and spends it; flushes it where `act`
     /// failed before that.
     pub(crate) fn with_policy<T>(
         &mut self,
         act: impl FnOnce(&mut Self, &mut Session) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let mut session = start_session(
-            &mut self.transport,
-            &self.storage,
-            &self.storage_key,
-            attribute::TYPE_POLICY,
-        )?;
+        let mut session = self.start_policy()?;
         let result = act(self, &mut session);
         if result.is_err() {
             self.flush_quietly(session.handle);
@@ -128,6 +139,15 @@ impl Tpm {
         private: &[u8],
         act: impl FnOnce(&mut Self, &Entity) -> Result<T, Error>,
     ) -> Result<T, Error> {
+        let key = self.load(public, private)?;
+        let result = act(self, &key);
+        self.flush_quietly(key.handle);
+        result
+    }
+
+    /// Loads a key below the storage key; the caller flushes it.
+    pub(crate) fn load(&mut self, public: &[u8], private: &[u8]) -> Result<Entity, Error> {
+        self.make_room();
         let storage = self.storage.clone();
         let load = Command {
             name: "Load",
@@ -141,17 +161,15 @@ impl Tpm {
             Some(rc::INTEGRITY) => error::foreign_key(),
             _ => error,
         })?;
-        let key = Entity {
+        Ok(Entity {
             handle: answer.handle,
             name: policy::name(public),
-        };
-        let result = act(self, &key);
-        self.flush_quietly(key.handle);
-        result
+        })
     }
 
     /// Makes a key below the storage key.
     pub(crate) fn create(&mut self, template: &[u8], value: &[u8]) -> Result<KeyBlob, Error> {
+        self.make_room();
         let storage = self.storage.clone();
         let sensitive = Writer::new().sized(value).sized(&[]).done();
         let create = Command {

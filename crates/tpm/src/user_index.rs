@@ -233,6 +233,8 @@ impl Tpm {
 
     /// Deletes an index; one that is gone already is no error.
     pub(crate) fn undefine_index(&mut self, index: &Entity) -> Result<(), Error> {
+        // What was proven with it is worth nothing from here on.
+        self.make_room();
         let undefine = Command {
             name: "NV_UndefineSpace",
             code: cc::NV_UNDEFINE_SPACE,

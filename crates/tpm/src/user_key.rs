@@ -1,5 +1,7 @@
 //! A user's key: proven, used and changed with a PIN that the TPM counts.
 
+use std::sync::Arc;
+
 use attest::{Act, Holder};
 use model::{Guid, Secret, Sid};
 use openssl::pkey::{PKey, Public};
@@ -145,11 +147,23 @@ pub struct Tries {
 
 /// A proven PIN, good for one signature.
 ///
-/// It holds no slot of the TPM: the proof is repeated inside the signature's policy session, with
-/// the hash kept here, which is wiped when this is used or dropped.
+/// The TPM stands ready for the signature of the last one ([`Ready`]). Whoever needs its slots in
+/// the meantime has them, and the proof is then repeated with the hash kept here, which is wiped
+/// when this is used or dropped.
 pub struct Unlocked {
     key: UserKey,
     value: AuthValue,
+    mark: Arc<()>,
+}
+
+/// A key in the TPM and a policy session in which its PIN is proven: one signature away.
+///
+/// Without the hash that [`Unlocked`] has, the TPM takes neither.
+pub(crate) struct Ready {
+    /// Whose it is: no two proofs share one.
+    mark: Arc<()>,
+    key: Entity,
+    session: Session,
 }
 
 impl Unlocked {
@@ -162,23 +176,14 @@ impl Unlocked {
 
 impl Tpm {
     /// Proves a PIN. A wrong one is counted by the TPM against this user alone.
-    ///
-    /// That the key itself answers shows only when it signs.
     pub fn unlock(&mut self, key: &UserKey, pin: &Secret<String>) -> Result<Unlocked, Error> {
-        let index = self.index_of(key)?;
-        let value = AuthValue::new(&key.user, pin)?;
-        // The key would not sign, and the person would not learn why.
-        if let Some(retry_after_s) = self.lockout_wait()? {
-            return Err(Error::InLockout { retry_after_s });
+        let (key, value, session) = self.prove(key, pin)?;
+        let mark = Arc::default();
+        if let Some(session) = session {
+            let ready = self.get_ready(&key, &key.private, session, Arc::clone(&mark))?;
+            self.ready = Some(ready);
         }
-        self.check_index(&index)?;
-        self.read_index(&index, Some(&value))
-            .map_err(|error| self.wrong_pin(&index, error))?;
-        let key = match &key.pending {
-            None => key.clone(),
-            Some(pending) => self.settle(key, pending, &value)?,
-        };
-        Ok(Unlocked { key, value })
+        Ok(Unlocked { key, value, mark })
     }
 
     /// Signs one SHA-256 digest: RSASSA-PKCS1-v1_5.
@@ -187,8 +192,11 @@ impl Tpm {
         unlocked: Unlocked,
         digest: &[u8; 32],
     ) -> Result<Vec<u8>, Error> {
-        let Unlocked { key, value } = unlocked;
-        self.sign_with_blob(&key, &key.private, &value, digest)
+        let Unlocked { key, value, mark } = unlocked;
+        match self.ready.take_if(|ready| Arc::ptr_eq(&ready.mark, &mark)) {
+            Some(ready) => self.sign_ready(ready, &value, digest),
+            None => self.sign_with_blob(&key, &key.private, &value, digest),
+        }
     }
 
     /// How many wrong PINs are left; needs no PIN.
@@ -218,7 +226,7 @@ impl Tpm {
         store: impl FnOnce(&UserKey) -> Result<(), E>,
     ) -> Result<UserKey, E> {
         // A change that was cut short is settled first.
-        let Unlocked { key, value: old } = self.unlock(key, old)?;
+        let (key, old) = self.prove_alone(key, old)?;
         let new = AuthValue::new(&key.user, new)?;
         let index = self.index_of(&key)?;
         let private = self.rewrap(&key, &old, (&old, &new))?;
@@ -329,6 +337,117 @@ impl Tpm {
         self.with_key(&key.public, &key.private, act)
     }
 
+    /// Proves a PIN in a policy session. There is none where a change of PIN had to be settled.
+    fn prove(
+        &mut self,
+        key: &UserKey,
+        pin: &Secret<String>,
+    ) -> Result<(UserKey, AuthValue, Option<Session>), Error> {
+        let value = AuthValue::new(&key.user, pin)?;
+        // The key would not sign, and the person would not learn why.
+        if let Some(retry_after_s) = self.lockout_wait()? {
+            return Err(Error::InLockout { retry_after_s });
+        }
+        let session = self.start_proven(key, &value)?;
+        match &key.pending {
+            None => Ok((key.clone(), value, Some(session))),
+            Some(pending) => {
+                self.flush_quietly(session.handle);
+                Ok((self.settle(key, pending, &value)?, value, None))
+            }
+        }
+    }
+
+    /// Proves a PIN for something else than a signature; the result holds no slot.
+    pub(crate) fn prove_alone(
+        &mut self,
+        key: &UserKey,
+        pin: &Secret<String>,
+    ) -> Result<(UserKey, AuthValue), Error> {
+        let (key, value, session) = self.prove(key, pin)?;
+        if let Some(session) = session {
+            self.flush_quietly(session.handle);
+        }
+        Ok((key, value))
+    }
+
+    /// Starts a policy session and proves the PIN in it.
+    fn start_proven(&mut self, key: &UserKey, value: &AuthValue) -> Result<Session, Error> {
+        let index = self.index_of(key)?;
+        let session = self.start_policy()?;
+        match self.policy_secret(&session, &index, value) {
+            Ok(()) => Ok(session),
+            Err(error) => {
+                self.flush_quietly(session.handle);
+                Err(self.wrong_pin(&index, error))
+            }
+        }
+    }
+
+    /// Loads the key and satisfies what is left of its policy, in a session that has the proof.
+    fn get_ready(
+        &mut self,
+        key: &UserKey,
+        private: &[u8],
+        session: Session,
+        mark: Arc<()>,
+    ) -> Result<Ready, Error> {
+        let entity = match self.load(&key.public, private) {
+            Ok(entity) => entity,
+            Err(error) => {
+                self.flush_quietly(session.handle);
+                return Err(error);
+            }
+        };
+        let opened = self
+            .policy_auth_value(&session)
+            .and_then(|()| self.policy_or(&session, &key.branches().list()));
+        let ready = Ready {
+            mark,
+            key: entity,
+            session,
+        };
+        match opened {
+            Ok(()) => Ok(ready),
+            Err(error) => {
+                self.give_up(&ready);
+                Err(error)
+            }
+        }
+    }
+
+    fn sign_ready(
+        &mut self,
+        mut ready: Ready,
+        value: &AuthValue,
+        digest: &[u8; 32],
+    ) -> Result<Vec<u8>, Error> {
+        let auth = Auth::policy_with_value(&mut ready.session, value.bytes());
+        let answer = sign_command(&[&ready.key], digest).run(&mut self.transport, &mut [auth]);
+        match answer {
+            Ok(answer) => {
+                self.flush_quietly(ready.key.handle);
+                signature(&answer.params)
+            }
+            Err(error) => {
+                self.give_up(&ready);
+                Err(stale_blob(error))
+            }
+        }
+    }
+
+    fn give_up(&mut self, ready: &Ready) {
+        self.flush_quietly(ready.session.handle);
+        self.flush_quietly(ready.key.handle);
+    }
+
+    /// Lets go of what stands ready: somebody needs its slots, or it is not to count any more.
+    pub(crate) fn make_room(&mut self) {
+        if let Some(ready) = self.ready.take() {
+            self.give_up(&ready);
+        }
+    }
+
     fn sign_with_blob(
         &mut self,
         key: &UserKey,
@@ -336,16 +455,9 @@ impl Tpm {
         value: &AuthValue,
         digest: &[u8; 32],
     ) -> Result<Vec<u8>, Error> {
-        self.with_key(&key.public, private, |tpm, entity| {
-            tpm.with_policy(|tpm, session| {
-                tpm.open_branch(session, key, value, None)?;
-                let answer = sign_command(&[entity], digest).run(
-                    &mut tpm.transport,
-                    &mut [Auth::policy_with_value(session, value.bytes())],
-                );
-                signature(&answer.map_err(stale_blob)?.params)
-            })
-        })
+        let session = self.start_proven(key, value)?;
+        let ready = self.get_ready(key, private, session, Arc::default())?;
+        self.sign_ready(ready, value, digest)
     }
 
     /// TPM2_ObjectChangeAuth: the same key in a new blob, under a new PIN. `index` is the value that the
@@ -453,11 +565,15 @@ impl Tpm {
     fn wrong_pin(&mut self, index: &Index, error: Error) -> Error {
         match error.code() {
             // A spent counter refuses to compare at all, with a code of its own.
-            Some(rc::AUTH_FAIL | rc::BAD_AUTH | rc::AUTH_UNAVAILABLE) => {}
+            Some(rc::AUTH_FAIL | rc::BAD_AUTH | rc::AUTH_UNAVAILABLE | rc::HANDLE) => {}
             Some(rc::NV_UNINITIALIZED) => {
                 return Error::KeyUnusable("its PIN counter was replaced".to_owned());
             }
             _ => return error,
+        }
+        // To an index that is not this one, every PIN is a wrong one.
+        if let Err(error) = self.check_index(index) {
+            return error;
         }
         match self.read_index(index, None) {
             Ok((count, limit)) if count < limit => Error::WrongPin {

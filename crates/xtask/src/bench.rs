@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: the budgets, measured with the release build in a fresh lab.
 
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use lexopt::Arg::{Long, Value};
@@ -23,6 +23,8 @@ struct Plan {
     quick: bool,
     /// Pairs of sign-ins.
     pairs: usize,
+    /// How long the daemon is left alone.
+    idle: Duration,
     /// Registrations of keys.
     registrations: usize,
     /// Readings of the policies, cold and warm.
@@ -55,6 +57,7 @@ pub(crate) fn run(mut words: lexopt::Parser) -> Result<ExitCode> {
         server: is_wanted("server"),
         quick,
         pairs: if quick { 10 } else { 50 },
+        idle: Duration::from_secs(if quick { 20 } else { 180 }),
         registrations: if quick { 5 } else { 40 },
         readings: if quick { 3 } else { 10 },
     };
@@ -103,7 +106,7 @@ fn measure(plan: Plan) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     if plan.signin {
         complain("measuring sign-in");
-        rows.extend(bench::signin(&company, plan.pairs)?);
+        rows.extend(bench::signin(&company, plan.pairs, plan.idle)?);
     }
     if plan.sync {
         complain("measuring the way of a key into AD");

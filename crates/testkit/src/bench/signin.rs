@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
+use super::footprint::footprint;
 use super::reference::{self, FOLDER};
 use super::{PERSON, PIN, Row, WARM_UP, columns, median};
 use crate::company::Company;
@@ -13,16 +14,19 @@ use crate::lab::target_folder;
 /// Where the program that signs beside the daemon is put.
 const SIGNER: &str = "/usr/local/libexec/raw_signature";
 
-/// Measures sign-in by `pairs` pairs, and the unlocking inside it by twice as many.
+/// Measures sign-in by `pairs` pairs, the unlocking inside it by twice as many, and what the daemon
+/// takes meanwhile and in the time `idle` after it.
 ///
 /// # Errors
 /// When a sign-in or a signature fails: no row is made of failures.
-pub fn signin(company: &Company, pairs: usize) -> Result<Vec<Row>> {
+pub fn signin(company: &Company, pairs: usize, idle: Duration) -> Result<Vec<Row>> {
     let tpm = reference::make(company)?;
-    Ok(vec![
+    let mut rows = vec![
         ticket(company, &tpm, pairs)?,
         unlock(company, &tpm, 2 * pairs)?,
-    ])
+    ];
+    rows.extend(footprint(company, idle)?);
+    Ok(rows)
 }
 
 fn ticket(company: &Company, tpm: &str, pairs: usize) -> Result<Row> {
@@ -67,12 +71,12 @@ fn unlock(company: &Company, tpm: &str, pairs: usize) -> Result<Row> {
         .stdin(format!("{PIN}\n"))
         .within(LIMIT)
         .ok()?;
-    let [ours, signature, proof] = columns(&told)?;
-    let (ours, signature, proof) = (median(&ours)?, median(&signature)?, median(&proof)?);
+    let [ours, signature, question] = columns(&told)?;
+    let (ours, signature, question) = (median(&ours)?, median(&signature)?, median(&question)?);
     let note = format!(
         "{pairs} pairs in turn; `unlock` and `sign` on latchkeyd's socket beside one salted policy \
-         session with its signature on a second swtpm of the same settings; the proof of the PIN \
-         that ours makes first takes {proof:.1} ms there, of which the reference has none"
+         session with its signature on a second swtpm of the same settings; the question for a \
+         lockout that ours asks first takes {question:.1} ms there, of which the reference has none"
     );
     Ok(Row::time("signin.unlock", ours, signature, 1.15, note))
 }

@@ -167,7 +167,7 @@ fn a_key_with_the_counter_of_another_is_refused_before_any_pin_is_tried() {
 }
 
 #[test]
-fn an_unlocked_key_holds_no_slot_of_the_tpm() {
+fn an_unlocked_key_keeps_no_slot_of_the_tpm_from_anybody() {
     let swtpm = Swtpm::start();
     let mut tpm = swtpm.open();
     let key = key_for(&mut tpm, ALICE, "135790");
@@ -177,6 +177,46 @@ fn an_unlocked_key_holds_no_slot_of_the_tpm() {
     for one in unlocked {
         tpm.sign_unlocked(one, &[7; 32]).unwrap();
     }
+    let unlocked = tpm.unlock(&key, &pin("135790")).unwrap();
+    key_for(&mut tpm, BOB, "246800");
+    tpm.ek_public().unwrap();
+    tpm.sign_unlocked(unlocked, &[7; 32]).unwrap();
+}
+
+#[test]
+fn each_unlocking_signs_with_its_own_key() {
+    let swtpm = Swtpm::start();
+    let mut tpm = swtpm.open();
+    let alice = key_for(&mut tpm, ALICE, "135790");
+    let bob = key_for(&mut tpm, BOB, "246800");
+    let first = tpm.unlock(&alice, &pin("135790")).unwrap();
+    let second = tpm.unlock(&bob, &pin("246800")).unwrap();
+    for (unlocked, key) in [(first, &alice), (second, &bob)] {
+        let signature = tpm
+            .sign_unlocked(unlocked, &model::sha256(b"a message"))
+            .unwrap();
+        let public = key.public_key().unwrap();
+        let mut verifier = Verifier::new(MessageDigest::sha256(), &public).unwrap();
+        assert!(verifier.verify_oneshot(&signature, b"a message").unwrap());
+    }
+}
+
+#[test]
+fn what_was_unlocked_before_a_change_of_pin_or_a_deletion_signs_no_more() {
+    let swtpm = Swtpm::start();
+    let mut tpm = swtpm.open();
+    let key = key_for(&mut tpm, ALICE, "135790");
+    let (early, again) = ("135790", "246800");
+    let unlocked = tpm.unlock(&key, &pin(early)).unwrap();
+    let changed = tpm
+        .change_pin::<Error>(&key, &pin(early), &pin(again), |_| Ok(()))
+        .unwrap();
+    let refused = tpm.sign_unlocked(unlocked, &[7; 32]).unwrap_err();
+    assert!(matches!(refused, Error::WrongPin { .. }), "{refused}");
+    let unlocked = tpm.unlock(&changed, &pin(again)).unwrap();
+    tpm.delete_user_key(&changed).unwrap();
+    let refused = tpm.sign_unlocked(unlocked, &[7; 32]).unwrap_err();
+    assert!(matches!(refused, Error::KeyUnusable(_)), "{refused}");
 }
 
 #[test]

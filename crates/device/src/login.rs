@@ -1,0 +1,213 @@
+//! One login by a helper, begun before the PIN is proven: the helper starts, reads its profile and
+//! hears the KDC's first answer while the TPM is at the proof.
+//!
+//! What must hold: until the proof nothing is signed, because the right to the signature does not
+//! exist; a login that is given up before is over at once, and so is its helper.
+
+use std::{
+    net::Shutdown,
+    os::{fd::OwnedFd, unix::net::UnixStream},
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::oneshot;
+use tpm::Unlocked;
+
+use crate::{
+    Error,
+    accounts::Account,
+    credential::Credential,
+    daemon::Daemon,
+    ffi,
+    helper::{self, Deadline, Failed, Obtained, Request, Stored},
+    peer::Process,
+};
+
+/// What came of a login: a ticket that is proven and stored, or why there is none.
+type Came = Result<(Obtained, Stored), Failed>;
+
+/// A login under way. Dropped, it is given up.
+pub(crate) struct Login {
+    right: oneshot::Sender<Unlocked>,
+    came: oneshot::Receiver<Result<Came, Error>>,
+    _line: Line,
+}
+
+/// The way to the helper, which its end cuts.
+struct Line(UnixStream);
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        // One that is closed already needs no cut.
+        let _ = self.0.shutdown(Shutdown::Both);
+    }
+}
+
+impl Login {
+    /// Starts a helper for the account.
+    pub(crate) fn begin(
+        daemon: &Arc<Daemon>,
+        account: &Account,
+        credential: &Credential,
+        patience: Duration,
+    ) -> Result<Self, Error> {
+        let request = Request {
+            principal: credential.principal.clone(),
+            module: daemon.config.module.to_string_lossy().into_owned(),
+            anchors: [daemon.kdc_anchors_path(), daemon.device_root_path()]
+                .map(|path| path.to_string_lossy().into_owned())
+                .to_vec(),
+        };
+        let (ours, theirs) = UnixStream::pair()?;
+        let line = Line(ours.try_clone()?);
+        let socket = Deadline::new(ours, patience);
+        let (give, right) = oneshot::channel();
+        let (tell, came) = oneshot::channel();
+        let (daemon, account) = (Arc::clone(daemon), account.clone());
+        tokio::task::spawn_blocking(move || {
+            let child = start(&daemon, &account, theirs.into());
+            let run = |child| run(&daemon, account.uid, child, (&request, socket), right);
+            match child {
+                Err(error) => drop(tell.send(Err(error))),
+                Ok(mut child) => {
+                    // Whoever waits waits for the outcome, and not for the helper's end.
+                    drop(tell.send(run(&child)));
+                    end(&mut child);
+                }
+            }
+        });
+        Ok(Self {
+            right: give,
+            came,
+            _line: line,
+        })
+    }
+
+    /// Gives the helper the right to its one signature, and waits for what comes of it.
+    pub(crate) async fn finish(self, right: Unlocked) -> Result<Came, Error> {
+        // A helper that has failed already says why.
+        let _ = self.right.send(right);
+        let came = self.came.await;
+        came.map_err(|_| Error::Bug("a login ended without an outcome"))?
+    }
+}
+
+fn run(
+    daemon: &Daemon,
+    uid: u32,
+    child: &Child,
+    (request, mut socket): (&Request, Deadline),
+    right: oneshot::Receiver<Unlocked>,
+) -> Result<Came, Error> {
+    let process = Process::of_child(child.id() as i32, uid)?;
+    daemon.tickets().expect(process, right, Instant::now());
+    // Made while the helper starts, so that its ticket does not wait for it.
+    let context = kerberos::Context::new();
+    let came = context.map_err(Failed::from).and_then(|context| {
+        helper::log_in(&mut socket, request, |obtained, ticket| {
+            prove(daemon, &context, request, (obtained, ticket))
+        })
+    });
+    daemon.tickets().revoke(&process);
+    Ok(came)
+}
+
+/// Starts the helper as the account, with nothing of ours but its channel.
+fn start(daemon: &Daemon, account: &Account, channel: OwnedFd) -> Result<Child, Error> {
+    let profiles = [daemon.profile_path(), daemon.config.krb5_conf.clone()];
+    let profiles = profiles.map(|path| path.to_string_lossy().into_owned());
+    let mut command = Command::new(&daemon.config.login_helper);
+    command
+        .env_clear()
+        .env("KRB5_CONFIG", profiles.join(":"))
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let groups = ffi::groups(account)?;
+    ffi::become_account(&mut command, account, groups, ffi::move_up(&channel)?);
+    Ok(command.spawn()?)
+}
+
+/// Does the ticket come from a KDC that knows this host, and is it the one that was asked for?
+fn prove(
+    daemon: &Daemon,
+    context: &kerberos::Context,
+    request: &Request,
+    (obtained, ticket): (&Obtained, &[u8]),
+) -> Result<(), Failed> {
+    let tgt = context.unmarshal(ticket)?;
+    // The names first: the daemon uses no ticket that it did not ask for.
+    is_as_asked(request, obtained, &tgt.client()?, &tgt.server()?)?;
+    Ok(context.verify(&tgt, Some(&daemon.config.keytab))?)
+}
+
+/// Is it the person's own ticket-granting ticket, and the one that the helper told of?
+fn is_as_asked(
+    request: &Request,
+    obtained: &Obtained,
+    client: &str,
+    server: &str,
+) -> Result<(), Failed> {
+    let realm = request.principal.rsplit('@').next().unwrap_or_default();
+    let granting = format!("krbtgt/{realm}@{realm}");
+    if client.eq_ignore_ascii_case(&request.principal)
+        && server.eq_ignore_ascii_case(&granting)
+        && (client, server) == (&*obtained.principal, &*obtained.server)
+    {
+        return Ok(());
+    }
+    Err(Failed {
+        code: "kdc_not_trusted".to_owned(),
+        message: format!(
+            "the ticket is one of {client} for {server}, not of {} for {granting}",
+            request.principal
+        ),
+    })
+}
+
+/// The helper has done what it was for, or will not.
+fn end(child: &mut Child) {
+    if let Err(error) = child.kill().and_then(|()| child.wait()) {
+        tracing::warn!(%error, "the login helper was lost");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_person_s_own_ticket_granting_ticket_is_as_asked() {
+        const ALICE: &str = "alice@CORP.TEST";
+        const GRANTING: &str = "krbtgt/CORP.TEST@CORP.TEST";
+        let is_as_asked = |told: (&str, &str), found: (&str, &str)| {
+            let request = Request {
+                principal: "Alice@CORP.TEST".to_owned(),
+                module: String::new(),
+                anchors: Vec::new(),
+            };
+            let obtained = Obtained {
+                principal: told.0.to_owned(),
+                server: told.1.to_owned(),
+                end: 0,
+                kdc_certificate: None,
+            };
+            is_as_asked(&request, &obtained, found.0, found.1).is_ok()
+        };
+        assert!(is_as_asked((ALICE, GRANTING), (ALICE, GRANTING)));
+        for other in [
+            ("bob@CORP.TEST", GRANTING),
+            ("alice@OTHER.TEST", GRANTING),
+            (ALICE, "krbtgt/OTHER.TEST@CORP.TEST"),
+            (ALICE, "host/ws1.corp.test@CORP.TEST"),
+            (ALICE, "krbtgt/OTHER.TEST@OTHER.TEST"),
+        ] {
+            assert!(!is_as_asked(other, other), "{other:?}");
+            assert!(!is_as_asked((ALICE, GRANTING), other), "{other:?}");
+            assert!(!is_as_asked(other, (ALICE, GRANTING)), "{other:?}");
+        }
+    }
+}
