@@ -1,4 +1,4 @@
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use ipc::{CallError, CertAnswer, Failure, Secret, Ticket, TokenInfoAnswer};
 
@@ -21,6 +21,7 @@ struct Scripted {
     tries_left: u32,
     ticket_life: u32,
     signed: RefCell<Vec<String>>,
+    asked: Cell<u32>,
 }
 
 impl Default for Scripted {
@@ -31,6 +32,7 @@ impl Default for Scripted {
             tries_left: 10,
             ticket_life: 30,
             signed,
+            asked: Cell::new(0),
         }
     }
 }
@@ -42,6 +44,7 @@ impl Daemon for &Scripted {
             tries_left,
             ..
         } = **self;
+        self.asked.set(self.asked.get() + 1);
         Ok(TokenInfoAnswer {
             present: true,
             protected_path,
@@ -53,6 +56,7 @@ impl Daemon for &Scripted {
     }
 
     fn cert(&self) -> Result<CertAnswer, CallError> {
+        self.asked.set(self.asked.get() + 1);
         Ok(CertAnswer {
             certificate: to_hex(&certificate()),
             issuer: String::new(),
@@ -110,6 +114,29 @@ fn digest_info() -> Vec<u8> {
 
 fn pin(text: &str) -> Option<Secret> {
     Some(Secret::new(text.into()))
+}
+
+#[test]
+fn one_look_at_the_token_asks_the_daemon_once() {
+    let daemon = Scripted::default();
+    let mut token = Token::new(&daemon);
+    assert!(token.present() && token.present());
+    token.flags().unwrap();
+    assert_eq!(daemon.asked.get(), 1);
+    // A login may have changed it.
+    let session = token.open_session(SERIAL_SESSION).unwrap();
+    assert!(token.login(session, USER, pin("0")).is_err());
+    token.flags().unwrap();
+    assert_eq!(daemon.asked.get(), 2);
+    for _ in 0..2 {
+        token.find_begin(session, &[]).unwrap();
+        token.find_end(session).unwrap();
+    }
+    assert_eq!(daemon.asked.get(), 3);
+    token.close_session(session).unwrap();
+    let session = token.open_session(SERIAL_SESSION).unwrap();
+    token.find_begin(session, &[]).unwrap();
+    assert_eq!(daemon.asked.get(), 4);
 }
 
 #[test]

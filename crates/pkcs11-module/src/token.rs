@@ -21,7 +21,10 @@ pub(crate) struct Token<D> {
     last_session: c_ulong,
     /// The login belongs to the application, not to a session (PKCS#11 2.40 base, 5.6).
     ticket: Option<HeldTicket>,
+    /// As long as there is a session.
     material: Option<Material>,
+    /// What the daemon said, and until when it holds.
+    info: Option<(Instant, TokenInfoAnswer)>,
 }
 
 #[derive(Default)]
@@ -51,17 +54,30 @@ impl<D: Daemon> Token<D> {
             last_session: 0,
             ticket: None,
             material: None,
+            info: None,
         }
     }
 
+    /// What the daemon says of the token. A program asks for count, list and flags in a row.
+    fn info(&mut self) -> Result<TokenInfoAnswer, Rv> {
+        if let Some((until, info)) = &self.info
+            && Instant::now() < *until
+        {
+            return Ok(info.clone());
+        }
+        let info = self.daemon.token_info()?;
+        self.info = Some((Instant::now() + INFO_LIFETIME, info.clone()));
+        Ok(info)
+    }
+
     /// Has this user a credential here? A daemon that is not there has no tokens.
-    pub(crate) fn present(&self) -> bool {
-        self.daemon.token_info().is_ok_and(|info| info.present)
+    pub(crate) fn present(&mut self) -> bool {
+        self.info().is_ok_and(|info| info.present)
     }
 
     /// `CK_TOKEN_INFO.flags`: what the daemon knows of the PIN reaches the person through them.
-    pub(crate) fn flags(&self) -> Result<c_ulong, Rv> {
-        let info = self.daemon.token_info()?;
+    pub(crate) fn flags(&mut self) -> Result<c_ulong, Rv> {
+        let info = self.info()?;
         if !info.present {
             return Err(Rv::TOKEN_NOT_PRESENT);
         }
@@ -106,7 +122,7 @@ impl<D: Daemon> Token<D> {
             .remove(&session)
             .ok_or(Rv::SESSION_HANDLE_INVALID)?;
         if self.sessions.is_empty() {
-            self.ticket = None;
+            self.close_all_sessions();
         }
         Ok(())
     }
@@ -114,6 +130,7 @@ impl<D: Daemon> Token<D> {
     pub(crate) fn close_all_sessions(&mut self) {
         self.sessions.clear();
         self.ticket = None;
+        self.material = None;
     }
 
     pub(crate) fn session_state(&mut self, session: c_ulong) -> Result<SessionState, Rv> {
@@ -143,6 +160,8 @@ impl<D: Daemon> Token<D> {
         if self.logged_in() {
             return Err(Rv::USER_ALREADY_LOGGED_IN);
         }
+        // Right or wrong, it changes what the daemon says.
+        self.info = None;
         let ticket = self.daemon.unlock(pin)?;
         let lapses = Instant::now() + Duration::from_secs(u64::from(ticket.expires_in_s));
         self.ticket = Some(HeldTicket {
@@ -166,7 +185,10 @@ impl<D: Daemon> Token<D> {
         if self.session(session)?.found.is_some() {
             return Err(Rv::OPERATION_ACTIVE);
         }
-        let material = Material::read(&self.daemon.cert()?).ok_or(Rv::DEVICE_ERROR)?;
+        let material = match self.material.take() {
+            Some(material) => material,
+            None => Material::read(&self.daemon.cert()?).ok_or(Rv::DEVICE_ERROR)?,
+        };
         let fits = |kind: &Kind| {
             let has = |(attribute, value): &(c_ulong, Vec<u8>)| {
                 material
@@ -289,6 +311,9 @@ impl<D: Daemon> Token<D> {
         self.ticket.is_some()
     }
 }
+
+/// How long the daemon's word about the token holds: for one look at it.
+const INFO_LIFETIME: Duration = Duration::from_secs(1);
 
 /// Bytes of an RSA-2048 signature.
 pub(crate) const SIGNATURE: usize = 256;
