@@ -1,5 +1,5 @@
-//! What the system offers in C alone: process hardening, peers, accounts, SSSD, and the start of
-//! a login helper as another user.
+//! What the system offers in C alone: process hardening, peers, accounts, SSSD, and what a child
+//! inherits.
 
 #![allow(
     unsafe_code,
@@ -126,9 +126,14 @@ fn account(
     let lookup: Lookup<'_> = &lookup;
     // SAFETY: a passwd of null pointers and zeros is a valid value; it is only written to.
     let mut entry: libc::passwd = unsafe { std::mem::zeroed() };
-    let mut buffer = vec![0; 64 * 1024];
+    // What is freed is wiped, all of it: most entries are small.
+    let mut buffer = vec![0; 1024];
     let mut found = ptr::null_mut();
-    let code = lookup(&mut entry, buffer.as_mut_ptr(), buffer.len(), &mut found);
+    let mut code = lookup(&mut entry, buffer.as_mut_ptr(), buffer.len(), &mut found);
+    while code == libc::ERANGE && buffer.len() < 1024 * 1024 {
+        buffer = vec![0; 8 * buffer.len()];
+        code = lookup(&mut entry, buffer.as_mut_ptr(), buffer.len(), &mut found);
+    }
     if found.is_null() {
         return match code {
             0 | libc::ENOENT | libc::ESRCH => Ok(None),
@@ -147,16 +152,20 @@ fn account(
 /// Every group of an account: its primary one and those it is listed in.
 pub(crate) fn groups(account: &Account) -> io::Result<Vec<libc::gid_t>> {
     let name = CString::new(account.name.as_str())?;
-    let mut groups = vec![0; 65_536];
-    let mut count = groups.len() as c_int;
-    // SAFETY: the name is a C string; `groups` has room for `count` entries.
-    let result =
-        unsafe { libc::getgrouplist(name.as_ptr(), account.gid, groups.as_mut_ptr(), &mut count) };
-    if result < 0 {
-        return Err(io::Error::other("the account is in too many groups"));
+    // As many as most are in; the kernel takes no more than the second.
+    for room in [64, 65_536] {
+        let mut groups = vec![0; room];
+        let mut count = room as c_int;
+        // SAFETY: the name is a C string; `groups` has room for `count` entries.
+        let result = unsafe {
+            libc::getgrouplist(name.as_ptr(), account.gid, groups.as_mut_ptr(), &mut count)
+        };
+        if result >= 0 {
+            groups.truncate(count.max(0) as usize);
+            return Ok(groups);
+        }
     }
-    groups.truncate(count.max(0) as usize);
-    Ok(groups)
+    Err(io::Error::other("the account is in too many groups"))
 }
 
 /// Has `command` run with `channel` as descriptor 3, which its end closes.
@@ -169,34 +178,6 @@ pub(crate) fn give_channel(command: &mut Command, channel: OwnedFd) {
     // SAFETY: the closure runs between fork and exec and makes one system call: no allocation, no
     // lock. `io::Error::last_os_error` allocates nothing either.
     unsafe { command.pre_exec(give) };
-}
-
-/// Has `command` run with the account's uid, gid and groups and with `channel` as descriptor 3.
-pub(crate) fn become_account(
-    command: &mut Command,
-    account: &Account,
-    groups: Vec<libc::gid_t>,
-    channel: OwnedFd,
-) {
-    give_channel(command, channel);
-    let (uid, gid) = (account.uid, account.gid);
-    let change = move || {
-        // The daemon may be any user in a test; only root can, and then must, change.
-        // SAFETY: geteuid has no arguments and cannot fail.
-        if unsafe { libc::geteuid() } != 0 {
-            return Ok(());
-        }
-        // SAFETY: `groups` is a list of its own length.
-        check(unsafe { libc::setgroups(groups.len(), groups.as_ptr()) })?;
-        // SAFETY: setresgid takes three group ids.
-        check(unsafe { libc::setresgid(gid, gid, gid) })?;
-        // SAFETY: setresuid takes three user ids.
-        check(unsafe { libc::setresuid(uid, uid, uid) })?;
-        Ok(())
-    };
-    // SAFETY: the closure runs between fork and exec and makes system calls only: no allocation,
-    // no lock. `io::Error::last_os_error` allocates nothing either.
-    unsafe { command.pre_exec(change) };
 }
 
 /// Moves a descriptor out of the low numbers, so that giving [`CHANNEL`] to a child never

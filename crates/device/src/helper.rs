@@ -12,6 +12,10 @@
 //!   Stored             ◀─────────────
 //! ```
 //!
+//! It starts as what the daemon is, root, and becomes the user before it does anything but read who
+//! that is. So there is no moment in which the user's other processes may look into it, and the
+//! daemon is not copied to change the ids of the copy.
+//!
 //! A frame is a little-endian `u32` length of at most [`MAX_FRAME`] and that many bytes: JSON,
 //! except for the one that is the ticket. In place of `Obtained` and `Stored` the helper may answer
 //! [`Failed`], and is gone then.
@@ -34,12 +38,26 @@ use zeroize::Zeroizing;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
+    /// Who the helper becomes, where it is root.
+    pub ids: Ids,
     /// `name@REALM`.
     pub principal: String,
     /// The PKCS#11 module.
     pub module: String,
     /// PEM files, readable by the user: the KDCs' authorities and the device root.
     pub anchors: Vec<String>,
+}
+
+/// A user as the kernel knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ids {
+    /// The user.
+    pub uid: u32,
+    /// The primary group.
+    pub gid: u32,
+    /// Every group.
+    pub groups: Vec<u32>,
 }
 
 /// The login worked; the ticket follows as a frame of its own.
@@ -159,8 +177,8 @@ pub fn receive_bytes(stream: &mut impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
 /// Room for a ticket with the largest authorisation data a domain issues.
 pub const MAX_FRAME: usize = 64 * 1024;
 
-/// The descriptor that the helper inherits its end of the socket on.
-pub const SOCKET_FD: i32 = 3;
+/// The descriptor that the helper inherits its end of the socket on: standard input.
+pub const SOCKET_FD: i32 = 0;
 
 #[cfg(test)]
 mod tests;

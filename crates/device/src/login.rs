@@ -21,7 +21,7 @@ use crate::{
     credential::Credential,
     daemon::Daemon,
     ffi,
-    helper::{self, Deadline, Failed, Obtained, Request, Stored},
+    helper::{self, Deadline, Failed, Ids, Obtained, Request, Stored},
     peer::Process,
 };
 
@@ -53,13 +53,7 @@ impl Login {
         credential: &Credential,
         patience: Duration,
     ) -> Result<Self, Error> {
-        let request = Request {
-            principal: credential.principal.clone(),
-            module: daemon.config.module.to_string_lossy().into_owned(),
-            anchors: [daemon.kdc_anchors_path(), daemon.device_root_path()]
-                .map(|path| path.to_string_lossy().into_owned())
-                .to_vec(),
-        };
+        let principal = credential.principal.clone();
         let (ours, theirs) = UnixStream::pair()?;
         let line = Line(ours.try_clone()?);
         let socket = Deadline::new(ours, patience);
@@ -67,16 +61,15 @@ impl Login {
         let (tell, came) = oneshot::channel();
         let (daemon, account) = (Arc::clone(daemon), account.clone());
         tokio::task::spawn_blocking(move || {
-            let child = start(&daemon, &account, theirs.into());
-            let run = |child| run(&daemon, account.uid, child, (&request, socket), right);
-            match child {
-                Err(error) => drop(tell.send(Err(error))),
-                Ok(mut child) => {
-                    // Whoever waits waits for the outcome, and not for the helper's end.
-                    drop(tell.send(run(&child)));
-                    end(&mut child);
-                }
-            }
+            let mut child = match start(&daemon, theirs.into()) {
+                Ok(child) => child,
+                Err(error) => return drop(tell.send(Err(error))),
+            };
+            let came = request(&daemon, &account, principal)
+                .and_then(|request| run(&daemon, &child, (&request, socket), right));
+            // Whoever waits waits for the outcome, and not for the helper's end.
+            drop(tell.send(came));
+            end(&mut child);
         });
         Ok(Self {
             right: give,
@@ -94,14 +87,29 @@ impl Login {
     }
 }
 
+/// What the helper is told, found out while it starts.
+fn request(daemon: &Daemon, account: &Account, principal: String) -> Result<Request, Error> {
+    Ok(Request {
+        ids: Ids {
+            uid: account.uid,
+            gid: account.gid,
+            groups: ffi::groups(account)?,
+        },
+        principal,
+        module: daemon.config.module.to_string_lossy().into_owned(),
+        anchors: [daemon.kdc_anchors_path(), daemon.device_root_path()]
+            .map(|path| path.to_string_lossy().into_owned())
+            .to_vec(),
+    })
+}
+
 fn run(
     daemon: &Daemon,
-    uid: u32,
     child: &Child,
     (request, mut socket): (&Request, Deadline),
     right: oneshot::Receiver<Unlocked>,
 ) -> Result<Came, Error> {
-    let process = Process::of_child(child.id() as i32, uid)?;
+    let process = Process::of_child(child.id() as i32, request.ids.uid)?;
     daemon.tickets().expect(process, right, Instant::now());
     // Made while the helper starts, so that its ticket does not wait for it.
     let context = kerberos::Context::new();
@@ -114,8 +122,8 @@ fn run(
     Ok(came)
 }
 
-/// Starts the helper as the account, with nothing of ours but its channel.
-fn start(daemon: &Daemon, account: &Account, channel: OwnedFd) -> Result<Child, Error> {
+/// Starts the helper with nothing of ours but its channel.
+fn start(daemon: &Daemon, channel: OwnedFd) -> Result<Child, Error> {
     let profiles = [daemon.profile_path(), daemon.config.krb5_conf.clone()];
     let profiles = profiles.map(|path| path.to_string_lossy().into_owned());
     let mut command = Command::new(&daemon.config.login_helper);
@@ -123,11 +131,9 @@ fn start(daemon: &Daemon, account: &Account, channel: OwnedFd) -> Result<Child, 
         .env_clear()
         .env("KRB5_CONFIG", profiles.join(":"))
         .current_dir("/")
-        .stdin(Stdio::null())
+        .stdin(Stdio::from(channel))
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    let groups = ffi::groups(account)?;
-    ffi::become_account(&mut command, account, groups, ffi::move_up(&channel)?);
     Ok(command.spawn()?)
 }
 
@@ -185,6 +191,11 @@ mod tests {
         const GRANTING: &str = "krbtgt/CORP.TEST@CORP.TEST";
         let is_as_asked = |told: (&str, &str), found: (&str, &str)| {
             let request = Request {
+                ids: Ids {
+                    uid: 1000,
+                    gid: 100,
+                    groups: Vec::new(),
+                },
                 principal: "Alice@CORP.TEST".to_owned(),
                 module: String::new(),
                 anchors: Vec::new(),

@@ -1,7 +1,7 @@
 //! latchkey-login-helper: one login by key with libkrb5, as the user.
 //!
-//! The daemon starts it with the user's ids, an environment of `KRB5_CONFIG` alone and one end of
-//! a socket; `latchkey_device::helper` says what passes over it. It runs apart from the daemon
+//! The daemon starts it with an environment of `KRB5_CONFIG` alone and one end of a socket, over which
+//! it learns whom to become; `latchkey_device::helper` says what passes over it. It runs apart from the daemon
 //! because a credential cache belongs to whom the kernel says its process is, and because libkrb5
 //! and the modules it loads have no business in the address space that PINs pass through.
 
@@ -23,30 +23,28 @@ static ALLOCATOR: ZeroAlloc<std::alloc::System> = ZeroAlloc(std::alloc::System);
 
 fn main() -> ExitCode {
     // The other end of the socket learns of every failure; there is nobody else to tell.
-    match daemon().and_then(|mut daemon| serve(&mut daemon)) {
+    match serve() {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
 }
 
-fn daemon() -> std::io::Result<UnixStream> {
-    let daemon = ffi::inherited_socket()?;
-    ffi::confine()?;
+fn serve() -> std::io::Result<()> {
+    let mut daemon = ffi::inherited_socket()?;
     daemon.set_read_timeout(Some(PATIENCE))?;
     daemon.set_write_timeout(Some(PATIENCE))?;
-    Ok(daemon)
-}
-
-fn serve(daemon: &mut UnixStream) -> std::io::Result<()> {
-    let request: Request = receive(daemon)?;
-    match log_in(daemon, request) {
-        Ok(stored) => send(daemon, &Ok::<Stored, Failed>(stored)),
-        Err(failed) => send(daemon, &Err::<Stored, Failed>(failed)),
+    let request: Request = receive(&mut daemon)?;
+    ffi::become_user(&request.ids)?;
+    ffi::confine()?;
+    match log_in(&mut daemon, request) {
+        Ok(stored) => send(&mut daemon, &Ok::<Stored, Failed>(stored)),
+        Err(failed) => send(&mut daemon, &Err::<Stored, Failed>(failed)),
     }
 }
 
 fn log_in(daemon: &mut UnixStream, request: Request) -> Result<Stored, Failed> {
     let Request {
+        ids: _,
         principal,
         module,
         anchors,

@@ -12,7 +12,7 @@ use std::{
     },
 };
 
-use super::SOCKET_FD;
+use super::{Ids, SOCKET_FD};
 
 /// Takes over the socket that the daemon left open on [`SOCKET_FD`]. Once, at the start of the
 /// helper, before anything else opens a file.
@@ -25,6 +25,25 @@ pub fn inherited_socket() -> io::Result<UnixStream> {
     // put it there, and nothing has been opened since the start.
     let descriptor = unsafe { OwnedFd::from_raw_fd(SOCKET_FD) };
     Ok(UnixStream::from(descriptor))
+}
+
+/// Becomes the user for good; a process that is not root is the user already. The kernel lets no
+/// process of that user look into one that was root.
+pub fn become_user(ids: &Ids) -> io::Result<()> {
+    // SAFETY: geteuid has no arguments and cannot fail.
+    if unsafe { libc::geteuid() } != 0 {
+        return Ok(());
+    }
+    if ids.uid == 0 {
+        return Err(io::Error::other("nobody logs in as root"));
+    }
+    let Ids { uid, gid, groups } = ids;
+    // SAFETY: `groups` is a list of its own length, only read.
+    done(unsafe { libc::setgroups(groups.len(), groups.as_ptr()) })?;
+    // SAFETY: setresgid takes three group ids.
+    done(unsafe { libc::setresgid(*gid, *gid, *gid) })?;
+    // SAFETY: setresuid takes three user ids.
+    done(unsafe { libc::setresuid(*uid, *uid, *uid) })
 }
 
 /// Gives up what a login does not need: core files, being traced by the user's other processes,

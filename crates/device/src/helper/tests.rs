@@ -5,6 +5,11 @@ use super::*;
 fn request() -> Request {
     let anchors = vec!["/run/x/kdc.pem".to_owned(), "/run/x/root.pem".to_owned()];
     Request {
+        ids: Ids {
+            uid: 1000,
+            gid: 100,
+            groups: vec![100],
+        },
         principal: "alice@CORP.EXAMPLE".into(),
         module: "/m.so".into(),
         anchors,
