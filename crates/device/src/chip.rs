@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, PoisonError},
 };
 
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::sync::{Mutex, oneshot};
 use tpm::Tpm;
 
 use crate::{
@@ -109,14 +109,32 @@ impl Chip {
         self: &Arc<Self>,
         work: impl FnMut(&mut Tpm) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let open = Arc::clone(&self.open).lock_owned().await;
+        self.run_and(work, |_| {}).await
+    }
+
+    /// The same, and `after` it what nobody waits for but who wants the TPM next.
+    pub(crate) async fn run_and<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnMut(&mut Tpm) -> Result<T, Error> + Send + 'static,
+        after: impl FnOnce(&mut Tpm) + Send + 'static,
+    ) -> Result<T, Error> {
+        let mut open = Arc::clone(&self.open).lock_owned().await;
         let chip = Arc::clone(self);
-        tokio::task::spawn_blocking(move || chip.run_blocking(open, work)).await?
+        let (tell, told) = oneshot::channel();
+        tokio::task::spawn_blocking(move || {
+            // Whoever asked may have gone.
+            let _ = tell.send(chip.run_blocking(&mut open, work));
+            if let Some(Ok(tpm)) = open.as_mut().map(Open::tpm) {
+                after(tpm);
+            }
+        });
+        told.await
+            .map_err(|_| Error::Bug("what was to be done on the TPM broke off"))?
     }
 
     fn run_blocking<T>(
         &self,
-        mut open: OwnedMutexGuard<Option<Open>>,
+        open: &mut Option<Open>,
         mut work: impl FnMut(&mut Tpm) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let storage = self.storage();

@@ -23,6 +23,7 @@ use crate::{
     identity::Identity,
     kdcs::Kdcs,
     lockout::Lockout,
+    login::Spare,
     offline::Offline,
     pin::tries::Tries,
     policies::Policies,
@@ -68,6 +69,8 @@ pub struct Daemon {
     pub(crate) presence: Presence,
     /// What people's sign-ins are worth at the server.
     pub(crate) primaries: Primaries,
+    /// The next login's helper.
+    pub(crate) spare: Spare,
     /// Whose turn it is.
     pub(crate) turns: Turns,
     /// Who tried wrong PINs.
@@ -105,6 +108,7 @@ impl Daemon {
             offline: Offline::in_folder(&config.state)?,
             presence: Presence::default(),
             primaries: Primaries::default(),
+            spare: Spare::default(),
             turns: Turns::default(),
             tries: Tries::in_folder(&config.state)?,
             membership: tokio::sync::Mutex::default(),

@@ -120,14 +120,19 @@ impl From<io::Error> for Failed {
     }
 }
 
-/// The daemon's side of one login. Blocks; a [`Deadline`] bounds it. `prove` gets the
-/// client's name and the ticket, and refuses what does not prove itself against the keytab.
-pub fn log_in<S: Read + Write>(
+/// The daemon's side of one login. Blocks; a [`Deadline`] bounds it. What `prepare` makes while the
+/// helper is at work gets the client's name and the ticket, and refuses what does not prove itself
+/// against the keytab.
+pub fn log_in<S: Read + Write, P>(
     helper: &mut S,
     request: &Request,
-    prove: impl FnOnce(&Obtained, &[u8]) -> Result<(), Failed>,
-) -> Result<(Obtained, Stored), Failed> {
+    prepare: impl FnOnce() -> P,
+) -> Result<(Obtained, Stored), Failed>
+where
+    P: FnOnce(&Obtained, &[u8]) -> Result<(), Failed>,
+{
     send(helper, request)?;
+    let prove = prepare();
     let obtained = receive::<Result<Obtained, Failed>>(helper)??;
     let ticket = receive_bytes(helper)?;
     let proven = prove(&obtained, &ticket);

@@ -1,5 +1,5 @@
-//! One login by a helper, begun before the PIN is proven: the helper starts, reads its profile and
-//! hears the KDC's first answer while the TPM is at the proof.
+//! One login by a helper, begun before the PIN is proven: the helper, which was started after the
+//! login before, reads its profile and hears the KDC's first answer while the TPM is at the proof.
 //!
 //! What must hold: until the proof nothing is signed, because the right to the signature does not
 //! exist; a login that is given up before is over at once, and so is its helper.
@@ -8,7 +8,7 @@ use std::{
     net::Shutdown,
     os::{fd::OwnedFd, unix::net::UnixStream},
     process::{Child, Command, Stdio},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -46,30 +46,30 @@ impl Drop for Line {
 }
 
 impl Login {
-    /// Starts a helper for the account.
+    /// Sets a helper to work for the account.
     pub(crate) fn begin(
         daemon: &Arc<Daemon>,
         account: &Account,
         credential: &Credential,
         patience: Duration,
     ) -> Result<Self, Error> {
-        let principal = credential.principal.clone();
-        let (ours, theirs) = UnixStream::pair()?;
-        let line = Line(ours.try_clone()?);
-        let socket = Deadline::new(ours, patience);
+        let helper = match daemon.spare.take() {
+            Some(helper) => helper,
+            None => Helper::start(daemon)?,
+        };
+        let line = Line(helper.socket.try_clone()?);
+        let end = Instant::now() + patience;
         let (give, right) = oneshot::channel();
         let (tell, came) = oneshot::channel();
         let (daemon, account) = (Arc::clone(daemon), account.clone());
+        let principal = credential.principal.clone();
         tokio::task::spawn_blocking(move || {
-            let mut child = match start(&daemon, theirs.into()) {
-                Ok(child) => child,
-                Err(error) => return drop(tell.send(Err(error))),
-            };
             let came = request(&daemon, &account, principal)
-                .and_then(|request| run(&daemon, &child, (&request, socket), right));
-            // Whoever waits waits for the outcome, and not for the helper's end.
-            drop(tell.send(came));
-            end(&mut child);
+                .and_then(|request| run(&daemon, &helper, (&request, end), right));
+            // Whoever waits waits for the outcome, and not for what comes after it.
+            let _ = tell.send(came);
+            drop(helper);
+            daemon.spare.fill(&daemon);
         });
         Ok(Self {
             right: give,
@@ -87,7 +87,7 @@ impl Login {
     }
 }
 
-/// What the helper is told, found out while it starts.
+/// What the helper is told.
 fn request(daemon: &Daemon, account: &Account, principal: String) -> Result<Request, Error> {
     Ok(Request {
         ids: Ids {
@@ -105,36 +105,82 @@ fn request(daemon: &Daemon, account: &Account, principal: String) -> Result<Requ
 
 fn run(
     daemon: &Daemon,
-    child: &Child,
-    (request, mut socket): (&Request, Deadline),
+    helper: &Helper,
+    (request, end): (&Request, Instant),
     right: oneshot::Receiver<Unlocked>,
 ) -> Result<Came, Error> {
-    let process = Process::of_child(child.id() as i32, request.ids.uid)?;
+    let process = Process::of_child(helper.child.id() as i32, request.ids.uid)?;
     daemon.tickets().expect(process, right, Instant::now());
-    // Made while the helper starts, so that its ticket does not wait for it.
-    let context = kerberos::Context::new();
-    let came = context.map_err(Failed::from).and_then(|context| {
-        helper::log_in(&mut socket, request, |obtained, ticket| {
-            prove(daemon, &context, request, (obtained, ticket))
-        })
+    let mut socket = Deadline::until(helper.socket.try_clone()?, end);
+    let came = helper::log_in(&mut socket, request, || {
+        let context = kerberos::Context::new();
+        move |obtained: &Obtained, ticket: &[u8]| {
+            prove(daemon, &context?, request, (obtained, ticket))
+        }
     });
     daemon.tickets().revoke(&process);
     Ok(came)
 }
 
-/// Starts the helper with nothing of ours but its channel.
-fn start(daemon: &Daemon, channel: OwnedFd) -> Result<Child, Error> {
-    let profiles = [daemon.profile_path(), daemon.config.krb5_conf.clone()];
-    let profiles = profiles.map(|path| path.to_string_lossy().into_owned());
-    let mut command = Command::new(&daemon.config.login_helper);
-    command
-        .env_clear()
-        .env("KRB5_CONFIG", profiles.join(":"))
-        .current_dir("/")
-        .stdin(Stdio::from(channel))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    Ok(command.spawn()?)
+/// A helper that waits to be told whom to become: started before the login that needs it.
+#[derive(Default)]
+pub(crate) struct Spare(Mutex<Option<Helper>>);
+
+impl Spare {
+    /// The helper, if it still waits.
+    fn take(&self) -> Option<Helper> {
+        let mut helper = self.lock().take()?;
+        matches!(helper.child.try_wait(), Ok(None)).then_some(helper)
+    }
+
+    /// Starts the next one. Blocks.
+    pub(crate) fn fill(&self, daemon: &Daemon) {
+        let mut spare = self.lock();
+        if spare.is_none() {
+            match Helper::start(daemon) {
+                Ok(helper) => *spare = Some(helper),
+                // The next login tries itself, and says so.
+                Err(error) => tracing::debug!(%error, "no login helper could be started"),
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Helper>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A helper and the way to it. Dropped, it has done what it was for, or will not.
+struct Helper {
+    child: Child,
+    socket: UnixStream,
+}
+
+impl Helper {
+    /// Starts it with nothing of ours but its channel.
+    fn start(daemon: &Daemon) -> Result<Self, Error> {
+        let (socket, theirs) = UnixStream::pair()?;
+        let profiles = [daemon.profile_path(), daemon.config.krb5_conf.clone()];
+        let profiles = profiles.map(|path| path.to_string_lossy().into_owned());
+        let mut command = Command::new(&daemon.config.login_helper);
+        command
+            .env_clear()
+            .env("KRB5_CONFIG", profiles.join(":"))
+            .current_dir("/")
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let child = command.spawn()?;
+        Ok(Self { child, socket })
+    }
+}
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        if let Err(error) = self.child.kill().and_then(|()| self.child.wait()) {
+            tracing::warn!(%error, "the login helper was lost");
+        }
+    }
 }
 
 /// Does the ticket come from a KDC that knows this host, and is it the one that was asked for?
@@ -172,13 +218,6 @@ fn is_as_asked(
             request.principal
         ),
     })
-}
-
-/// The helper has done what it was for, or will not.
-fn end(child: &mut Child) {
-    if let Err(error) = child.kill().and_then(|()| child.wait()) {
-        tracing::warn!(%error, "the login helper was lost");
-    }
 }
 
 #[cfg(test)]

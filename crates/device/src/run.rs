@@ -57,6 +57,8 @@ async fn serve(config: Config) -> Result<(), Error> {
     tokio::spawn(unasked::keep_joining(Arc::clone(&daemon)));
     tokio::spawn(logind::follow(Arc::clone(&daemon)));
     tokio::spawn(socket::serve(Arc::clone(&daemon), listener));
+    let spare = Arc::clone(&daemon);
+    tokio::task::spawn_blocking(move || spare.spare.fill(&spare));
     tell_ready();
     tracing::info!(socket = %daemon.config.socket.display(), "ready");
     tokio::select! {

@@ -97,10 +97,13 @@ pub(crate) async fn sign(
     let mut right = Some(right);
     let signature = daemon
         .chip
-        .run(move |tpm| {
-            let right = right.take().ok_or_else(lost)?;
-            Ok(tpm.sign_unlocked(right, &digest)?)
-        })
+        .run_and(
+            move |tpm| {
+                let right = right.take().ok_or_else(lost)?;
+                Ok(tpm.sign_unlocked(right, &digest)?)
+            },
+            tpm::Tpm::tidy,
+        )
         .await?;
     Ok(Signature {
         signature: text::hex(&signature),
@@ -176,7 +179,10 @@ pub(crate) async fn cert(
 ) -> Result<CertAnswer, Error> {
     may_act_for(peer, args.uid)?;
     let credential = match is_login_of(daemon, peer, args.uid) {
-        true => daemon.credentials.read(args.uid)?.ok_or_else(no_credential)?,
+        true => daemon
+            .credentials
+            .read(args.uid)?
+            .ok_or_else(no_credential)?,
         false => daemon.present_credential(args.uid).await?,
     };
     let public = credential.public_key()?;
@@ -228,7 +234,7 @@ impl Daemon {
             allow()?;
             Ok(tpm.unlock(&proven.key, &proven.value(&pin)?)?)
         };
-        let right = self.chip.run(unlock).await?;
+        let right = self.chip.run_and(unlock, tpm::Tpm::prepare).await?;
         if *right.key() != credential.key {
             // A change of PIN was cut short; the TPM has now said which blob counts. One that was
             // begun since then knows better.

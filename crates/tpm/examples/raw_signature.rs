@@ -92,6 +92,7 @@ fn straight(tpm: &mut Tpm, key: &UserKey, pin: &Secret<String>, digest: &[u8; 32
     let unlocked = tpm.unlock(key, pin)?;
     let signature = tpm.sign_unlocked(unlocked, digest)?;
     let time = begin.elapsed();
+    tpm.tidy();
     expect_rsa(signature.len())?;
     Ok(Raw {
         // `unlock` has asked too.

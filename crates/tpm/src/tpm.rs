@@ -8,8 +8,8 @@ use crate::command::{Answer, Auth, Command, Encrypts, Entity};
 use crate::session::{Session, fresh_nonce, salt_for};
 use crate::spec::{alg, cap, cc, handle, object, rc, session as attribute};
 use crate::transport::Transport;
-use crate::wire::{Malformed, Reader, Writer};
 use crate::user_key::Ready;
+use crate::wire::{Malformed, Reader, Writer};
 use crate::{Error, KeyBlob, error, policy};
 
 /// One open TPM.
@@ -22,6 +22,8 @@ pub struct Tpm {
     pub(crate) session: Session,
     /// What stands ready for one signature, until anything else needs its slots.
     pub(crate) ready: Option<Ready>,
+    /// The key of the last signature, until it is flushed.
+    pub(crate) spent: Option<u32>,
     /// Has it been given back?
     ended: bool,
 }
@@ -60,6 +62,7 @@ impl Tpm {
             storage_key,
             session,
             ready: None,
+            spent: None,
             ended: false,
         })
     }

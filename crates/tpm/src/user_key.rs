@@ -156,13 +156,15 @@ pub struct Unlocked {
     mark: Arc<()>,
 }
 
-/// A key in the TPM and a policy session in which its PIN is proven: one signature away.
+/// A policy session in which a PIN is proven, and its key in the TPM: one signature away.
 ///
 /// Without the hash that [`Unlocked`] has, the TPM takes neither.
 pub(crate) struct Ready {
     /// Whose it is: no two proofs share one.
     mark: Arc<()>,
-    key: Entity,
+    key: UserKey,
+    /// In the TPM, once it is.
+    loaded: Option<Entity>,
     session: Session,
 }
 
@@ -179,11 +181,28 @@ impl Tpm {
     pub fn unlock(&mut self, key: &UserKey, pin: &Secret<String>) -> Result<Unlocked, Error> {
         let (key, value, session) = self.prove(key, pin)?;
         let mark = Arc::default();
-        if let Some(session) = session {
-            let ready = self.get_ready(&key, &key.private, session, Arc::clone(&mark))?;
-            self.ready = Some(ready);
-        }
+        self.ready = session.map(|session| Ready {
+            mark: Arc::clone(&mark),
+            key: key.clone(),
+            loaded: None,
+            session,
+        });
         Ok(Unlocked { key, value, mark })
+    }
+
+    /// Does what can be done for the signature of what was unlocked last, so that it comes sooner. What
+    /// fails here fails there.
+    pub fn prepare(&mut self) {
+        if let Some(ready) = self.ready.take() {
+            self.ready = self.get_ready(ready).ok();
+        }
+    }
+
+    /// Does what a signature has left to be done, which whoever waited for it need not wait for.
+    pub fn tidy(&mut self) {
+        if let Some(spent) = self.spent.take() {
+            self.flush_quietly(spent);
+        }
     }
 
     /// Signs one SHA-256 digest: RSASSA-PKCS1-v1_5.
@@ -384,30 +403,18 @@ impl Tpm {
         }
     }
 
-    /// Loads the key and satisfies what is left of its policy, in a session that has the proof.
-    fn get_ready(
-        &mut self,
-        key: &UserKey,
-        private: &[u8],
-        session: Session,
-        mark: Arc<()>,
-    ) -> Result<Ready, Error> {
-        let entity = match self.load(&key.public, private) {
-            Ok(entity) => entity,
-            Err(error) => {
-                self.flush_quietly(session.handle);
-                return Err(error);
-            }
-        };
-        let opened = self
-            .policy_auth_value(&session)
-            .and_then(|()| self.policy_or(&session, &key.branches().list()));
-        let ready = Ready {
-            mark,
-            key: entity,
-            session,
-        };
-        match opened {
+    /// Loads the key and satisfies what is left of its policy, in the session that has the proof.
+    fn get_ready(&mut self, mut ready: Ready) -> Result<Ready, Error> {
+        if ready.loaded.is_some() {
+            return Ok(ready);
+        }
+        let branches = ready.key.branches().list();
+        let got = self
+            .load(&ready.key.public, &ready.key.private)
+            .map(|loaded| ready.loaded = Some(loaded))
+            .and_then(|()| self.policy_auth_value(&ready.session))
+            .and_then(|()| self.policy_or(&ready.session, &branches));
+        match got {
             Ok(()) => Ok(ready),
             Err(error) => {
                 self.give_up(&ready);
@@ -418,15 +425,19 @@ impl Tpm {
 
     fn sign_ready(
         &mut self,
-        mut ready: Ready,
+        ready: Ready,
         value: &AuthValue,
         digest: &[u8; 32],
     ) -> Result<Vec<u8>, Error> {
+        let mut ready = self.get_ready(ready)?;
+        let Some(loaded) = &ready.loaded else {
+            return Err(error::malformed("Load"));
+        };
         let auth = Auth::policy_with_value(&mut ready.session, value.bytes());
-        let answer = sign_command(&[&ready.key], digest).run(&mut self.transport, &mut [auth]);
+        let answer = sign_command(&[loaded], digest).run(&mut self.transport, &mut [auth]);
         match answer {
             Ok(answer) => {
-                self.flush_quietly(ready.key.handle);
+                self.spent = Some(loaded.handle);
                 signature(&answer.params)
             }
             Err(error) => {
@@ -438,11 +449,14 @@ impl Tpm {
 
     fn give_up(&mut self, ready: &Ready) {
         self.flush_quietly(ready.session.handle);
-        self.flush_quietly(ready.key.handle);
+        if let Some(loaded) = &ready.loaded {
+            self.flush_quietly(loaded.handle);
+        }
     }
 
     /// Lets go of what stands ready: somebody needs its slots, or it is not to count any more.
     pub(crate) fn make_room(&mut self) {
+        self.tidy();
         if let Some(ready) = self.ready.take() {
             self.give_up(&ready);
         }
@@ -455,8 +469,15 @@ impl Tpm {
         value: &AuthValue,
         digest: &[u8; 32],
     ) -> Result<Vec<u8>, Error> {
-        let session = self.start_proven(key, value)?;
-        let ready = self.get_ready(key, private, session, Arc::default())?;
+        let ready = Ready {
+            mark: Arc::default(),
+            key: UserKey {
+                private: private.to_vec(),
+                ..key.clone()
+            },
+            loaded: None,
+            session: self.start_proven(key, value)?,
+        };
         self.sign_ready(ready, value, digest)
     }
 

@@ -31,9 +31,10 @@ fn main() -> ExitCode {
 
 fn serve() -> std::io::Result<()> {
     let mut daemon = ffi::inherited_socket()?;
+    // It comes with the next login, whenever that is.
+    let request: Request = receive(&mut daemon)?;
     daemon.set_read_timeout(Some(PATIENCE))?;
     daemon.set_write_timeout(Some(PATIENCE))?;
-    let request: Request = receive(&mut daemon)?;
     ffi::become_user(&request.ids)?;
     ffi::confine()?;
     match log_in(&mut daemon, request) {

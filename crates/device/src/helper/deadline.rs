@@ -16,12 +16,9 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// From now on for `lifetime`.
-    pub fn new(stream: UnixStream, lifetime: Duration) -> Self {
-        Self {
-            stream,
-            end: Instant::now() + lifetime,
-        }
+    /// Until `end`.
+    pub fn until(stream: UnixStream, end: Instant) -> Self {
+        Self { stream, end }
     }
 
     fn left(&self) -> io::Result<Duration> {

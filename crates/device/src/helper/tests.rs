@@ -1,4 +1,8 @@
-use std::{os::unix::net::UnixStream, thread};
+use std::{
+    os::unix::net::UnixStream,
+    thread,
+    time::{Duration, Instant},
+};
 
 use super::*;
 
@@ -43,7 +47,7 @@ where
 {
     let (mut ours, theirs) = UnixStream::pair().unwrap();
     let played = thread::spawn(move || helper(theirs));
-    let outcome = log_in(&mut ours, &request(), prove);
+    let outcome = log_in(&mut ours, &request(), || prove);
     drop(ours);
     played.join().unwrap();
     outcome
@@ -117,7 +121,7 @@ fn an_oversized_frame_is_neither_sent_nor_read() {
 fn a_helper_that_never_falls_silent_is_cut_off_all_the_same() {
     let (ours, mut theirs) = UnixStream::pair().unwrap();
     let flood = thread::spawn(move || while theirs.write_all(&[0; 64]).is_ok() {});
-    let mut stream = Deadline::new(ours, std::time::Duration::from_millis(100));
+    let mut stream = Deadline::until(ours, Instant::now() + Duration::from_millis(100));
     let ended = io::copy(&mut stream, &mut io::sink()).unwrap_err();
     assert!(
         matches!(ended.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock),

@@ -29,7 +29,16 @@ pub(super) fn footprint(company: &Company, idle: Duration) -> Result<Vec<Row>> {
     let seconds = idle.as_secs_f64();
     let status = workstation.read_text(&format!("/proc/{number}/status"))?;
     let (now, peak) = (mib(&status, "VmRSS:")?, mib(&status, "VmHWM:")?);
-    let after = format!("of latchkeyd after the sign-ins above and {seconds} s without any");
+    let children = workstation.sh(&format!(
+        "for status in /proc/[0-9]*/status; do
+             ! grep -q '^PPid:[[:space:]]*{number}$' $status || cat $status
+         done 2>/dev/null"
+    ))?;
+    let helpers = mib(&children, "VmRSS:")?;
+    let after = format!(
+        "of latchkeyd after the sign-ins above and {seconds} s without any; the login helper that \
+         waits for the next has {helpers:.1} MiB, most of it the same libraries' pages"
+    );
     Ok(vec![
         Row::memory(
             "signin.memory",

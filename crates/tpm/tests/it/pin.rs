@@ -178,9 +178,13 @@ fn an_unlocked_key_keeps_no_slot_of_the_tpm_from_anybody() {
         tpm.sign_unlocked(one, &[7; 32]).unwrap();
     }
     let unlocked = tpm.unlock(&key, &pin("135790")).unwrap();
+    tpm.prepare();
     key_for(&mut tpm, BOB, "246800");
     tpm.ek_public().unwrap();
     tpm.sign_unlocked(unlocked, &[7; 32]).unwrap();
+    // The one that signed last has its slot until somebody needs it.
+    key_for(&mut tpm, BOB, "246800");
+    tpm.ek_public().unwrap();
 }
 
 #[test]
@@ -191,6 +195,8 @@ fn each_unlocking_signs_with_its_own_key() {
     let bob = key_for(&mut tpm, BOB, "246800");
     let first = tpm.unlock(&alice, &pin("135790")).unwrap();
     let second = tpm.unlock(&bob, &pin("246800")).unwrap();
+    tpm.prepare();
+    tpm.prepare();
     for (unlocked, key) in [(first, &alice), (second, &bob)] {
         let signature = tpm
             .sign_unlocked(unlocked, &model::sha256(b"a message"))
@@ -208,12 +214,14 @@ fn what_was_unlocked_before_a_change_of_pin_or_a_deletion_signs_no_more() {
     let key = key_for(&mut tpm, ALICE, "135790");
     let (early, again) = ("135790", "246800");
     let unlocked = tpm.unlock(&key, &pin(early)).unwrap();
+    tpm.prepare();
     let changed = tpm
         .change_pin::<Error>(&key, &pin(early), &pin(again), |_| Ok(()))
         .unwrap();
     let refused = tpm.sign_unlocked(unlocked, &[7; 32]).unwrap_err();
     assert!(matches!(refused, Error::WrongPin { .. }), "{refused}");
     let unlocked = tpm.unlock(&changed, &pin(again)).unwrap();
+    tpm.prepare();
     tpm.delete_user_key(&changed).unwrap();
     let refused = tpm.sign_unlocked(unlocked, &[7; 32]).unwrap_err();
     assert!(matches!(refused, Error::KeyUnusable(_)), "{refused}");
