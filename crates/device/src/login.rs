@@ -32,7 +32,8 @@ type Came = Result<(Obtained, Stored), Failed>;
 pub(crate) struct Login {
     right: oneshot::Sender<Unlocked>,
     came: oneshot::Receiver<Result<Came, Error>>,
-    _line: Line,
+    /// None where no helper could be started.
+    line: Option<Line>,
 }
 
 /// The way to the helper, which its end cuts.
@@ -53,14 +54,27 @@ impl Login {
         credential: &Credential,
         patience: Duration,
     ) -> Result<Self, Error> {
-        let helper = match daemon.spare.take() {
-            Some(helper) => helper,
-            None => Helper::start(daemon)?,
-        };
-        let line = Line(helper.socket.try_clone()?);
         let end = Instant::now() + patience;
         let (give, right) = oneshot::channel();
         let (tell, came) = oneshot::channel();
+        let mut login = Self {
+            right: give,
+            came,
+            line: None,
+        };
+        let spare = daemon
+            .spare
+            .take()
+            .map_or_else(|| Helper::start(daemon), Ok);
+        let helper = match spare {
+            Ok(helper) => helper,
+            // The PIN is judged all the same.
+            Err(error) => {
+                let _ = tell.send(Err(error));
+                return Ok(login);
+            }
+        };
+        login.line = Some(Line(helper.socket.try_clone()?));
         let (daemon, account) = (Arc::clone(daemon), account.clone());
         let principal = credential.principal.clone();
         tokio::task::spawn_blocking(move || {
@@ -71,11 +85,7 @@ impl Login {
             drop(helper);
             daemon.spare.fill(&daemon);
         });
-        Ok(Self {
-            right: give,
-            came,
-            _line: line,
-        })
+        Ok(login)
     }
 
     /// Gives the helper the right to its one signature, and waits for what comes of it.
@@ -83,6 +93,7 @@ impl Login {
         // A helper that has failed already says why.
         let _ = self.right.send(right);
         let came = self.came.await;
+        drop(self.line);
         came.map_err(|_| Error::Bug("a login ended without an outcome"))?
     }
 }
