@@ -150,17 +150,28 @@ impl Daemon {
 
     /// The credential of a uid, if the account behind the uid is still the one that enrolled.
     pub async fn credential(&self, uid: u32) -> Result<Option<Credential>, Error> {
+        let found = self.credential_and(uid, |_| ()).await?;
+        Ok(found.map(|(credential, ())| credential))
+    }
+
+    /// The same, with what is done while the name service is asked; it counts only with the credential.
+    pub(crate) async fn credential_and<T>(
+        &self,
+        uid: u32,
+        meanwhile: impl FnOnce(&Credential) -> T,
+    ) -> Result<Option<(Credential, T)>, Error> {
         let Some(credential) = self.credentials.read(uid)? else {
             return Ok(None);
         };
-        if self.sid(uid).await?.as_ref() != Some(&credential.sid) {
+        let (sid, done) = tokio::join!(self.sid(uid), async { meanwhile(&credential) });
+        if sid?.as_ref() != Some(&credential.sid) {
             tracing::warn!(
                 uid,
                 "the uid is another account's now than the credential's"
             );
             return Ok(None);
         }
-        Ok(Some(credential))
+        Ok(Some((credential, done)))
     }
 
     /// The same, or the sentence that says there is none.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use ipc::{Done, Failure, PinChange, PinRulesAnswer};
 use model::{Sid, UnixTime};
-use policy::{PinDue, PinRules, days_left};
+use policy::{PinDue, PinRules, days_left, merge::Effective};
 use serde::{Deserialize, Serialize};
 use tpm::{Unlocked, UserKey};
 
@@ -115,17 +115,15 @@ impl Daemon {
         }
     }
 
-    /// Refuses a right PIN that has to be replaced first.
+    /// Refuses a right PIN that has to be replaced first, by what was in effect when it was tried.
     pub(crate) fn demand_fresh(
         &self,
         credential: &Credential,
         pin: &ipc::Secret,
+        effective: Option<&Effective>,
     ) -> Result<(), Error> {
-        let in_force = self
-            .policies
-            .in_force(&Subject::Person(credential.sid.clone()));
         // Rules that nobody has read make no PIN a wrong one.
-        let Some(effective) = in_force.effective() else {
+        let Some(effective) = effective else {
             return Ok(());
         };
         let (rules, days) = (effective.pin_rules(), effective.pin_expiration_days());

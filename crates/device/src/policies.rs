@@ -279,8 +279,12 @@ impl Daemon {
     }
 
     /// Refuses where a policy has turned the PIN off, or has not turned it on for a person who
-    /// comes over the network.
-    pub(crate) fn allow_sign_in(&self, sid: &Sid, remote: bool) -> Result<(), Error> {
+    /// comes over the network; else says what is in effect.
+    pub(crate) fn allow_sign_in(
+        &self,
+        sid: &Sid,
+        remote: bool,
+    ) -> Result<Option<Effective>, Error> {
         let in_force = self.policies.in_force(&Subject::Person(sid.clone()));
         let effective = in_force.effective();
         if remote
@@ -291,7 +295,7 @@ impl Daemon {
             return Err(remote_refused());
         }
         let Some(effective) = effective else {
-            return Ok(());
+            return Ok(None);
         };
         if !effective.pin_sign_in_allowed() {
             return Err(refused(
@@ -307,7 +311,7 @@ impl Daemon {
                  with your password, and ask your administrator for a machine with a TPM.",
             ));
         }
-        Ok(())
+        Ok(Some(effective))
     }
 
     /// Reads a person's policies in the background where the last reading is not of just now.

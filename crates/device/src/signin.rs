@@ -43,7 +43,7 @@ pub(crate) async fn signin(
         Err(_) if args.remote => return Err(remote_refused()),
         Err(error) => return Err(error),
     };
-    daemon.allow_sign_in(&credential.sid, args.remote)?;
+    let effective = daemon.allow_sign_in(&credential.sid, args.remote)?;
     let turn = daemon.turns.take(peer.process.uid, Time::Chip).await;
     let phrase = args.phrase.as_deref();
     daemon.tries.allow(account.uid, phrase, now())?;
@@ -61,7 +61,7 @@ pub(crate) async fn signin(
             .tell(&Event::about(Id::KeyMissing, &credential));
     }
     let right = right?;
-    daemon.demand_fresh(&credential, &args.pin)?;
+    daemon.demand_fresh(&credential, &args.pin, effective.as_ref())?;
     // The helper is a process of the same user's.
     drop(turn);
 

@@ -45,10 +45,12 @@ pub(crate) async fn unlock(
     may_act_for(peer, args.uid)?;
     let right = match args.pin {
         Some(pin) => {
-            let credential = daemon.present_credential(args.uid).await?;
-            daemon.allow_sign_in(&credential.sid, false)?;
+            let allow = |credential: &Credential| daemon.allow_sign_in(&credential.sid, false);
+            let found = daemon.credential_and(args.uid, allow).await?;
+            let (credential, effective) = found.ok_or_else(no_credential)?;
+            let effective = effective?;
             let right = daemon.prove_pin(&credential, &pin).await?;
-            daemon.demand_fresh(&credential, &pin)?;
+            daemon.demand_fresh(&credential, &pin, effective.as_ref())?;
             right
         }
         None => {
