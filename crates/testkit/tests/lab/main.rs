@@ -37,6 +37,7 @@ mod software;
 mod sync;
 mod terminal;
 mod unasked;
+mod unlocked;
 mod whole;
 mod workstation;
 
