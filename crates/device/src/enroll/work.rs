@@ -137,14 +137,13 @@ impl Work {
     pub(super) fn want_key(&mut self, is_due: bool) {
         if !is_due {
             self.early = None;
-        }
-        if !is_due || self.early.is_some() {
             return;
         }
-        match self
-            .holder()
-            .and_then(|holder| Ok((holder, self.keeper()?)))
-        {
+        if self.early.is_some() {
+            return;
+        }
+        let whose = self.holder();
+        match whose.and_then(|holder| Ok((holder, self.keeper()?))) {
             Ok(whose) => self.early = Some(Early::begin(&self.daemon, self.known.uid, whose)),
             Err(error) => tracing::warn!(%error, "no key is begun yet"),
         }

@@ -3,7 +3,8 @@
 
 use ipc::relay::{Line, MAX_LINE, Reply};
 use latchkey_device::helper::{
-    Failed, MAX_FRAME, Obtained, Request, Stored, Verdict, receive, receive_bytes, send, send_bytes,
+    Failed, Ids, MAX_FRAME, Obtained, Request, Stored, Verdict, receive, receive_bytes, send,
+    send_bytes,
 };
 
 const ROUNDS: u64 = 4_000;
@@ -47,6 +48,11 @@ fn messages() -> Vec<Vec<u8>> {
     };
     add(&|to| {
         let request = Request {
+            ids: Ids {
+                uid: 1000,
+                gid: 1000,
+                groups: vec![1000, 27],
+            },
             principal: "alice@CORP.TEST".to_owned(),
             module: "/usr/lib/module.so".to_owned(),
             anchors: vec!["/run/one.pem".to_owned()],
