@@ -1,8 +1,12 @@
-//! A TPM that refuses everybody, and root who has it take PINs again.
+//! A TPM that refuses everybody, and who has it take PINs again: root at the machine, and a person with a
+//! code of an administrator's.
 
-use anyhow::{Result, ensure};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use testkit::company::{Company, refused, text};
+use testkit::wait::until;
 
 use crate::chain::PIN;
 use crate::company;
@@ -38,11 +42,20 @@ fn works_again(company: &Company) -> Result<()> {
 }
 
 #[test]
-fn a_tpm_that_refuses_everybody_is_unlocked_by_root_with_the_machine_s_own_value() -> Result<()> {
+fn a_tpm_that_refuses_everybody_is_unlocked_by_root_and_by_a_code() -> Result<()> {
     let (_turn, company) = company();
     company.forget_everyone()?;
     company.enrolled("alice", PIN)?;
     let host = company.workstation()?;
+    until(
+        "the value to be at the server",
+        Duration::from_secs(90),
+        || {
+            let told = host.command(&["latchkey", "events", "--id", "5003", "--json"]);
+            told.ok().is_ok_and(|told| told.contains("5003"))
+        },
+    )?;
+
     lock(company)?;
     let unlock = ["latchkey", "tpm", "unlock", "--json"];
     let told = host.command(&unlock).ok()?;
@@ -55,8 +68,17 @@ fn a_tpm_that_refuses_everybody_is_unlocked_by_root_with_the_machine_s_own_value
     host.sh(&format!("rm {VALUE}"))?;
     let answer = refused(&host.command(&unlock).run()?)?;
     ensure!(text(&answer, "code")? == "no_lockout_value", "{answer}");
-    host.write_file(VALUE, value, 0o600)?;
-    host.command(&unlock).ok()?;
+    let made = company.admin(&["device", "unlock", "ws1"])?;
+    let code = made["code"].as_str().context("no code")?;
+    let by_code = ["latchkey", "tpm", "unlock", "--code-stdin", "--json"];
+    let wrong = host.command(&by_code).user("alice").stdin("0000-0000\n");
+    refused(&wrong.run()?)?;
+    let right = host.command(&by_code).user("alice");
+    let told = right.stdin(format!("{code}\n")).ok()?;
+    ensure!(told.contains("\"was_locked\":true"), "{told}");
+    ensure!(host.read_file(VALUE)? == value, "another value is kept now");
     works_again(company)?;
+    let again = host.command(&by_code).user("alice");
+    refused(&again.stdin(format!("{code}\n")).run()?)?;
     company.forget_everyone()
 }
