@@ -9,6 +9,7 @@ use axum::{
 };
 use model::Guid;
 use store::{Store, Tenant};
+use token::{TransportKey, VerifyingKey};
 use tokio::sync::watch;
 
 use crate::{
@@ -16,12 +17,14 @@ use crate::{
     authorities::Opened,
     challenge,
     clock::Clock,
-    device, discover,
+    device,
+    device_proof::Shown,
+    discover,
     factors::security_key::SecurityKeys,
     feed,
     hashing::Hashing,
     health, key, keys,
-    known_certificates::KnownCertificates,
+    known::Known,
     master::MasterKey,
     metrics,
     metrics::Metrics,
@@ -52,7 +55,9 @@ pub struct App {
     pub(crate) keyring: Keyring,
     pub(crate) opened_authorities: Opened,
     pub(crate) known_keys: KnownKeys,
-    pub(crate) known_certificates: KnownCertificates,
+    pub(crate) known_certificates: Known<Shown>,
+    pub(crate) known_user_keys: Known<VerifyingKey>,
+    pub(crate) known_transport_keys: Known<TransportKey>,
     pub(crate) work: work::Desk,
     /// Changes with each approval that is asked for or answered here.
     pub(crate) approvals: watch::Sender<u64>,
@@ -82,7 +87,7 @@ impl App {
             .await?
             .context("the store is empty: `latchkey-server init` did not come to its end")?;
         let keyring = Keyring {
-            nonces: Nonces::new(master.derive("nonce"))?,
+            nonces: Nonces::new(&master.derive("nonce")),
             recovery: RecoveryKey::open(&store, &tenant, &master, &clock).await?,
             master,
         };
@@ -93,7 +98,9 @@ impl App {
             keyring,
             opened_authorities: Opened::default(),
             known_keys: KnownKeys::default(),
-            known_certificates: KnownCertificates::default(),
+            known_certificates: Known::default(),
+            known_user_keys: Known::default(),
+            known_transport_keys: Known::default(),
             work: work::Desk::default(),
             approvals: watch::Sender::new(0),
             security_keys: SecurityKeys::of_url(&url),

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// What is read of the store together.
-const NAMES: &[SealedName] = &[
+pub(crate) const NAMES: &[SealedName] = &[
     SealedName::DeviceCaKey,
     SealedName::DeviceCaCertificate,
     SealedName::FormerDeviceCas,
@@ -101,16 +101,20 @@ impl App {
     /// The authorities as they are now.
     pub(crate) async fn authorities(&self) -> anyhow::Result<Arc<Authorities>> {
         let sealed = self.store.sealed_together(self.tenant.id, NAMES).await?;
+        self.authorities_of(&sealed)
+    }
+
+    /// The same, of what was read of the store a moment ago.
+    pub(crate) fn authorities_of(&self, sealed: &[Sealed]) -> anyhow::Result<Arc<Authorities>> {
         let Opened(opened) = &self.opened_authorities;
-        let known = opened
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        if let Some((_, authorities)) = known.filter(|(of, _)| *of == sealed) {
-            return Ok(authorities);
+        {
+            let known = opened.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some((_, authorities)) = known.as_ref().filter(|(of, _)| of == sealed) {
+                return Ok(Arc::clone(authorities));
+            }
         }
-        let authorities = Arc::new(Authorities::open(self, &sealed)?);
-        let newest = Some((sealed, Arc::clone(&authorities)));
+        let authorities = Arc::new(Authorities::open(self, sealed)?);
+        let newest = Some((sealed.to_owned(), Arc::clone(&authorities)));
         *opened.write().unwrap_or_else(PoisonError::into_inner) = newest;
         Ok(authorities)
     }

@@ -11,7 +11,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use store::{Device, Spend};
 use token::{Unverified, VerifyingKey, X5cForm};
 
-use crate::{access::usable_device, app::App, authority::subject_name, nonce, sign_in_log};
+use crate::{app::App, authority::subject_name, facts::Facts, nonce, sign_in_log};
 
 /// Reads a statement, whose nonce is the caller's to spend; `None` where it is none of a usable device. Which of the many things is
 /// wrong is for the log alone: whoever forges one learns nothing.
@@ -19,16 +19,84 @@ pub(crate) async fn read<C: DeserializeOwned>(
     app: &App,
     statement: &str,
 ) -> anyhow::Result<Option<(Device, C)>> {
-    match check(app, statement).await? {
+    match Statement::read(app, statement) {
+        Ok(statement) => read_by(app, &Facts::NONE, statement).await,
+        Err(why) => Ok(refused(why)),
+    }
+}
+
+/// The same of one that was taken apart already, by what is known for it.
+pub(crate) async fn read_by<C: DeserializeOwned>(
+    app: &App,
+    facts: &Facts,
+    statement: Statement<'_>,
+) -> anyhow::Result<Option<(Device, C)>> {
+    match check(app, facts, statement).await? {
         Ok(proven) => {
             sign_in_log::note_of(|row| row.device = Some(proven.0.id));
             Ok(Some(proven))
         }
-        Err(why) => {
-            tracing::info!(why, "a device's statement is not accepted");
-            Ok(None)
-        }
+        Err(why) => Ok(refused(why)),
     }
+}
+
+/// Notes why a statement is not accepted.
+pub(crate) fn refused<T>(why: &str) -> Option<T> {
+    tracing::info!(why, "a device's statement is not accepted");
+    None
+}
+
+/// A certificate as it was read: which device it names, and its key.
+#[derive(Clone)]
+pub(crate) struct Shown {
+    certificate: X509,
+    device: Option<Guid>,
+    key: Option<VerifyingKey>,
+}
+
+impl Shown {
+    fn read(der: &[u8]) -> Option<Self> {
+        let certificate = X509::from_der(der).ok()?;
+        Some(Self {
+            device: named(&certificate),
+            key: VerifyingKey::rs256_of_certificate(&certificate).ok(),
+            certificate,
+        })
+    }
+}
+
+/// A statement that was taken apart, and the certificate that it shows. Neither was checked.
+pub(crate) struct Statement<'a> {
+    pub(crate) unverified: Unverified<'a>,
+    shown: Shown,
+    /// SHA-256 of the certificate.
+    digest: [u8; 32],
+}
+
+impl<'a> Statement<'a> {
+    /// Takes one apart, or says why it is none.
+    pub(crate) fn read(app: &App, statement: &'a str) -> Result<Self, &'static str> {
+        let unverified = Unverified::read(statement, X5cForm::ArrayOrString);
+        let unverified = unverified.map_err(|_| "not a signed statement")?;
+        let der = unverified.header().x5c.first().ok_or("no certificate")?;
+        let digest = sha256(der);
+        let known = app.known_certificates.find(&digest);
+        let shown = known.or_else(|| Shown::read(der));
+        Ok(Self {
+            shown: shown.ok_or("no certificate")?,
+            digest,
+            unverified,
+        })
+    }
+
+    /// The device that the certificate names.
+    pub(crate) fn device(&self) -> Option<Guid> {
+        self.shown.device
+    }
+}
+
+fn named(certificate: &X509) -> Option<Guid> {
+    subject_name(certificate)?.parse().ok()
 }
 
 /// Whether a statement's nonce is a good one that this device has not used for this grant yet;
@@ -58,7 +126,7 @@ pub(crate) fn to_spend(
     nonce: &str,
 ) -> anyhow::Result<Option<Spend>> {
     let now = app.clock.now();
-    if !app.keyring.nonces.is_good(nonce, now)? {
+    if !app.keyring.nonces.is_good(nonce, now) {
         tracing::info!(why = "nonce", "a device's statement is not accepted");
         return Ok(None);
     }
@@ -80,11 +148,20 @@ pub(crate) async fn of_certificate(
     app: &App,
     certificate: &X509,
 ) -> anyhow::Result<Result<Device, &'static str>> {
-    let id = match issued_to(app, certificate).await? {
+    let named = named(certificate);
+    device_by(app, &Facts::NONE, (certificate, named)).await
+}
+
+async fn device_by(
+    app: &App,
+    facts: &Facts,
+    (certificate, named): (&X509, Option<Guid>),
+) -> anyhow::Result<Result<Device, &'static str>> {
+    let id = match issued_to(app, facts, (certificate, named)).await? {
         Ok(id) => id,
         Err(why) => return Ok(Err(why)),
     };
-    let Some(device) = usable_device(app, id).await? else {
+    let Some(device) = facts.device(app, id).await? else {
         return Ok(Err("the device is unknown or switched off"));
     };
     if !is_current(&device, certificate)? {
@@ -104,45 +181,40 @@ fn is_current(device: &Device, certificate: &X509) -> anyhow::Result<bool> {
 }
 
 /// The device that a certificate of ours is for.
-async fn issued_to(app: &App, certificate: &X509) -> anyhow::Result<Result<Guid, &'static str>> {
-    let authorities = app.authorities().await?;
+async fn issued_to(
+    app: &App,
+    facts: &Facts,
+    (certificate, named): (&X509, Option<Guid>),
+) -> anyhow::Result<Result<Guid, &'static str>> {
+    let authorities = facts.authorities(app).await?;
     if !authorities.has_issued(certificate, app.clock.now())? {
         return Ok(Err("not of our authority, or over"));
     }
-    let id = subject_name(certificate).and_then(|name| name.parse::<Guid>().ok());
-    Ok(id.ok_or("the subject is not a device id"))
+    Ok(named.ok_or("the subject is not a device id"))
 }
 
 async fn check<C: DeserializeOwned>(
     app: &App,
-    statement: &str,
+    facts: &Facts,
+    Statement {
+        unverified,
+        shown,
+        digest,
+    }: Statement<'_>,
 ) -> anyhow::Result<Result<(Device, C), &'static str>> {
     let now = app.clock.now();
-    let Ok(unverified) = Unverified::read(statement, X5cForm::ArrayOrString) else {
-        return Ok(Err("not a signed statement"));
-    };
-    let Some(certificate) = certificate_of(app, &unverified) else {
-        return Ok(Err("no certificate"));
-    };
-    let device = match of_certificate(app, &certificate).await? {
+    let device = match device_by(app, facts, (&shown.certificate, shown.device)).await? {
         Ok(device) => device,
         Err(why) => return Ok(Err(why)),
     };
-    if let Some(der) = unverified.header().x5c.first() {
-        app.known_certificates.keep(der, &certificate);
-    }
-    let Ok(key) = VerifyingKey::rs256_of_certificate(&certificate) else {
+    app.known_certificates.keep(digest, &shown);
+    let Some(key) = shown.key else {
         return Ok(Err("the certificate's key is unusable"));
     };
     Ok(unverified
         .verify_nonced(&key, now)
         .map(|claims| (device, claims))
         .map_err(|_| "signature, time or claims"))
-}
-
-fn certificate_of(app: &App, unverified: &Unverified<'_>) -> Option<X509> {
-    let der = unverified.header().x5c.first()?;
-    app.known_certificates.read(der)
 }
 
 /// The nonce of any statement of a device.
@@ -155,22 +227,22 @@ struct Nonced {
 /// the nonce of the statement. A device believes that and nothing else before it forgets its keys.
 pub(crate) async fn deletion(app: &App, statement: &str) -> anyhow::Result<Option<String>> {
     let now = app.clock.now();
-    let Ok(unverified) = Unverified::read(statement, X5cForm::ArrayOrString) else {
+    let Ok(statement) = Statement::read(app, statement) else {
         return Ok(None);
     };
-    let Some(certificate) = certificate_of(app, &unverified) else {
+    let Shown {
+        certificate,
+        device,
+        key,
+    } = statement.shown;
+    let issued_to = issued_to(app, &Facts::NONE, (&certificate, device)).await?;
+    let (Ok(device), Some(key)) = (issued_to, key) else {
         return Ok(None);
     };
-    let (Ok(device), Ok(key)) = (
-        issued_to(app, &certificate).await?,
-        VerifyingKey::rs256_of_certificate(&certificate),
-    ) else {
+    let Ok(Nonced { request_nonce }) = statement.unverified.verify::<Nonced>(&key, now) else {
         return Ok(None);
     };
-    let Ok(Nonced { request_nonce }) = unverified.verify::<Nonced>(&key, now) else {
-        return Ok(None);
-    };
-    if !app.keyring.nonces.is_good(&request_nonce, now)? {
+    if !app.keyring.nonces.is_good(&request_nonce, now) {
         return Ok(None);
     }
     let Some(tombstone) = app.store.tombstone(app.tenant.id, device).await? else {

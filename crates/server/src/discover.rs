@@ -93,7 +93,7 @@ pub(crate) async fn nonce(
             trace_id: request_id(),
             time: rfc3339(now),
         },
-        value: app.keyring.nonces.make(now, random::bytes()?)?,
+        value: app.keyring.nonces.make(now, random::bytes()?),
     }))
 }
 

@@ -16,7 +16,7 @@ use model::Guid;
 use store::{SignIn, Store};
 use tokio::{
     sync::mpsc,
-    time::{MissedTickBehavior, interval},
+    time::{MissedTickBehavior, interval, sleep},
 };
 
 use crate::{app::App, clock::Clock, error::request_id, source};
@@ -26,6 +26,9 @@ const QUEUE: usize = 4096;
 
 /// The most rows that are written together.
 const BATCH: usize = 512;
+
+/// How long rows are gathered where several came at once: a flush costs more than all of them.
+const GATHER: Duration = Duration::from_millis(200);
 
 /// How often old rows are taken out.
 const PRUNE: Duration = Duration::from_secs(60 * 60);
@@ -120,7 +123,11 @@ impl SignInRows {
                     _ => true,
                 },
             } {
+                let is_crowded = rows.len() > 1;
                 log.write(std::mem::take(&mut rows)).await;
+                if is_crowded {
+                    sleep(GATHER).await;
+                }
             }
         }
     }

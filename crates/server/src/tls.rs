@@ -44,6 +44,8 @@ pub(crate) fn acceptor<'a>(
     // Asked for and not required, and judged by whoever reads it, by the rules of that request.
     builder.set_verify_callback(SslVerifyMode::PEER, |_, _| true);
     builder.set_session_id_context(SESSION_CONTEXT)?;
+    // A record is read whole, and not its head first.
+    builder.set_read_ahead(true);
     let mut names = Stack::new()?;
     for authority in authorities {
         names.push(authority.subject_name().to_owned()?)?;

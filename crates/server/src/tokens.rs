@@ -10,12 +10,14 @@ use anyhow::Context as _;
 use api::oauth::{AccessClaims, IdClaims};
 use model::{Guid, UnixTime};
 use openssl::{
+    md::Md,
     pkey::{PKey, Private, Public},
+    pkey_ctx::PkeyCtx,
     rsa::Padding,
 };
 use serde::Serialize;
 use store::SigningKey;
-use token::{Header, Jwks, RsaJwk, SigningJwk, Unverified, VerifyingKey, X5cForm};
+use token::{Header, Jwks, Prepared, RsaJwk, SigningJwk, Unverified, VerifyingKey, X5cForm};
 
 use crate::{
     app::{App, sealed_name},
@@ -46,6 +48,7 @@ pub(crate) struct Tokens {
 
 struct Key {
     private: PKey<Private>,
+    prepared: Prepared<Private>,
     verifying: VerifyingKey,
     jwk: SigningJwk,
     not_before: UnixTime,
@@ -202,7 +205,7 @@ impl Tokens {
             kid: Some(key.jwk.kid.clone()),
             x5c: Vec::new(),
         };
-        token::sign(&header, claims, |digest| sign_digest(&key.private, digest))
+        token::sign(&header, claims, |digest| key.sign(digest))
     }
 
     /// Reads a token for `audience`.
@@ -244,25 +247,31 @@ impl Key {
             jwk: SigningJwk::new(RsaJwk::from_key(&public)?),
             verifying: VerifyingKey::rs256(public)?,
             private,
+            prepared: Prepared::default(),
             not_before: stored.not_before,
             retires: stored.retires,
             followed,
         })
     }
 
+    /// RSASSA-PKCS1-v1_5 over a SHA-256 digest that is made already.
+    fn sign(&self, digest: &[u8; 32]) -> anyhow::Result<Vec<u8>> {
+        let mut signature = Vec::new();
+        let prepare = || {
+            let mut context = PkeyCtx::new(&self.private)?;
+            context.sign_init()?;
+            context.set_rsa_padding(Padding::PKCS1)?;
+            context.set_signature_md(Md::sha256())?;
+            Ok(context)
+        };
+        self.prepared.with(prepare, |context| {
+            context.sign_to_vec(digest, &mut signature)
+        })?;
+        Ok(signature)
+    }
+
     fn is_good(&self, now: UnixTime) -> bool {
         let is_over = |start: UnixTime| now >= start.plus(OVERLAP_S);
         self.retires.is_none_or(|end| now < end) && !self.followed.is_some_and(is_over)
     }
-}
-
-/// RSASSA-PKCS1-v1_5 over a SHA-256 digest that is made already.
-fn sign_digest(key: &PKey<Private>, digest: &[u8; 32]) -> anyhow::Result<Vec<u8>> {
-    let mut context = openssl::pkey_ctx::PkeyCtx::new(key)?;
-    context.sign_init()?;
-    context.set_rsa_padding(Padding::PKCS1)?;
-    context.set_signature_md(openssl::md::Md::sha256())?;
-    let mut signature = Vec::new();
-    context.sign_to_vec(digest, &mut signature)?;
-    Ok(signature)
 }

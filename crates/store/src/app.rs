@@ -55,7 +55,7 @@ pub struct App {
     pub enabled: bool,
 }
 
-fn app(row: &Row) -> Result<App> {
+pub(crate) fn app(row: &Row) -> Result<App> {
     Ok(App {
         client_id: row.get("client_id")?,
         name: row.get("name")?,
@@ -75,15 +75,14 @@ fn app(row: &Row) -> Result<App> {
     })
 }
 
+pub(crate) const BY_ID: &str = "SELECT * FROM apps WHERE tenant = ?1 AND client_id = ?2";
+
 impl Store {
     /// By its id.
     pub async fn app(&self, tenant: Guid, client_id: &str) -> Result<Option<App>> {
         let client_id = client_id.to_owned();
-        self.look_up(move |db| {
-            let sql = "SELECT * FROM apps WHERE tenant = ?1 AND client_id = ?2";
-            db.one(sql, args![tenant, client_id], app)
-        })
-        .await
+        self.look_up(move |db| db.one(BY_ID, args![tenant, client_id], app))
+            .await
     }
 
     /// Every application, by name.

@@ -78,7 +78,13 @@ pub struct Tombstone {
     pub by: String,
 }
 
-fn device(row: &Row) -> Result<Device> {
+/// One that is switched on, here and in AD if it is a computer of AD's.
+pub(crate) const USABLE: &str = "SELECT d.* FROM devices d LEFT JOIN computers c
+     ON c.tenant = d.tenant AND c.guid = d.id
+     WHERE d.tenant = ?1 AND d.id = ?2 AND d.enabled = 1
+       AND (d.domain IS NULL OR c.active = 1)";
+
+pub(crate) fn device(row: &Row) -> Result<Device> {
     let jwk: Option<String> = row.get("transport_jwk")?;
     let rsa1: Option<Vec<u8>> = row.get("transport_key")?;
     Ok(Device {
@@ -172,14 +178,8 @@ impl Store {
 
     /// One device, where it is switched on, here and in AD if it is a computer of AD's.
     pub async fn usable_device(&self, tenant: Guid, id: Guid) -> Result<Option<Device>> {
-        self.look_up(move |db| {
-            let sql = "SELECT d.* FROM devices d LEFT JOIN computers c
-                 ON c.tenant = d.tenant AND c.guid = d.id
-                 WHERE d.tenant = ?1 AND d.id = ?2 AND d.enabled = 1
-                 AND (d.domain IS NULL OR c.active = 1)";
-            db.one(sql, args![tenant, id], device)
-        })
-        .await
+        self.look_up(move |db| db.one(USABLE, args![tenant, id], device))
+            .await
     }
 
     /// One device.

@@ -1,6 +1,6 @@
 //! Why the store could not do what was asked.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 /// The answer of every call.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -44,6 +44,9 @@ pub enum Error {
     /// The database refused: the disk, the file, its rights, or the way to it.
     #[error("the database failed")]
     Database(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// It was done together with what others asked for, and that failed.
+    #[error(transparent)]
+    Shared(Arc<Error>),
     /// The store was closed while the request was under way.
     #[error("the store is closed")]
     Closed,

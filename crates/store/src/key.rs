@@ -159,9 +159,11 @@ fn by_kid(db: &dyn Sql, tenant: Guid, kid: Guid) -> Result<Option<Key>> {
     db.one(sql, args![tenant, kid], key)
 }
 
+pub(crate) const BY_MATERIAL: &str = "SELECT * FROM keys WHERE tenant = ?1 AND material_hash = ?2
+     AND state NOT IN ('removing', 'removed')";
+
 fn by_material(db: &dyn Sql, tenant: Guid, hash: Digest) -> Result<Option<Key>> {
-    let sql = format!("SELECT * FROM keys WHERE tenant = ?1 AND material_hash = ?2 AND {IN_USE}");
-    db.one(&sql, args![tenant, hash], key)
+    db.one(BY_MATERIAL, args![tenant, hash], key)
 }
 
 /// Whether deleting a key changes anything. A removal whose outcome was a refusal is closed, and is

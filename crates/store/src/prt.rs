@@ -7,9 +7,10 @@ use model::{Guid, UnixTime};
 
 use crate::{
     Digest, Result, Spend, Store,
-    spend::spend,
-    sql::{Row, Sql, args, fields},
+    spend::SPEND,
+    sql::{Field, Row, Sql, args, fields},
     store::Touches,
+    together::Pace,
 };
 
 /// A PRT.
@@ -63,23 +64,53 @@ fn prt(row: &Row) -> Result<Prt> {
     })
 }
 
-fn insert(db: &dyn Sql, tenant: Guid, prt: &Prt) -> Result<()> {
-    db.insert(
-        "prts",
-        fields! {
-            tenant: tenant,
-            digest: prt.digest,
-            account: prt.user,
-            device: prt.device,
-            session_key: prt.session_key,
-            methods: prt.methods,
-            auth_time: prt.auth_time,
-            mfa_time: prt.mfa_time,
-            issued: prt.issued,
-            expires: prt.expires,
-            previous: prt.previous,
-        },
-    )
+fn columns(tenant: Guid, prt: &Prt) -> Vec<Field> {
+    fields! {
+        tenant: tenant,
+        digest: prt.digest,
+        account: prt.user,
+        device: prt.device,
+        session_key: prt.session_key,
+        methods: prt.methods,
+        auth_time: prt.auth_time,
+        mfa_time: prt.mfa_time,
+        issued: prt.issued,
+        expires: prt.expires,
+        previous: prt.previous,
+    }
+    .to_vec()
+}
+
+/// A PRT to issue, and the statements that it is issued for.
+pub(crate) struct Issue {
+    tenant: Guid,
+    prt: Prt,
+    spends: Vec<Spend>,
+}
+
+/// Keeps those none of whose statements was spent before; which ones that were.
+fn issue(db: &dyn Sql, issues: &[Issue]) -> Result<Vec<bool>> {
+    let spend = |issue: &Issue| {
+        let (tenant, now) = (issue.tenant, issue.prt.issued);
+        let row = move |spend: &Spend| args![tenant, spend.id, spend.until, now].to_vec();
+        issue.spends.iter().map(row).collect::<Vec<_>>()
+    };
+    let spends: Vec<_> = issues.iter().flat_map(spend).collect();
+    let mut spent = db.each(SPEND, &spends)?.into_iter();
+    let is_first = |issue: &Issue| {
+        let of_it = spent.by_ref().take(issue.spends.len());
+        of_it.filter(|touched| *touched > 0).count() == issue.spends.len()
+    };
+    let issued: Vec<bool> = issues.iter().map(is_first).collect();
+    let kept = issues
+        .iter()
+        .zip(&issued)
+        .filter(|(_, is_first)| **is_first);
+    let rows: Vec<_> = kept
+        .map(|(issue, _)| columns(issue.tenant, &issue.prt))
+        .collect();
+    db.insert_each("prts", &rows)?;
+    Ok(issued)
 }
 
 const GOOD: &str = "SELECT * FROM prts WHERE tenant = ?1 AND digest = ?2 AND expires > ?3";
@@ -89,16 +120,21 @@ impl Store {
     /// where one of them was spent already.
     pub async fn issue_prt(&self, tenant: Guid, prt: Prt, spends: Vec<Spend>) -> Result<bool> {
         self.sweep(prt.issued).await?;
-        self.write(Touches::Rows, move |db| {
-            for statement in &spends {
-                if !spend(db, tenant, statement, prt.issued)? {
-                    return Ok(false);
-                }
+        let store = self.clone();
+        let answer = move |issues: Vec<Issue>| {
+            let store = store.clone();
+            async move {
+                store
+                    .write(Touches::Rows, move |db| issue(db, &issues))
+                    .await
             }
-            insert(db, tenant, &prt)?;
-            Ok(true)
-        })
-        .await
+        };
+        let wanted = Issue {
+            tenant,
+            prt,
+            spends,
+        };
+        self.issues.ask(wanted, Pace::Gathered, answer).await
     }
 
     /// One that is good at `now`.
@@ -125,7 +161,7 @@ impl Store {
                 previous: Some(digest),
                 ..old
             };
-            insert(db, tenant, &new)?;
+            db.insert("prts", &columns(tenant, &new))?;
             Ok(true)
         })
         .await

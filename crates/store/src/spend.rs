@@ -18,12 +18,14 @@ pub struct Spend {
 }
 
 /// False where it was spent already.
-pub(crate) fn spend(db: &dyn Sql, tenant: Guid, spend: &Spend, now: UnixTime) -> Result<bool> {
-    let sql = "INSERT INTO spent_statements (tenant, id, expires) VALUES (?1, ?2, ?3)
-         ON CONFLICT (tenant, id) DO UPDATE SET expires = excluded.expires
-         WHERE spent_statements.expires <= ?4";
-    db.touched(sql, args![tenant, spend.id, spend.until, now])
+fn spend(db: &dyn Sql, tenant: Guid, spend: &Spend, now: UnixTime) -> Result<bool> {
+    db.touched(SPEND, args![tenant, spend.id, spend.until, now])
 }
+
+pub(crate) const SPEND: &str =
+    "INSERT INTO spent_statements (tenant, id, expires) VALUES (?1, ?2, ?3)
+     ON CONFLICT (tenant, id) DO UPDATE SET expires = excluded.expires
+     WHERE spent_statements.expires <= ?4";
 
 impl Store {
     /// Spends a statement; false where it was spent already.

@@ -12,21 +12,25 @@ use model::{Guid, UnixTime};
 use tokio::sync::watch;
 
 use crate::{
-    Audit, Error, PostgresAddress, Result, audit,
+    AskedByKey, Audit, Error, KeySignIn, PostgresAddress, Result, audit,
     postgres::Postgres,
+    prt,
     sql::Sql,
     sqlite::{Sqlite, backup},
+    together::Together,
 };
 
 /// Everything that the server may ask of what it remembers. Clones share one database.
 #[derive(Clone)]
 pub struct Store {
-    door: Door,
+    pub(crate) door: Door,
     swept: Arc<AtomicI64>,
+    pub(crate) issues: Together<prt::Issue, bool>,
+    pub(crate) key_sign_ins: Together<(Guid, AskedByKey), KeySignIn>,
 }
 
 #[derive(Clone)]
-enum Door {
+pub(crate) enum Door {
     Sqlite(Sqlite),
     Postgres(Postgres),
 }
@@ -75,6 +79,8 @@ impl Store {
         Self {
             door,
             swept: Arc::new(AtomicI64::new(i64::MIN)),
+            issues: Together::default(),
+            key_sign_ins: Together::default(),
         }
     }
 

@@ -4,7 +4,7 @@ use model::{Guid, UnixTime};
 
 use crate::{
     Audit, Error, Result, Settings, SigningKey, Store, settings, signing_key,
-    sql::{Sql, args, fields},
+    sql::{Row, Sql, args, fields},
 };
 
 /// A tenant.
@@ -126,24 +126,27 @@ impl Store {
         tenant: Guid,
         names: &'static [SealedName],
     ) -> Result<Vec<Sealed>> {
-        self.look_up(move |db| {
-            // One statement: several would not be of one moment.
-            let sql = "SELECT name, value FROM sealed WHERE tenant = ?1";
-            let rows = db.all(sql, args![tenant], |row| {
-                let name: String = row.get("name")?;
-                let known = names.iter().find(|known| known.as_str() == name);
-                Ok((known, row.get("value")?))
-            })?;
-            let named = |(name, value): (Option<&SealedName>, _)| {
-                Some(Sealed {
-                    name: *name?,
-                    value,
-                })
-            };
-            Ok(rows.into_iter().filter_map(named).collect())
-        })
-        .await
+        self.look_up(move |db| named(&db.query(SEALED, args![tenant])?, names))
+            .await
     }
+}
+
+/// One statement: several would not be of one moment.
+pub(crate) const SEALED: &str = "SELECT name, value FROM sealed WHERE tenant = ?1";
+
+/// Those of so many that were asked for.
+pub(crate) fn named(rows: &[Row], names: &[SealedName]) -> Result<Vec<Sealed>> {
+    let mut found = Vec::new();
+    for row in rows {
+        let stored: String = row.get("name")?;
+        if let Some(name) = names.iter().find(|name| name.as_str() == stored) {
+            found.push(Sealed {
+                name: *name,
+                value: row.get("value")?,
+            });
+        }
+    }
+    Ok(found)
 }
 
 fn one_sealed(db: &dyn Sql, tenant: Guid, name: SealedName) -> Result<Option<Vec<u8>>> {

@@ -87,7 +87,7 @@ pub struct Password {
     pub must_change: bool,
 }
 
-fn user(row: &Row) -> Result<User> {
+pub(crate) fn user(row: &Row) -> Result<User> {
     let domain: Option<Guid> = row.get("domain")?;
     let kind = match domain {
         None => UserKind::Cloud,

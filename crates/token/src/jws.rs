@@ -4,15 +4,17 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use model::{UnixTime, sha256};
 use openssl::{
-    hash::MessageDigest,
+    error::ErrorStack,
+    md::Md,
     pkey::{Id, PKey, Public},
+    pkey_ctx::PkeyCtx,
     rsa::Padding,
-    sign::{RsaPssSaltlen, Verifier},
+    sign::RsaPssSaltlen,
     x509::X509Ref,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{Error, LEEWAY_S, compact, json};
+use crate::{Error, LEEWAY_S, Prepared, compact, json};
 
 const RS256: &str = "RS256";
 const PS256: &str = "PS256";
@@ -48,6 +50,7 @@ pub enum X5cForm {
 pub struct VerifyingKey {
     key: PKey<Public>,
     alg: &'static str,
+    prepared: Prepared<Public>,
 }
 
 /// A message whose signature is still to be made. Between [`Draft::digest`] and
@@ -168,7 +171,13 @@ impl<'a> Unverified<'a> {
         struct Subject {
             sub: String,
         }
-        json::read(&self.payload).ok().map(|Subject { sub }| sub)
+        self.claimed().map(|Subject { sub }| sub)
+    }
+
+    /// Claims by which the caller may find what the message is judged by. They are what the sender
+    /// says, no more, until [`Unverified::verify`] succeeds.
+    pub fn claimed<C: DeserializeOwned>(&self) -> Option<C> {
+        json::read(&self.payload).ok()
     }
 
     /// `use`, which headers of assertions by users' keys have.
@@ -231,7 +240,11 @@ impl VerifyingKey {
         if !(2048..=4096).contains(&key.bits()) {
             return Err(Error::Key("not of 2,048 to 4,096 bits"));
         }
-        Ok(Self { key, alg })
+        Ok(Self {
+            key,
+            alg,
+            prepared: Prepared::default(),
+        })
     }
 
     /// The key of a certificate, which the caller has found worthy of it.
@@ -243,21 +256,29 @@ impl VerifyingKey {
     }
 
     fn check(&self, message: &[u8], signature: &[u8]) -> Result<(), Error> {
-        let failed = |_| Error::Library("preparing the check of a signature");
-        let mut verifier = Verifier::new(MessageDigest::sha256(), &self.key).map_err(failed)?;
-        if self.alg == PS256 {
-            // RFC 7518 3.5: both digests are SHA-256, and the salt is as long as they are.
-            verifier
-                .set_rsa_padding(Padding::PKCS1_PSS)
-                .and_then(|()| verifier.set_rsa_mgf1_md(MessageDigest::sha256()))
-                .and_then(|()| verifier.set_rsa_pss_saltlen(RsaPssSaltlen::DIGEST_LENGTH))
-                .map_err(failed)?;
-        }
+        let digest = sha256(message);
+        let check = |context: &mut PkeyCtx<Public>| context.verify(&digest, signature);
         // A signature of a wrong length is an error to OpenSSL and not a `false`.
-        match verifier.verify_oneshot(signature, message) {
+        match self.prepared.with(|| self.prepare(), check) {
             Ok(true) => Ok(()),
             Ok(false) | Err(_) => Err(Error::Signature),
         }
+    }
+
+    fn prepare(&self) -> Result<PkeyCtx<Public>, ErrorStack> {
+        let mut context = PkeyCtx::new(&self.key)?;
+        context.verify_init()?;
+        if self.alg == PS256 {
+            // RFC 7518 3.5: both digests are SHA-256, and the salt is as long as they are.
+            context.set_rsa_padding(Padding::PKCS1_PSS)?;
+            context.set_signature_md(Md::sha256())?;
+            context.set_rsa_mgf1_md(Md::sha256())?;
+            context.set_rsa_pss_saltlen(RsaPssSaltlen::DIGEST_LENGTH)?;
+        } else {
+            context.set_rsa_padding(Padding::PKCS1)?;
+            context.set_signature_md(Md::sha256())?;
+        }
+        Ok(context)
     }
 }
 

@@ -5,8 +5,8 @@
 //! What must always hold:
 //! - The algorithm belongs to the key, not to the message. A header is compared with what the key
 //!   is for and refused where it names anything else; it never chooses.
-//! - Claims are out of reach until the signature was checked: [`Unverified`] shows a header and
-//!   nothing more.
+//! - Claims are out of reach until the signature was checked: [`Unverified`] shows a header, and what
+//!   its reader finds the key by.
 //! - A message has one meaning. Duplicate members, `crit`, padded or loose base64 and tails are
 //!   refused, and so is every message of more than [`MAX_MESSAGE`] bytes, before it is parsed.
 //! - Time is an argument.
@@ -23,6 +23,7 @@ mod jwe;
 mod jwk;
 mod jwks;
 mod jws;
+mod prepared;
 mod session_jwe;
 mod session_jws;
 mod session_key;
@@ -32,9 +33,10 @@ pub use jwe::{open, seal};
 pub use jwk::RsaJwk;
 pub use jwks::{Jwks, SigningJwk};
 pub use jws::{Draft, Header, NumericDate, Unverified, VerifyingKey, X5cForm, half_hash, sign};
+pub use prepared::Prepared;
 pub use session_jwe::{AnswerForm, open_answer, seal_answer};
 pub use session_jws::{SessionRequest, sign_with_session_key};
-pub use session_key::{KdfVersion, SessionKey};
+pub use session_key::{KdfVersion, SessionKey, TransportKey};
 
 /// The longest message, signed or sealed, in bytes.
 pub const MAX_MESSAGE: usize = 16 * 1024;

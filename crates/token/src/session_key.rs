@@ -6,17 +6,18 @@
 
 use model::Secret;
 use openssl::{
-    encrypt::Encrypter,
     error::ErrorStack,
     hash::MessageDigest,
-    pkey::{HasPublic, PKey, PKeyRef},
+    md::Md,
+    pkey::{PKey, Public},
+    pkey_ctx::PkeyCtx,
     rand::rand_bytes,
     rsa::Padding,
     sha::Sha256,
     sign::Signer,
 };
 
-use crate::{Error, compact, jwe::expect_rsa};
+use crate::{Error, Prepared, compact, jwe::expect_rsa};
 
 /// The label of the derivation (MS-OAPXBC 3.1.5.1.3.1).
 const LABEL: &[u8] = b"AzureAD-SecureConversation";
@@ -59,11 +60,10 @@ impl SessionKey {
 
     /// `session_key_jwe`: a JWE whose content-encryption key *is* the session key, under RSA-OAEP
     /// with SHA-1 as the protocol has it (MS-OAPXBC 3.2.5.1.2.2). Its content says nothing.
-    pub fn wrap<K: HasPublic>(&self, transport: &PKeyRef<K>) -> Result<String, Error> {
-        expect_rsa(transport)?;
+    pub fn wrap(&self, transport: &TransportKey) -> Result<String, Error> {
         let header = br#"{"alg":"RSA-OAEP","enc":"A256GCM"}"#;
-        let wrapped = self
-            .encrypt_to(transport)
+        let wrapped = transport
+            .encrypt(self.0.expose())
             .map_err(|_| Error::Library("wrapping a session key"))?;
         let mut rest = [0; 12 + 1 + 16];
         rand_bytes(&mut rest).map_err(|_| Error::Library("drawing random bytes"))?;
@@ -76,17 +76,6 @@ impl SessionKey {
     pub fn wrapped(jwe: &str) -> Result<Vec<u8>, Error> {
         let [_, wrapped, ..] = compact::split::<5>(jwe)?;
         compact::decode(wrapped)
-    }
-
-    fn encrypt_to<K: HasPublic>(&self, transport: &PKeyRef<K>) -> Result<Vec<u8>, ErrorStack> {
-        let mut encrypter = Encrypter::new(transport)?;
-        encrypter.set_rsa_padding(Padding::PKCS1_OAEP)?;
-        encrypter.set_rsa_oaep_md(MessageDigest::sha1())?;
-        encrypter.set_rsa_mgf1_md(MessageDigest::sha1())?;
-        let mut wrapped = vec![0; encrypter.encrypt_len(self.0.expose())?];
-        let length = encrypter.encrypt(self.0.expose(), &mut wrapped)?;
-        wrapped.truncate(length);
-        Ok(wrapped)
     }
 
     /// The key for one message: one block of the counter mode of SP 800-108 with HMAC-SHA-256.
@@ -108,6 +97,40 @@ impl SessionKey {
         let bits = 256_u32.to_be_bytes();
         let input = [&counter, LABEL, &[0], context, &bits].concat();
         hmac_sha256(self.0.expose(), &input).map(Secret::new)
+    }
+}
+
+/// A device's key to which session keys are wrapped.
+#[derive(Debug, Clone)]
+pub struct TransportKey {
+    key: PKey<Public>,
+    prepared: Prepared<Public>,
+}
+
+impl TransportKey {
+    /// An RSA key of at least 2,048 bits.
+    pub fn new(key: PKey<Public>) -> Result<Self, Error> {
+        expect_rsa(&*key)?;
+        Ok(Self {
+            key,
+            prepared: Prepared::default(),
+        })
+    }
+
+    fn encrypt(&self, plain: &[u8]) -> Result<Vec<u8>, ErrorStack> {
+        let mut sealed = Vec::new();
+        let prepare = || {
+            let mut context = PkeyCtx::new(&self.key)?;
+            context.encrypt_init()?;
+            context.set_rsa_padding(Padding::PKCS1_OAEP)?;
+            context.set_rsa_oaep_md(Md::sha1())?;
+            context.set_rsa_mgf1_md(Md::sha1())?;
+            Ok(context)
+        };
+        self.prepared.with(prepare, |context| {
+            context.encrypt_to_vec(plain, &mut sealed)
+        })?;
+        Ok(sealed)
     }
 }
 

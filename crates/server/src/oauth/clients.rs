@@ -6,7 +6,7 @@ use api::{GRAPH_AUDIENCE, REGISTRATION_AUDIENCE, WORKSTATION_CLIENT};
 use store::{App as Application, AppKind, Compat};
 
 use super::scope;
-use crate::{app::App, error::Refusal};
+use crate::{app::App, error::Refusal, facts::Facts};
 
 /// The broker of Windows, which other systems' brokers speak as too.
 const BROKER: &str = "29d9ed98-a469-4536-ade2-f981bc1d605e";
@@ -113,7 +113,15 @@ impl Known {
 
 /// A client that may be served; `None` where it is unknown or switched off.
 pub(crate) async fn find(app: &App, client_id: &str) -> Result<Option<Application>, store::Error> {
-    let registered = app.store.app(app.tenant.id, client_id).await?;
+    find_by(app, &Facts::NONE, client_id).await
+}
+
+async fn find_by(
+    app: &App,
+    facts: &Facts,
+    client_id: &str,
+) -> Result<Option<Application>, store::Error> {
+    let registered = facts.client(app, client_id).await?;
     let known = || {
         let known = KNOWN.iter().find(|known| known.id == client_id)?;
         Some(known.to_application())
@@ -123,10 +131,19 @@ pub(crate) async fn find(app: &App, client_id: &str) -> Result<Option<Applicatio
 
 /// The same for an endpoint that cannot go on without one.
 pub(crate) async fn expect(app: &App, client_id: Option<&str>) -> Result<Application, Refusal> {
+    expect_by(app, &Facts::NONE, client_id).await
+}
+
+/// The same by what is known for the request at hand.
+pub(crate) async fn expect_by(
+    app: &App,
+    facts: &Facts,
+    client_id: Option<&str>,
+) -> Result<Application, Refusal> {
     let Some(client_id) = client_id.filter(|id| (1..=256).contains(&id.len())) else {
         return Err(Refusal::malformed("client_id is missing, or too long"));
     };
-    find(app, client_id).await?.ok_or_else(|| {
+    find_by(app, facts, client_id).await?.ok_or_else(|| {
         let sentence = "this server knows no such client";
         Refusal::bad("unauthorized_client", 700_016, sentence)
     })

@@ -12,7 +12,7 @@ use axum::{
 use model::Secret;
 use serde::Deserialize;
 use store::{App as Application, AppKind, Device, Spend};
-use token::{HelloAssertion, NumericDate, VerifyingKey};
+use token::{HelloAssertion, NumericDate};
 
 use super::{
     clients, issue, password_grant, primary, refresh_grant,
@@ -20,7 +20,13 @@ use super::{
     subject::{KEY, Kept, Subject},
     token::Form,
 };
-use crate::{app::App, device_proof, error::Refusal, rsa};
+use crate::{
+    app::App,
+    device_proof::{self, Statement},
+    error::Refusal,
+    facts::Facts,
+    rsa,
+};
 
 /// A device token; whatever else is asked for with one is for as long.
 const TOKEN_S: i64 = 60 * 60;
@@ -57,12 +63,12 @@ pub(crate) async fn redeem(
     _form: &Form,
     request: &str,
 ) -> Result<Response, Refusal> {
-    let proven = device_proof::read::<Claims>(app, request).await?;
+    let (facts, proven) = prove(app, request).await?;
     let Some((device, claims)) = proven else {
         let deletion = device_proof::deletion(app, request).await?;
         return Err(not_accepted().with_statement(deletion));
     };
-    let client = clients::expect(app, Some(&claims.client_id)).await?;
+    let client = clients::expect_by(app, &facts, Some(&claims.client_id)).await?;
     let grant = claims.grant_type.as_str();
     let is_known = [
         "device_token",
@@ -80,7 +86,7 @@ pub(crate) async fn redeem(
     if grant == GRANT_JWT_BEARER {
         let spend = device_proof::to_spend(app, device.id, grant, nonce)?;
         let spend = spend.ok_or_else(not_accepted)?;
-        let (subject, inner) = by_key(app, (&device, claims)).await?;
+        let (subject, inner) = by_key(app, &facts, (&device, claims)).await?;
         let shown = (&device, vec![spend, inner]);
         let answer = primary::make(app, &client, subject, shown).await?;
         return Ok(Json(answer).into_response());
@@ -98,6 +104,17 @@ pub(crate) async fn redeem(
     };
     let answer = primary::make(app, &client, subject, (&device, Vec::new())).await?;
     Ok(Json(answer).into_response())
+}
+
+/// What the device says, and what it is judged by.
+async fn prove(app: &App, request: &str) -> anyhow::Result<(Facts, Option<(Device, Claims)>)> {
+    let statement = match Statement::read(app, request) {
+        Ok(statement) => statement,
+        Err(why) => return Ok((Facts::NONE, device_proof::refused(why))),
+    };
+    let facts = Facts::of(app, &statement).await?;
+    let proven = device_proof::read_by(app, &facts, statement).await?;
+    Ok((facts, proven))
 }
 
 /// A token about the device alone.
@@ -158,6 +175,7 @@ async fn by_refresh_token(
 /// That of the key is to be spent with what is issued.
 async fn by_key(
     app: &App,
+    facts: &Facts,
     (device, claims): (&Device, Claims),
 ) -> Result<(Subject, Spend), Refusal> {
     let refused = || Refusal::grant(50129, "the user's key is not accepted on this device");
@@ -166,17 +184,13 @@ async fn by_key(
         .assertion
         .ok_or_else(|| Refusal::malformed("assertion is missing"))?;
     let assertion = HelloAssertion::read(&assertion).map_err(|_| refused())?;
-    let key = app
-        .store
-        .key_by_material(app.tenant.id, *assertion.key_id())
+    let key = facts
+        .key(app, *assertion.key_id())
         .await?
         .filter(|key| !key.state.is_leaving() && key.device == device.id)
         .ok_or_else(refused)?;
-    let public = keycred::RsaPublicKey::from_rsa1(&key.material)
-        .map_err(|_| anyhow::anyhow!("a stored key is none: a bug"))?;
-    let said: Assertion = assertion
-        .verify(&VerifyingKey::rs256(rsa::public_key(&public)?)?, now)
-        .map_err(|_| refused())?;
+    let public = rsa::user_key(app, &key.material)?;
+    let said: Assertion = assertion.verify(&public, now).map_err(|_| refused())?;
     if said.exp.0 > said.iat.0.plus(ASSERTION_S) {
         return Err(refused());
     }
@@ -188,7 +202,7 @@ async fn by_key(
         auth_time: now,
         mfa_time: Some(now),
     };
-    let subject = kept.stand(app).await?;
+    let subject = kept.stand_by(app, facts).await?;
     if !said.iss.eq_ignore_ascii_case(&subject.user.upn) {
         return Err(refused());
     }

@@ -5,9 +5,7 @@
 //! still joined, for an account that may still be used.
 
 use api::oauth::PrimaryAnswer;
-use keycred::RsaPublicKey;
 use model::{UnixTime, sha256};
-use openssl::pkey::{PKey, Public};
 use serde::de::DeserializeOwned;
 use store::{App as Application, Device, Digest, Prt, Renewal, Spend, TransportKey};
 use token::{KdfVersion, SessionKey, SessionRequest};
@@ -57,7 +55,7 @@ pub(crate) async fn make(
     };
     let key = SessionKey::make()?;
     let wrapped = {
-        let transport_key = transport_key(device)?;
+        let transport_key = transport_key(app, device)?;
         key.wrap(&transport_key)?
     };
     let now = app.clock.now();
@@ -202,7 +200,7 @@ fn sealed_name(subject: &Subject, device: &Device) -> String {
 }
 
 /// What a device's session keys are wrapped to.
-fn transport_key(device: &Device) -> Result<PKey<Public>, Refusal> {
+fn transport_key(app: &App, device: &Device) -> Result<token::TransportKey, Refusal> {
     let none = || {
         let sentence = "the device told no transport key that can be used: join it again";
         Refusal::grant(50155, sentence)
@@ -210,8 +208,7 @@ fn transport_key(device: &Device) -> Result<PKey<Public>, Refusal> {
     let Some(TransportKey::Rsa1(blob)) = &device.transport_key else {
         return Err(none());
     };
-    let key = RsaPublicKey::from_rsa1(blob).map_err(|_| none())?;
-    rsa::public_key(&key).map_err(|_| none())
+    rsa::transport_key(app, blob).map_err(|_| none())
 }
 
 fn over() -> Refusal {

@@ -8,7 +8,7 @@ use model::{Guid, UnixTime};
 use store::{Code, Device, RefreshFamily, Session, User};
 
 use super::wanted::FRESH_S;
-use crate::{access::usable_device, accounts::may_be_used, app::App, error::Refusal, sign_in_log};
+use crate::{accounts::may_be_used, app::App, error::Refusal, facts::Facts, sign_in_log};
 
 /// A sign-in as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +33,12 @@ pub(crate) struct Subject {
 impl Kept {
     /// The sign-in, where it stands.
     pub(crate) async fn stand(self, app: &App) -> Result<Subject, Refusal> {
-        let user = app.store.user(app.tenant.id, self.user).await?;
+        self.stand_by(app, &Facts::NONE).await
+    }
+
+    /// The same by what is known for the request at hand.
+    pub(crate) async fn stand_by(self, app: &App, facts: &Facts) -> Result<Subject, Refusal> {
+        let user = facts.user(app, self.user).await?;
         let user = user
             .filter(|user| may_be_used(user, app.clock.now()))
             .ok_or_else(|| Refusal::grant(50057, "the account is disabled"))?;
@@ -44,7 +49,8 @@ impl Kept {
         let device = match self.device {
             None => None,
             Some(id) => Some(
-                usable_device(app, id)
+                facts
+                    .device(app, id)
                     .await?
                     .ok_or_else(|| Refusal::grant(50155, "the device is not accepted any more"))?,
             ),

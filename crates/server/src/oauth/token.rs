@@ -130,7 +130,7 @@ async fn endpoint(
 async fn grant(app: &App, version: Version, form: &Form) -> Result<Response, Refusal> {
     let answer = match form.grant_type.as_str() {
         "srv_challenge" => {
-            let nonce = app.keyring.nonces.make(app.clock.now(), random::bytes()?)?;
+            let nonce = app.keyring.nonces.make(app.clock.now(), random::bytes()?);
             return Ok(Json(NonceAnswer { nonce }).into_response());
         }
         GRANT_JWT_BEARER => {

@@ -19,7 +19,7 @@ use tokio_postgres::{
 use super::server::Server;
 use crate::{
     Error, Result,
-    sql::{Row, Sql, Value},
+    sql::{Question, Row, Sql, Value},
 };
 
 /// How a transaction holds the one lock there is, whose number is "Latch" in ASCII.
@@ -210,14 +210,40 @@ impl Sql for Session {
         let statement = self.statement(sql)?;
         let args = parameters(&statement, args);
         let rows = self.wait(self.client.query(&statement, &args))?;
-        let columns = statement.columns();
-        let names: Arc<[String]> = columns.iter().map(|c| c.name().to_owned()).collect();
-        let row = |row: &tokio_postgres::Row| {
-            let values = (0..columns.len()).map(|place| value(row, place));
-            Ok(Row::new(&names, values.collect::<Result<_>>()?))
-        };
-        rows.iter().map(row).collect()
+        read(&statement, &rows)
     }
+
+    /// All are sent before the first one is answered.
+    fn query_all(&self, questions: &[Question]) -> Result<Vec<Vec<Row>>> {
+        let mut all = Vec::with_capacity(questions.len());
+        for questions in questions.chunks(AT_ONCE) {
+            let statements = questions
+                .iter()
+                .map(|question| self.statement(question.sql));
+            let statements: Vec<Statement> = statements.collect::<Result<_>>()?;
+            let asked = statements.iter().zip(questions);
+            let args: Vec<_> = asked
+                .map(|(statement, question)| parameters(statement, &question.args))
+                .collect();
+            let sent = statements.iter().zip(&args);
+            let sent = sent.map(|(statement, args)| self.client.query(statement, args));
+            let answers = self.wait(try_join_all(sent))?;
+            for (statement, rows) in statements.iter().zip(&answers) {
+                all.push(read(statement, rows)?);
+            }
+        }
+        Ok(all)
+    }
+}
+
+fn read(statement: &Statement, rows: &[tokio_postgres::Row]) -> Result<Vec<Row>> {
+    let columns = statement.columns();
+    let names: Arc<[String]> = columns.iter().map(|c| c.name().to_owned()).collect();
+    let row = |row: &tokio_postgres::Row| {
+        let values = (0..columns.len()).map(|place| value(row, place));
+        Ok(Row::new(&names, values.collect::<Result<_>>()?))
+    };
+    rows.iter().map(row).collect()
 }
 
 /// The parameters of a statement. That there is nothing is of the type that the statement wants.

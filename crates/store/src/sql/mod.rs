@@ -24,6 +24,25 @@ pub(crate) trait Sql {
 
     /// Runs a statement; the rows that it answered.
     fn query(&self, sql: &str, args: &[Value]) -> Result<Vec<Row>>;
+
+    /// Runs several, of which none waits for another; the rows of each.
+    fn query_all(&self, questions: &[Question]) -> Result<Vec<Vec<Row>>> {
+        let answer = |question: &Question| self.query(question.sql, &question.args);
+        questions.iter().map(answer).collect()
+    }
+}
+
+/// A statement that asks, with its parameters.
+pub(crate) struct Question {
+    pub(crate) sql: &'static str,
+    pub(crate) args: Vec<Value>,
+}
+
+impl Question {
+    pub(crate) fn new(sql: &'static str, args: &[Value]) -> Self {
+        let args = args.to_owned();
+        Self { sql, args }
+    }
 }
 
 /// One row of an answer.

@@ -12,8 +12,8 @@ use openssl::{
 };
 use serde_json::{Value, json};
 use token::{
-    AnswerForm, Error, KdfVersion, SessionKey, SessionRequest, open_answer, seal_answer,
-    sign_with_session_key,
+    AnswerForm, Error, KdfVersion, SessionKey, SessionRequest, TransportKey, open_answer,
+    seal_answer, sign_with_session_key,
 };
 
 use crate::keys::{ALICE, MALLORY, base64url, rsa};
@@ -244,10 +244,15 @@ fn unwrap(key: &PKey<Private>, wrapped: &[u8]) -> Option<Vec<u8>> {
     Some(plain)
 }
 
+fn transport(key: &PKey<Private>) -> Result<TransportKey, Error> {
+    let public = key.public_key_to_der().unwrap();
+    TransportKey::new(PKey::public_key_from_der(&public).unwrap())
+}
+
 #[test]
 fn a_session_key_is_the_content_key_of_what_its_device_gets() {
     let key = SessionKey::make().unwrap();
-    let message = key.wrap(&ALICE).unwrap();
+    let message = key.wrap(&transport(&ALICE).unwrap()).unwrap();
     let parts: Vec<Vec<u8>> = message
         .split('.')
         .map(|part| {
@@ -268,5 +273,5 @@ fn a_session_key_is_the_content_key_of_what_its_device_gets() {
         unwrap(&MALLORY, &parts[1]).as_ref(),
         Some(key.bytes().expose())
     );
-    assert!(matches!(key.wrap(&rsa(1024)), Err(Error::Key(_))));
+    assert!(matches!(transport(&rsa(1024)), Err(Error::Key(_))));
 }
