@@ -25,6 +25,7 @@ use crate::{
     hashing::Hashing,
     health, key, keys,
     known::Known,
+    lockout,
     master::MasterKey,
     metrics,
     metrics::Metrics,
@@ -150,6 +151,10 @@ pub(crate) fn paths(app: &Arc<App>) -> Paths {
         .route(
             api::attestation::ATTESTATION_PATH,
             get(attestation::status).put(attestation::answer),
+        )
+        .route(
+            api::lockout::LOCKOUT_PATH,
+            put(lockout::put).post(lockout::take),
         )
         .route(api::recovery::LIMIT_PATH, post(recovery::limit))
         .route(&api::recovery::recovery_path("{kid}"), post(recovery::step))

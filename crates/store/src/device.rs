@@ -307,6 +307,7 @@ impl Store {
                 "codes",
                 "attempts",
                 "evaluations",
+                "lockouts",
             ] {
                 let sql = format!("DELETE FROM {table} WHERE tenant = ?1 AND device = ?2");
                 db.execute(&sql, args![tenant, id])?;

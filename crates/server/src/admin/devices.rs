@@ -31,6 +31,7 @@ use crate::{
     app::App,
     clock::rfc3339,
     error::{Refusal, read_json},
+    lockout,
     roles::Action,
     routing::Paths,
 };
@@ -74,6 +75,10 @@ pub(super) fn routes() -> Paths {
         .route(
             "/devices/{device}/enable",
             needs(Action::SwitchDevices, post(enable)),
+        )
+        .route(
+            "/devices/{device}/lockout",
+            needs(Action::Help, post(make_lockout_code)),
         )
 }
 
@@ -157,6 +162,23 @@ async fn switch(app: &App, caller: &Caller, named: &str, on: bool) -> Result<Sta
             .await?;
     }
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// A code by which a device takes the lockout value of its TPM back: for a person whom the TPM refuses.
+async fn make_lockout_code(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(named): Path<String>,
+) -> Result<Json<Value>, Refusal> {
+    let device = find::device(&app, &named).await?;
+    caller.expect_on(&app, Action::Help, device.id).await?;
+    let audit = caller.audit(&app, "device.lockout_code", &device.display_name);
+    let made = lockout::make_code(&app, device.id, audit).await?;
+    let (code, expires) = made.ok_or_else(|| {
+        let sentence = "the device has brought no lockout value: its TPM's was not set by it";
+        find::unknown(sentence)
+    })?;
+    Ok(Json(json!({ "code": code, "expires": rfc3339(expires) })))
 }
 
 /// `?confirm=`.

@@ -297,6 +297,7 @@ fn device(verb: &DeviceVerb) -> anyhow::Result<Call> {
         DeviceVerb::Show { device } => Call::all(path(&["devices", device])),
         DeviceVerb::Disable { device } => Call::post(path(&["devices", device, "disable"])),
         DeviceVerb::Enable { device } => Call::post(path(&["devices", device, "enable"])),
+        DeviceVerb::Unlock { device } => Call::post(path(&["devices", device, "lockout"])),
         DeviceVerb::Delete { devices, confirm } => Call::post("/devices/deletions")
             .with(&json!({ "devices": devices, "confirm": confirm }))?,
     })

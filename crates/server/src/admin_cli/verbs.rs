@@ -313,6 +313,12 @@ pub(super) enum DeviceVerb {
         /// Its name or id.
         device: String,
     },
+    /// Makes a code for the person at one whose TPM refuses everybody after too many wrong tries: good
+    /// once, for an hour.
+    Unlock {
+        /// Its name or id.
+        device: String,
+    },
     /// Deletes for good; each learns of it and wipes itself.
     Delete {
         /// Their names or ids.

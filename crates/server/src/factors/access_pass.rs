@@ -1,29 +1,17 @@
 //! Temporary Access Passes: an administrator's word that somebody is who they say, for a while.
 //!
 //! A pass stands for the password and the second factor at once, so that somebody who has neither
-//! can sign in and register their own. What is kept of it is a MAC under a key that the store does not
-//! have: a pass is short enough to be typed, and a plain digest of it could be guessed at leisure.
+//! can sign in and register their own.
 
 use axum::http::StatusCode;
 use model::{Guid, UnixTime};
-use openssl::{hash::MessageDigest, pkey::PKey, sign::Signer};
-use store::{AccessPass, Audit, Digest};
+use store::{AccessPass, Audit};
 
 use super::Origin;
-use crate::{app::App, error::Refusal, random};
+use crate::{app::App, error::Refusal, typed};
 
-/// Names the tries at passes.
+/// Names the tries at passes, and what passes are derived for.
 const PASS: &str = "access pass";
-
-/// Letters and digits that are not taken for one another, and spell nothing.
-const ALPHABET: &[u8; 27] = b"23456789BCDFGHJKMNPQRTVWXYZ";
-
-/// Letters of a pass, in groups: 57 bits.
-const LETTERS: usize = 12;
-const GROUP: usize = 4;
-
-/// The longest text that is read as a pass.
-const MAX_TYPED: usize = 64;
 
 /// How long a pass may live.
 const LIFE_S: std::ops::RangeInclusive<i64> = 10 * 60..=30 * 86_400;
@@ -51,9 +39,9 @@ pub(crate) async fn issue(
         let status = StatusCode::BAD_REQUEST;
         return Err(Refusal::own(status, "bad_request", sentence));
     }
-    let text = make()?;
+    let text = typed::make()?;
     let pass = AccessPass {
-        digest: digest(app, user, &text)?,
+        digest: typed::digest(app, PASS, user, &text)?,
         starts: wanted.starts,
         expires: wanted.starts.plus(wanted.life_s),
         once: wanted.once,
@@ -77,7 +65,7 @@ pub(crate) async fn redeem(
     let subject = user.map_or_else(|| name.to_owned(), |user| user.to_string());
     let counted = super::count(app, PASS, &subject, origin).await?;
     let account = user.unwrap_or(app.tenant.id);
-    let digest = digest(app, account, typed)?;
+    let digest = typed::digest(app, PASS, account, typed)?;
     let now = app.clock.now();
     let is_right = app
         .store
@@ -90,64 +78,4 @@ pub(crate) async fn redeem(
         app.store.add_audit(app.tenant.id, row).await?;
     }
     Ok(is_right && user.is_some())
-}
-
-fn make() -> Result<String, Refusal> {
-    let mut letters = String::new();
-    let most = u8::try_from(256 / ALPHABET.len() * ALPHABET.len()).unwrap_or(u8::MAX);
-    let mut drawn = 0;
-    while drawn < LETTERS {
-        // What is at or above `most` would favour some letters.
-        for byte in random::bytes::<16>()?
-            .into_iter()
-            .filter(|byte| *byte < most)
-        {
-            if drawn < LETTERS {
-                let letter = ALPHABET.get(usize::from(byte) % ALPHABET.len());
-                if drawn > 0 && drawn % GROUP == 0 {
-                    letters.push('-');
-                }
-                letters.extend(letter.map(|letter| char::from(*letter)));
-                drawn += 1;
-            }
-        }
-    }
-    Ok(letters)
-}
-
-/// What is kept of a pass, in whatever case and grouping it is typed.
-fn digest(app: &App, user: Guid, typed: &str) -> Result<Digest, Refusal> {
-    let letters: Vec<u8> = typed
-        .bytes()
-        .filter(u8::is_ascii_alphanumeric)
-        .map(|letter| letter.to_ascii_uppercase())
-        .take(MAX_TYPED)
-        .collect();
-    let key = PKey::hmac(app.keyring.master.derive("access pass").expose())?;
-    let content = [user.to_string().as_bytes(), &[0], &letters].concat();
-    let mac = Signer::new(MessageDigest::sha256(), &key)?.sign_oneshot_to_vec(&content)?;
-    let bug = |_| anyhow::anyhow!("a MAC by SHA-256 has 32 bytes: a bug");
-    Ok(mac.try_into().map_err(bug)?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pass_is_twelve_letters_in_groups_that_are_not_mistaken() {
-        for _ in 0..50 {
-            let pass = make().unwrap();
-            let groups: Vec<&str> = pass.split('-').collect();
-            assert_eq!(
-                groups.iter().map(|g| g.len()).collect::<Vec<_>>(),
-                [4, 4, 4]
-            );
-            let letters = groups.concat();
-            assert!(
-                letters.bytes().all(|letter| ALPHABET.contains(&letter)),
-                "{pass}"
-            );
-        }
-    }
 }

@@ -3,6 +3,7 @@
 use api::{
     device::{DELETED_TYPE, DeletedClaims, device_path},
     join::{CERTIFICATE_PATH, JOIN_PATH, nonce_path},
+    lockout::LOCKOUT_PATH,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use model::UnixTime;
@@ -12,7 +13,7 @@ use store::{Audit, Settings, Store};
 use token::{RsaJwk, Unverified, VerifyingKey, X5cForm};
 
 use crate::{
-    parties::{ALICE, Agent, Device, csr, ready, rsa1},
+    parties::{ALICE, Agent, Device, csr, guid, ready, rsa1},
     server::{Answer, TestServer, rsa_key, self_signed},
 };
 
@@ -165,7 +166,7 @@ async fn a_device_is_taken_out_by_its_certificate_on_the_connection() {
     };
     let refused = delete(&stranger, "stranger", device.id).await;
     assert_eq!(refused.code(), (401, "token_refused"));
-    let refused = delete(&certificate, "device", crate::parties::guid(77)).await;
+    let refused = delete(&certificate, "device", guid(77)).await;
     assert_eq!(refused.code(), (403, "forbidden"));
     let nobody = server
         .send("DELETE", &device_path(device.id), &[], Vec::new())
@@ -379,4 +380,88 @@ fn faulty_modulus() -> Vec<u8> {
     let number = &(&top - &rest) + &power;
     assert_eq!(number.num_bits(), 2048);
     number.to_vec()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lockout_value_goes_back_to_its_device_for_a_code_and_to_nobody_else() {
+    let (server, agent, device) = ready().await;
+    let mut other = Device {
+        id: guid(77),
+        ..Device::new()
+    };
+    agent
+        .bulk(&server, json!([other.as_operation()]))
+        .await
+        .good();
+    other.join(&server).await;
+    let (token, others) = (device.token(&server).await, other.token(&server).await);
+    let send = async |method: &str, token: &str, body: Value| {
+        let bearer = format!("Bearer {token}");
+        let headers = [("authorization", bearer.as_str())];
+        let body = body.to_string().into_bytes();
+        server.send(method, LOCKOUT_PATH, &headers, body).await
+    };
+    let value = |byte: u8| json!({ "value": STANDARD.encode([byte; 32]) });
+    let unlock = || {
+        server.command(&[
+            "admin",
+            "device",
+            "unlock",
+            &device.id.to_string(),
+            "--json",
+        ])
+    };
+    let code = || {
+        let output = unlock();
+        assert!(output.status.success(), "{output:?}");
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        json!({ "code": told["code"].as_str().unwrap().to_lowercase().replace('-', " ") })
+    };
+    // There is none yet.
+    assert!(!unlock().status.success());
+    for wrong in ["", "AAAA", "no base64!"] {
+        let refused = send("PUT", &token, json!({ "value": wrong })).await;
+        assert_eq!(refused.code(), (400, "bad_request"), "{wrong}");
+    }
+    for _ in 0..2 {
+        assert_eq!(send("PUT", &token, value(1)).await.status, 204);
+    }
+    let shown = code();
+    assert_eq!(
+        send("POST", &others, shown.clone()).await.code(),
+        (403, "bad_code")
+    );
+    assert_eq!(send("POST", &token, shown.clone()).await.good(), value(1));
+    assert_eq!(send("POST", &token, shown).await.code(), (403, "bad_code"));
+
+    // Wrong ones end the right one, and so does its time.
+    let shown = code();
+    for _ in 0..5 {
+        let wrong = send("POST", &token, json!({ "code": "2222-2222-2222" })).await;
+        assert_eq!(wrong.code(), (403, "bad_code"));
+    }
+    assert_eq!(send("POST", &token, shown).await.code(), (403, "bad_code"));
+    let shown = code();
+    server.pass(60 * 60);
+    let token = device.token(&server).await;
+    assert_eq!(send("POST", &token, shown).await.code(), (403, "bad_code"));
+
+    assert_eq!(send("PUT", &token, value(2)).await.status, 204);
+    assert_eq!(send("POST", &token, code()).await.good(), value(2));
+    let audit = server.admin("GET", "/audit", None).await.good();
+    let rows = audit.as_array().unwrap().iter();
+    let rows = rows.filter(|row| {
+        row["action"]
+            .as_str()
+            .unwrap()
+            .starts_with("device.lockout_")
+    });
+    let mut actions: Vec<_> = rows.map(|row| row["action"].as_str().unwrap()).collect();
+    actions.sort_unstable();
+    let expected = [
+        ["device.lockout_code"; 4].as_slice(),
+        &["device.lockout_give"; 2],
+        &["device.lockout_keep"; 2],
+    ];
+    assert_eq!(actions, expected.concat());
 }

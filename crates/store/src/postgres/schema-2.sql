@@ -444,6 +444,16 @@ CREATE INDEX prts_by_device ON prts (tenant, device);
 CREATE INDEX prts_by_previous ON prts (tenant, previous);
 CREATE INDEX prts_by_end ON prts (expires);
 
+CREATE TABLE lockouts (
+    tenant  TEXT COLLATE "C" NOT NULL,
+    device  TEXT COLLATE "C" NOT NULL,
+    value   BYTEA NOT NULL,
+    code    BYTEA,
+    expires BIGINT,
+    wrong   BIGINT NOT NULL,
+    PRIMARY KEY (tenant, device)
+);
+
 CREATE TABLE keys (
     tenant        TEXT COLLATE "C" NOT NULL,
     kid           TEXT COLLATE "C" NOT NULL,

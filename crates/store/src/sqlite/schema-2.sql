@@ -395,6 +395,17 @@ CREATE TABLE evaluations (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX evaluations_by_device ON evaluations (tenant, device);
 
+-- The lockout values of devices' TPMs, and the code of each that gives it back.
+CREATE TABLE lockouts (
+    tenant  TEXT NOT NULL,
+    device  TEXT NOT NULL,
+    value   BLOB NOT NULL,
+    code    BLOB,
+    expires INTEGER,
+    wrong   INTEGER NOT NULL,
+    PRIMARY KEY (tenant, device)
+) STRICT, WITHOUT ROWID;
+
 -- Keys: one of a user whom AD does not have stays here.
 CREATE TABLE keys_2 (
     tenant        TEXT NOT NULL,

@@ -5,6 +5,7 @@
 mod cluster;
 mod factors;
 mod keys;
+mod lockouts;
 mod migration;
 mod people;
 mod plans;

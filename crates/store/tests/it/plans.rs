@@ -14,7 +14,7 @@ use tracing::{
     span,
 };
 
-use crate::{File, factors, filled, keys, people, sign_in, tenant, tokens};
+use crate::{File, factors, filled, keys, lockouts, people, sign_in, tenant, tokens};
 
 /// Statements that were run while the recorder was there.
 static SEEN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
@@ -105,6 +105,7 @@ async fn an_index_leads_to_every_row_that_a_statement_looks_for() {
     };
     factors::every_contract(open).await;
     keys::every_contract(open).await;
+    lockouts::every_contract(open).await;
     people::every_contract(open).await;
     sign_in::every_contract(open).await;
     tenant::every_contract(open).await;
