@@ -240,7 +240,7 @@ impl Store {
         enabled: bool,
         audit: Audit,
     ) -> Result<bool> {
-        self.audited_keys(tenant, audit, move |db| {
+        self.audited_policies(tenant, audit, move |db| {
             let sql = "UPDATE devices SET enabled = ?3 WHERE tenant = ?1 AND id = ?2";
             db.touched(sql, args![tenant, id, enabled])
         })
@@ -295,7 +295,7 @@ impl Store {
     /// is a tombstone. False where it is unknown.
     pub async fn delete_device(&self, tenant: Guid, id: Guid, audit: Audit) -> Result<bool> {
         let (deleted, by) = (audit.at, audit.actor.clone());
-        self.audited_keys(tenant, audit, move |db| {
+        self.audited_policies(tenant, audit, move |db| {
             let sql = "DELETE FROM devices WHERE tenant = ?1 AND id = ?2";
             if !db.touched(sql, args![tenant, id])? {
                 return Ok(false);
@@ -308,6 +308,8 @@ impl Store {
                 "attempts",
                 "evaluations",
                 "lockouts",
+                "device_enrollments",
+                "policy_reports",
             ] {
                 let sql = format!("DELETE FROM {table} WHERE tenant = ?1 AND device = ?2");
                 db.execute(&sql, args![tenant, id])?;

@@ -124,6 +124,14 @@ fn shuts_out(change: &DirectoryChange) -> bool {
     }
 }
 
+/// Whether somebody may be in another group afterwards.
+fn is_of_group(change: &DirectoryChange) -> bool {
+    matches!(
+        change,
+        DirectoryChange::PutGroup(..) | DirectoryChange::Delete(ObjectKind::Group, _)
+    )
+}
+
 impl Store {
     /// Makes every change, all in one commit; one answer per change, in order. False where the
     /// object belongs to another domain, or the principal name to a user of the server's own: an
@@ -135,7 +143,9 @@ impl Store {
         changes: Vec<DirectoryChange>,
     ) -> Result<Vec<bool>> {
         let touches = if changes.iter().any(shuts_out) {
-            Touches::Keys
+            Touches::Policies
+        } else if changes.iter().any(is_of_group) {
+            Touches::Groups
         } else {
             Touches::Rows
         };

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use model::{Guid, Sid};
 
 use crate::{
-    Audit, Error, Listing, Page, Result, Store,
+    Audit, Error, Listing, Page, Result, Store, policies,
     sql::{Listed, Put, Row, Sql, args, fields},
 };
 
@@ -98,7 +98,10 @@ pub(crate) fn put_members(db: &dyn Sql, tenant: Guid, group: Guid, members: &[Gu
     db.each(OUT, &gone)?;
     let new: Vec<_> = wanted.difference(&there).map(row).collect();
     db.each(IN, &new)?;
-    Ok(())
+    match gone.is_empty() && new.is_empty() {
+        true => Ok(()),
+        false => policies::moved(db, tenant),
+    }
 }
 
 const IN: &str = "INSERT INTO members (tenant, parent, member) VALUES (?1, ?2, ?3)
@@ -125,7 +128,7 @@ pub(crate) fn delete(db: &dyn Sql, tenant: Guid, guid: Guid) -> Result<()> {
         let sql = format!("DELETE FROM {table} WHERE tenant = ?1 AND {column} = ?2");
         db.execute(&sql, args![tenant, guid])?;
     }
-    Ok(())
+    policies::moved(db, tenant)
 }
 
 /// The groups that a principal is in, directly or through groups. UNION drops what was seen, so
@@ -244,7 +247,7 @@ impl Store {
 
     /// Deletes a group of the server's own; false where there is none.
     pub async fn delete_group(&self, tenant: Guid, guid: Guid, audit: Audit) -> Result<bool> {
-        self.audited(tenant, audit, move |db| {
+        self.audited_policies(tenant, audit, move |db| {
             let is_there = is_own(db, tenant, guid)?;
             if is_there {
                 delete(db, tenant, guid)?;
@@ -263,8 +266,8 @@ impl Store {
         member: Guid,
         audit: Audit,
     ) -> Result<bool> {
-        self.audited(tenant, audit, move |db| {
-            Ok(is_own(db, tenant, group)? && db.touched(IN, args![tenant, group, member])?)
+        self.audited_policies(tenant, audit, move |db| {
+            change_members(db, tenant, group, IN, member)
         })
         .await
     }
@@ -277,11 +280,25 @@ impl Store {
         member: Guid,
         audit: Audit,
     ) -> Result<bool> {
-        self.audited(tenant, audit, move |db| {
-            Ok(is_own(db, tenant, group)? && db.touched(OUT, args![tenant, group, member])?)
+        self.audited_policies(tenant, audit, move |db| {
+            change_members(db, tenant, group, OUT, member)
         })
         .await
     }
+}
+
+fn change_members(
+    db: &dyn Sql,
+    tenant: Guid,
+    group: Guid,
+    sql: &str,
+    member: Guid,
+) -> Result<bool> {
+    let is_change = is_own(db, tenant, group)? && db.touched(sql, args![tenant, group, member])?;
+    if is_change {
+        policies::moved(db, tenant)?;
+    }
+    Ok(is_change)
 }
 
 fn own(guid: Guid, name: &str) -> Group {

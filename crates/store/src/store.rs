@@ -36,14 +36,25 @@ pub(crate) enum Door {
 }
 
 /// What a write touches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Touches {
     /// Rows that nobody else's write depends on the order of.
     Rows,
+    /// The same, and who is in which group: whoever waits for policies is woken.
+    Groups,
     /// Rows of a log too: whoever reads on behind the newest one has missed none.
     Logs,
     /// Those, and keys, their feed, or who may go on: whoever waits for any of it is woken.
     Keys,
+    /// Those, and policies, or whom they reach: whoever waits at all is woken.
+    Policies,
+}
+
+impl Touches {
+    /// Whether readers must find what it touches in the order of its commits.
+    pub(crate) fn is_in_order(self) -> bool {
+        !matches!(self, Self::Rows | Self::Groups)
+    }
 }
 
 /// An answer that tells whether something was changed: then the audit log gets its row.
@@ -140,6 +151,20 @@ impl Store {
         self.audited_as(Touches::Keys, tenant, row, work).await
     }
 
+    /// The same, of a write that touches policies, or whom they reach.
+    pub(crate) async fn audited_policies<T, F>(
+        &self,
+        tenant: Guid,
+        row: Audit,
+        work: F,
+    ) -> Result<T>
+    where
+        T: Outcome + Send + 'static,
+        F: Fn(&dyn Sql) -> Result<T> + Send + 'static,
+    {
+        self.audited_as(Touches::Policies, tenant, row, work).await
+    }
+
     async fn audited_as<T, F>(
         &self,
         touches: Touches,
@@ -202,8 +227,17 @@ impl Store {
     /// Changes with each commit that touched a key, the feed, or whether somebody may go on.
     pub fn watch_keys(&self) -> watch::Receiver<u64> {
         match &self.door {
-            Door::Sqlite(sqlite) => sqlite.news(),
-            Door::Postgres(postgres) => postgres.news(),
+            Door::Sqlite(sqlite) => sqlite.news().keys(),
+            Door::Postgres(postgres) => postgres.news().keys(),
+        }
+    }
+
+    /// Changes with each commit that may have changed what policies come to for somebody: policies,
+    /// who is in which group, which devices may go on.
+    pub fn watch_policies(&self) -> watch::Receiver<u64> {
+        match &self.door {
+            Door::Sqlite(sqlite) => sqlite.news().policies(),
+            Door::Postgres(postgres) => postgres.news().policies(),
         }
     }
 }

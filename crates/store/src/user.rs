@@ -7,7 +7,7 @@
 use model::{Guid, Sid, UnixTime};
 
 use crate::{
-    Audit, Error, Listing, Page, Result, Store, group, key,
+    Audit, Error, Listing, Page, Result, Store, group, key, policies,
     sql::{Field, Listed, Put, Row, Sql, args, fields},
 };
 
@@ -202,6 +202,7 @@ pub(crate) fn delete(db: &dyn Sql, tenant: Guid, guid: Guid) -> Result<()> {
         db.execute(&sql, args![tenant, guid])?;
     }
     group::leave_own(db, tenant, guid)?;
+    policies::moved(db, tenant)?;
     key::remove_all(db, tenant, "account", guid)
 }
 
@@ -297,7 +298,7 @@ impl Store {
     /// Deletes a user of the server's own, with its factors, sessions, tokens and keys; false where
     /// there is none.
     pub async fn delete_user(&self, tenant: Guid, guid: Guid, audit: Audit) -> Result<bool> {
-        self.audited_keys(tenant, audit, move |db| {
+        self.audited_policies(tenant, audit, move |db| {
             let is_there = is_cloud(db, tenant, guid)?;
             if is_there {
                 delete(db, tenant, guid)?;

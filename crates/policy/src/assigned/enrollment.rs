@@ -4,13 +4,15 @@
 //! whatever else stands in it. Later changes do not reach devices that have joined: the server keeps
 //! with each device what was in force when it did.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
 use super::{BadPolicy, Given, check};
 use crate::settings::{self, Kind, SETTINGS, Scope, Setting, Value};
 
 /// Whether devices that join are to enroll.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum State {
     /// The device's own default.
     NotConfigured,
@@ -21,7 +23,7 @@ pub enum State {
 }
 
 /// One configuration, without its name and whom it is assigned to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Enrollment {
     /// Whether devices enroll.
     pub state: State,

@@ -2,13 +2,15 @@
 
 use std::{future::poll_fn, sync::Arc, time::Duration};
 
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{sync::oneshot, task::JoinHandle};
 use tokio_postgres::{AsyncMessage, Client};
 
 use super::{server::Server, session::Session};
 use crate::{
     Error, Result,
+    news::News,
     sql::{Sql as _, args},
+    store::Touches,
 };
 
 /// How long after a connection was lost the next one is tried.
@@ -20,38 +22,52 @@ struct Listening {
     ends: JoinHandle<()>,
 }
 
-/// Listens from now on; the name that tells this process's own notifications from others'. It ends
-/// when nobody watches.
-pub(super) async fn start(server: &Server, commits: watch::Sender<u64>) -> Result<Arc<str>> {
+/// What the listener listens for; it ends with this.
+pub(super) type Kept = oneshot::Receiver<()>;
+
+/// The channels of notifications, and what each tells of.
+const CHANNELS: [(&str, Touches); 3] = [
+    ("latchkey_keys", Touches::Keys),
+    ("latchkey_groups", Touches::Groups),
+    ("latchkey_policies", Touches::Policies),
+];
+
+/// Listens from now on; the name that tells this process's own notifications from others', and what
+/// is to be kept.
+pub(super) async fn start(server: &Server, news: News) -> Result<(Arc<str>, Kept)> {
     let name = draw_name(server).await?;
     let (server, own) = (server.clone(), Arc::clone(&name));
-    let mut listening = listen(&server, &own, &commits).await?;
+    let (mut kept, listens) = oneshot::channel();
+    let mut listening = listen(&server, &own, &news).await?;
     tokio::spawn(async move {
         loop {
             tokio::select! {
                 _ = &mut listening.ends => {}
-                () = commits.closed() => break,
+                () = kept.closed() => break,
             }
             tracing::warn!(
                 code = "store_listen",
                 "notifications of the database have stopped"
             );
-            let Some(next) = listen_again(&server, &own, &commits).await else {
+            let Some(next) = listen_again(&server, &own, &news, &mut kept).await else {
                 break;
             };
             listening = next;
             // What was committed meanwhile was not told.
-            commits.send_modify(|n| *n += 1);
+            news.tell(Touches::Policies);
         }
         listening.ends.abort();
     });
-    Ok(name)
+    Ok((name, listens))
 }
 
 /// Tells the others; within the transaction, so that they are told after its commit.
-pub(super) fn tell(session: &Session, name: &str) -> Result<()> {
-    let sql = "SELECT pg_notify('latchkey_keys', ?1)::text AS told";
-    session.query(sql, args![name]).map(|_| ())
+pub(super) fn tell(session: &Session, name: &str, touches: Touches) -> Result<()> {
+    let Some((channel, _)) = CHANNELS.iter().find(|(_, told)| *told == touches) else {
+        return Ok(());
+    };
+    let sql = "SELECT pg_notify(?1, ?2)::text AS told";
+    session.query(sql, args![*channel, name]).map(|_| ())
 }
 
 async fn draw_name(server: &Server) -> Result<Arc<str>> {
@@ -64,24 +80,24 @@ async fn draw_name(server: &Server) -> Result<Arc<str>> {
     Ok(name.into())
 }
 
-async fn listen(
-    server: &Server,
-    own: &Arc<str>,
-    commits: &watch::Sender<u64>,
-) -> Result<Listening> {
+async fn listen(server: &Server, own: &Arc<str>, news: &News) -> Result<Listening> {
     let (client, mut connection) = server.connect().await?;
-    let (own, commits) = (Arc::clone(own), commits.clone());
+    let (own, news) = (Arc::clone(own), news.clone());
     let ends = tokio::spawn(async move {
         while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
             if let AsyncMessage::Notification(told) = message
                 && told.payload() != &*own
+                && let Some((_, touches)) =
+                    CHANNELS.iter().find(|(name, _)| *name == told.channel())
             {
-                commits.send_modify(|n| *n += 1);
+                news.tell(*touches);
             }
         }
     });
-    let begun = client.batch_execute("LISTEN latchkey_keys").await;
-    begun.map_err(Error::database)?;
+    for (channel, _) in CHANNELS {
+        let begun = client.batch_execute(&format!("LISTEN {channel}")).await;
+        begun.map_err(Error::database)?;
+    }
     Ok(Listening {
         _client: client,
         ends,
@@ -91,14 +107,15 @@ async fn listen(
 async fn listen_again(
     server: &Server,
     own: &Arc<str>,
-    commits: &watch::Sender<u64>,
+    news: &News,
+    kept: &mut oneshot::Sender<()>,
 ) -> Option<Listening> {
     loop {
         tokio::select! {
             () = tokio::time::sleep(RETRY) => {}
-            () = commits.closed() => return None,
+            () = kept.closed() => return None,
         }
-        if let Ok(listening) = listen(server, own, commits).await {
+        if let Ok(listening) = listen(server, own, news).await {
             return Some(listening);
         }
     }

@@ -18,9 +18,9 @@ use std::sync::{
     atomic::{AtomicU32, Ordering},
 };
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 
-use crate::{Error, Result, sql::Sql, store::Touches};
+use crate::{Error, Result, news::News, sql::Sql, store::Touches};
 pub use server::PostgresAddress;
 use server::Server;
 use session::{Hold, Session};
@@ -35,7 +35,6 @@ const ATTEMPTS: u32 = 6;
 #[derive(Clone)]
 pub(crate) struct Postgres {
     pool: Arc<Pool>,
-    news: watch::Receiver<u64>,
 }
 
 /// Connections that wait for the next piece of work.
@@ -45,25 +44,27 @@ struct Pool {
     name: Arc<str>,
     idle: Mutex<Vec<Session>>,
     free: Arc<Semaphore>,
-    commits: watch::Sender<u64>,
+    news: News,
+    /// As long as it is there the listener listens.
+    _listens: listener::Kept,
 }
 
 impl Postgres {
     /// Opens the database and brings its schema up to date.
     pub(crate) async fn open(address: &PostgresAddress) -> Result<Self> {
         let server = Server::at(address)?;
-        let (commits, news) = watch::channel(0);
-        let name = listener::start(&server, commits.clone()).await?;
+        let news = News::new();
+        let (name, listens) = listener::start(&server, news.clone()).await?;
         let pool = Pool {
             server,
             name,
             idle: Mutex::new(Vec::new()),
             free: Arc::new(Semaphore::new(address.connections)),
-            commits,
+            news,
+            _listens: listens,
         };
         let this = Self {
             pool: Arc::new(pool),
-            news,
         };
         this.with_session(|session| session.transact(Hold::Alone, migrate::run))
             .await?;
@@ -89,29 +90,25 @@ impl Postgres {
         let runs = AtomicU32::new(0);
         let work = move |session: &Session| {
             let is_late = runs.fetch_add(1, Ordering::Relaxed) >= RACES;
-            let hold = if is_late || touches != Touches::Rows {
+            let hold = if is_late || touches.is_in_order() {
                 Hold::Alone
             } else {
                 Hold::Shared
             };
             session.transact(hold, |session| {
                 let answer = work(session)?;
-                if touches == Touches::Keys {
-                    listener::tell(session, &name)?;
-                }
+                listener::tell(session, &name, touches)?;
                 Ok(answer)
             })
         };
         let answer = self.with_session(work).await?;
-        if touches == Touches::Keys {
-            self.pool.commits.send_modify(|n| *n += 1);
-        }
+        self.pool.news.tell(touches);
         Ok(answer)
     }
 
-    /// Changes with each commit that touched keys, whichever server made it.
-    pub(crate) fn news(&self) -> watch::Receiver<u64> {
-        self.news.clone()
+    /// What is committed, whichever server does it.
+    pub(crate) fn news(&self) -> &News {
+        &self.pool.news
     }
 
     /// Runs `work` with a connection, on a thread that may wait. It is begun again where it lost a

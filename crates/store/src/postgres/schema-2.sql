@@ -531,3 +531,62 @@ CREATE TABLE audit_ends (
     count  BIGINT NOT NULL,
     PRIMARY KEY (tenant)
 );
+
+-- Policies. What stands in one, and whom it reaches, is one JSON object; former versions stay.
+CREATE INDEX users_by_sid ON users (tenant, sid);
+CREATE TABLE policies (
+    tenant      TEXT COLLATE "C" NOT NULL,
+    id          TEXT COLLATE "C" NOT NULL,
+    name_key    TEXT COLLATE "C" NOT NULL,
+    version     BIGINT NOT NULL,
+    content     TEXT COLLATE "C" NOT NULL,
+    created     BIGINT NOT NULL,
+    modified    BIGINT NOT NULL,
+    modified_by TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (tenant, id)
+);
+CREATE INDEX policies_by_name ON policies (tenant, name_key, id);
+CREATE TABLE policy_versions (
+    tenant      TEXT COLLATE "C" NOT NULL,
+    policy      TEXT COLLATE "C" NOT NULL,
+    version     BIGINT NOT NULL,
+    content     TEXT COLLATE "C" NOT NULL,
+    modified    BIGINT NOT NULL,
+    modified_by TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (tenant, policy, version)
+);
+-- Moved by whatever may change what policies come to for somebody.
+CREATE TABLE policy_stamps (
+    tenant TEXT COLLATE "C" NOT NULL,
+    stamp  BIGINT NOT NULL,
+    PRIMARY KEY (tenant)
+);
+CREATE TABLE enrollment_configurations (
+    tenant      TEXT COLLATE "C" NOT NULL,
+    id          TEXT COLLATE "C" NOT NULL,
+    priority    BIGINT NOT NULL,
+    version     BIGINT NOT NULL,
+    content     TEXT COLLATE "C" NOT NULL,
+    created     BIGINT NOT NULL,
+    modified    BIGINT NOT NULL,
+    modified_by TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (tenant, id)
+);
+-- What a device got when it joined.
+CREATE TABLE device_enrollments (
+    tenant        TEXT COLLATE "C" NOT NULL,
+    device        TEXT COLLATE "C" NOT NULL,
+    configuration TEXT COLLATE "C" NOT NULL,
+    given         TEXT COLLATE "C" NOT NULL,
+    at            BIGINT NOT NULL,
+    PRIMARY KEY (tenant, device)
+);
+-- What a device said last became of its policies.
+CREATE TABLE policy_reports (
+    tenant   TEXT COLLATE "C" NOT NULL,
+    device   TEXT COLLATE "C" NOT NULL,
+    etag     TEXT COLLATE "C" NOT NULL,
+    reports  TEXT COLLATE "C" NOT NULL,
+    at       BIGINT NOT NULL,
+    PRIMARY KEY (tenant, device)
+);

@@ -20,10 +20,10 @@ use rusqlite::{
     Connection, OpenFlags, ToSql, params_from_iter,
     types::{ToSqlOutput, ValueRef},
 };
-use tokio::sync::watch;
 
 use crate::{
     Error, Result,
+    news::News,
     sql::{Row, Sql, Value},
     store::Touches,
 };
@@ -116,9 +116,9 @@ impl Sqlite {
         answer
     }
 
-    /// Changes with each commit that touched keys.
-    pub(crate) fn news(&self) -> watch::Receiver<u64> {
-        self.writer.commits()
+    /// What is committed.
+    pub(crate) fn news(&self) -> &News {
+        self.writer.news()
     }
 }
 

@@ -475,3 +475,62 @@ CREATE TABLE audit_ends (
 
 CREATE INDEX enrollment_codes_by_end ON enrollment_codes (expires);
 CREATE INDEX spent_statements_by_end ON spent_statements (expires);
+
+-- Policies. What stands in one, and whom it reaches, is one JSON object; former versions stay.
+CREATE INDEX users_by_sid ON users (tenant, sid);
+CREATE TABLE policies (
+    tenant      TEXT NOT NULL,
+    id          TEXT NOT NULL,
+    name_key    TEXT NOT NULL,
+    version     INTEGER NOT NULL,
+    content     TEXT NOT NULL,
+    created     INTEGER NOT NULL,
+    modified    INTEGER NOT NULL,
+    modified_by TEXT NOT NULL,
+    PRIMARY KEY (tenant, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX policies_by_name ON policies (tenant, name_key, id);
+CREATE TABLE policy_versions (
+    tenant      TEXT NOT NULL,
+    policy      TEXT NOT NULL,
+    version     INTEGER NOT NULL,
+    content     TEXT NOT NULL,
+    modified    INTEGER NOT NULL,
+    modified_by TEXT NOT NULL,
+    PRIMARY KEY (tenant, policy, version)
+) STRICT, WITHOUT ROWID;
+-- Moved by whatever may change what policies come to for somebody.
+CREATE TABLE policy_stamps (
+    tenant TEXT NOT NULL,
+    stamp  INTEGER NOT NULL,
+    PRIMARY KEY (tenant)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE enrollment_configurations (
+    tenant      TEXT NOT NULL,
+    id          TEXT NOT NULL,
+    priority    INTEGER NOT NULL,
+    version     INTEGER NOT NULL,
+    content     TEXT NOT NULL,
+    created     INTEGER NOT NULL,
+    modified    INTEGER NOT NULL,
+    modified_by TEXT NOT NULL,
+    PRIMARY KEY (tenant, id)
+) STRICT, WITHOUT ROWID;
+-- What a device got when it joined.
+CREATE TABLE device_enrollments (
+    tenant        TEXT NOT NULL,
+    device        TEXT NOT NULL,
+    configuration TEXT NOT NULL,
+    given         TEXT NOT NULL,
+    at            INTEGER NOT NULL,
+    PRIMARY KEY (tenant, device)
+) STRICT, WITHOUT ROWID;
+-- What a device said last became of its policies.
+CREATE TABLE policy_reports (
+    tenant   TEXT NOT NULL,
+    device   TEXT NOT NULL,
+    etag     TEXT NOT NULL,
+    reports  TEXT NOT NULL,
+    at       INTEGER NOT NULL,
+    PRIMARY KEY (tenant, device)
+) STRICT, WITHOUT ROWID;

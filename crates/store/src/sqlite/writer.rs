@@ -2,12 +2,12 @@
 //! under way goes into the next one together. Where several callers are about, a moment is left for
 //! more of them: a flush costs more than all that one of them writes.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
-use crate::{Error, Result, sql::Sql, store::Touches};
+use crate::{Error, Result, news::News, sql::Sql, store::Touches};
 
 /// The most writes of one commit.
 const MAX_BATCH: usize = 256;
@@ -28,18 +28,19 @@ type Job = Box<dyn FnOnce(&mut Transaction<'_>) -> Reply + Send>;
 #[derive(Clone)]
 pub(super) struct Writer {
     jobs: mpsc::Sender<(Touches, Job)>,
-    commits: watch::Receiver<u64>,
+    news: News,
 }
 
 impl Writer {
     pub(super) fn start(connection: Connection) -> Result<Self> {
         let (jobs, queue) = mpsc::channel(QUEUE);
-        let (news, commits) = watch::channel(0);
+        let news = News::new();
+        let told = news.clone();
         std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || drain(connection, queue, &news))
+            .spawn(move || drain(connection, queue, &told))
             .map_err(|_| Error::Closed)?;
-        Ok(Self { jobs, commits })
+        Ok(Self { jobs, news })
     }
 
     pub(super) async fn run<T, F>(&self, touches: Touches, work: F) -> Result<T>
@@ -67,8 +68,8 @@ impl Writer {
         receiver.await.map_err(|_| Error::Closed)?
     }
 
-    pub(super) fn commits(&self) -> watch::Receiver<u64> {
-        self.commits.clone()
+    pub(super) fn news(&self) -> &News {
+        &self.news
     }
 }
 
@@ -82,11 +83,7 @@ fn in_savepoint<T>(
     Ok(answer)
 }
 
-fn drain(
-    mut connection: Connection,
-    mut queue: mpsc::Receiver<(Touches, Job)>,
-    news: &watch::Sender<u64>,
-) {
+fn drain(mut connection: Connection, mut queue: mpsc::Receiver<(Touches, Job)>, news: &News) {
     let (mut jobs, mut is_crowded) = (Vec::new(), false);
     while queue.blocking_recv_many(&mut jobs, MAX_BATCH) > 0 {
         if is_crowded {
@@ -98,13 +95,13 @@ fn drain(
             }
         }
         is_crowded = jobs.len() > 1;
-        let touches_keys = jobs.iter().any(|(touches, _)| *touches == Touches::Keys);
+        let touched: BTreeSet<Touches> = jobs.iter().map(|(touches, _)| *touches).collect();
         let (replies, committed) = commit(&mut connection, std::mem::take(&mut jobs));
         if let Err(error) = &committed {
             tracing::error!(code = "store_commit", %error, "a batch of writes was lost");
         }
-        if touches_keys && committed.is_ok() {
-            news.send_modify(|n| *n += 1);
+        if committed.is_ok() {
+            touched.into_iter().for_each(|touches| news.tell(touches));
         }
         for reply in replies {
             reply(committed.is_ok());

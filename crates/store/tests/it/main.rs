@@ -9,6 +9,7 @@ mod lockouts;
 mod migration;
 mod people;
 mod plans;
+mod policies;
 mod postgres;
 mod sign_in;
 mod sqlite;

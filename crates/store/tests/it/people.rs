@@ -62,7 +62,7 @@ fn cloud(byte: u8, upn: &str) -> User {
     }
 }
 
-fn group(byte: u8, members: &[u8]) -> DirectoryChange {
+pub(crate) fn group(byte: u8, members: &[u8]) -> DirectoryChange {
     let group = Group {
         guid: guid(byte),
         kind: GroupKind::Synced {

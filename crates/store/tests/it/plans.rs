@@ -14,7 +14,7 @@ use tracing::{
     span,
 };
 
-use crate::{File, factors, filled, keys, lockouts, people, sign_in, tenant, tokens};
+use crate::{File, factors, filled, keys, lockouts, people, policies, sign_in, tenant, tokens};
 
 /// Statements that were run while the recorder was there.
 static SEEN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
@@ -69,7 +69,7 @@ fn looks_through(line: &str) -> bool {
 }
 
 /// Statements that list all of something that is short, or that only an administrator asks.
-const LISTS: [&str; 21] = [
+const LISTS: [&str; 25] = [
     "SELECT * FROM agents WHERE tenant = ?1 ORDER BY",
     "SELECT * FROM domains WHERE tenant = ?1 ORDER BY",
     "SELECT u.* FROM domains d",
@@ -80,6 +80,10 @@ const LISTS: [&str; 21] = [
     "SELECT * FROM role_assignments WHERE tenant = ?1",
     "SELECT * FROM scope_tags WHERE tenant = ?1 ORDER BY",
     "SELECT * FROM signing_keys WHERE tenant = ?1 ORDER BY",
+    "SELECT * FROM policies WHERE tenant = ?1 ORDER BY",
+    "SELECT count(*) FROM policies WHERE tenant = ?1",
+    "SELECT stamp FROM policy_stamps",
+    "SELECT * FROM enrollment_configurations WHERE tenant = ?1",
     "SELECT name FROM hosts WHERE tenant = ?1 ORDER BY",
     "SELECT name, value FROM sealed WHERE tenant = ?1",
     "SELECT id FROM sign_ins WHERE tenant = ?1 ORDER BY id",
@@ -107,6 +111,7 @@ async fn an_index_leads_to_every_row_that_a_statement_looks_for() {
     keys::every_contract(open).await;
     lockouts::every_contract(open).await;
     people::every_contract(open).await;
+    policies::every_contract(open).await;
     sign_in::every_contract(open).await;
     tenant::every_contract(open).await;
     tokens::every_contract(open).await;

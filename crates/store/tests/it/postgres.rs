@@ -30,6 +30,7 @@ use crate::{
     cluster::{Cluster, Database, eventually},
     domain, filled, guid,
     keys::{new_key, register},
+    people::{apply, group},
     tenant,
 };
 
@@ -131,6 +132,13 @@ async fn a_commit_of_one_server_wakes_those_who_wait_at_another() {
     register(&one, new_key(50, 11, 31, 1, "e")).await;
     let told = timeout(Duration::from_secs(60), news.changed());
     told.await.unwrap().unwrap();
+    let mut news = other.watch_policies();
+    for change in [group(21, &[11]), group(21, &[])] {
+        news.mark_unchanged();
+        apply(&one, vec![change]).await;
+        let told = timeout(Duration::from_secs(60), news.changed());
+        told.await.unwrap().unwrap();
+    }
     assert_eq!(
         other
             .changes(tenant(), domain(), 0, 10)
