@@ -12,7 +12,7 @@ pub struct Guid(uuid::Uuid);
 
 impl Guid {
     /// From the 16 bytes of an `objectGUID` value or a `DeviceId` entry (little-endian layout).
-    pub fn from_le_bytes(bytes: [u8; 16]) -> Self {
+    pub const fn from_le_bytes(bytes: [u8; 16]) -> Self {
         Self(uuid::Uuid::from_bytes_le(bytes))
     }
 

@@ -100,6 +100,11 @@ pub(crate) async fn device(app: &App, headers: &HeaderMap) -> Result<Device, Ref
         .await
         .map_err(NotBorne::told)?;
     let id = claims.deviceid.ok_or(NotBorne::Refused.told())?;
+    joined(app, id).await
+}
+
+/// A device that has asked, where it still may.
+pub(crate) async fn joined(app: &App, id: Guid) -> Result<Device, Refusal> {
     usable_device(app, id).await?.ok_or_else(|| {
         Refusal::own(
             StatusCode::FORBIDDEN,
@@ -114,7 +119,16 @@ const ADMIN_MFA_S: i64 = 12 * 60 * 60;
 
 /// The administrator that asks: a user who has shown both factors.
 pub(crate) async fn administrator(app: &App, headers: &HeaderMap) -> Result<User, Refusal> {
-    let claims = bearer(app, headers, &[ADMIN_AUDIENCE])
+    strong_user(app, headers, ADMIN_AUDIENCE).await
+}
+
+/// The user whose token for one audience says that both factors were shown.
+pub(crate) async fn strong_user(
+    app: &App,
+    headers: &HeaderMap,
+    audience: &str,
+) -> Result<User, Refusal> {
+    let claims = bearer(app, headers, &[audience])
         .await
         .map_err(NotBorne::told)?;
     let user = user_of(app, &claims).await?;

@@ -20,7 +20,7 @@ use model::{Guid, Secret, Sid, UnixTime, sha256};
 use store::{Domain, Limit, User, UserKind, Verdict};
 use tokio::time::{Instant, sleep_until};
 
-use crate::{app::App, error::Refusal, hashing::Busy, sign_in_log, source::Source};
+use crate::{app::App, error::Refusal, hashing::Busy, policies, sign_in_log, source::Source};
 
 /// The longest user name, in bytes.
 pub(crate) const MAX_NAME: usize = 256;
@@ -393,7 +393,7 @@ pub(crate) async fn expect_own(app: &App, user: &User) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Whether no setting names a group: one that is gone would mean something else than it did.
+/// Whether no setting names a group, and no policy is assigned to it: one that is gone would mean something else than it did.
 pub(crate) async fn expect_unused(app: &App, group: Guid) -> Result<(), Refusal> {
     let settings = app.store.settings(app.tenant.id).await?;
     let attested = settings.attestation_by_group.iter().map(|(group, _)| group);
@@ -406,7 +406,7 @@ pub(crate) async fn expect_unused(app: &App, group: Guid) -> Result<(), Refusal>
         let sentence = "a setting names this group: change it first (settings show)";
         return Err(Refusal::own(StatusCode::CONFLICT, "conflict", sentence));
     }
-    Ok(())
+    policies::edit::expect_unassigned(app, group).await
 }
 
 /// The hash of a new password of an account of the server's own.

@@ -21,7 +21,7 @@ use crate::{
     device_proof::Shown,
     discover,
     factors::security_key::SecurityKeys,
-    feed,
+    feed, graph,
     hashing::Hashing,
     health, key, keys,
     known::Known,
@@ -30,7 +30,7 @@ use crate::{
     metrics,
     metrics::Metrics,
     nonce::Nonces,
-    oauth, pages, recovery,
+    oauth, pages, policies, recovery,
     recovery_key::RecoveryKey,
     renewal,
     routing::Paths,
@@ -62,6 +62,7 @@ pub struct App {
     pub(crate) work: work::Desk,
     /// Changes with each approval that is asked for or answered here.
     pub(crate) approvals: watch::Sender<u64>,
+    pub(crate) policies: policies::Known,
     /// None where the server's URL has an address for its host.
     pub(crate) security_keys: Option<SecurityKeys>,
     pub(crate) hashing: Hashing,
@@ -94,6 +95,7 @@ impl App {
         };
         let (sign_ins, rows) = SignInLog::new();
         let app = Self {
+            policies: policies::Known::of(&store),
             store,
             tenant,
             keyring,
@@ -172,11 +174,13 @@ pub(crate) fn paths(app: &Arc<App>) -> Paths {
             &format!("{}/{{id}}", api::agent::WORK_PATH),
             post(work::answer),
         )
+        .merge(policies::routes())
         .merge(scim::routes())
         .merge(oauth::routes())
         .merge(signin::routes())
         .merge(pages::routes())
         .merge(admin::remote(app))
+        .merge(graph::remote(app))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .behind(|router| {

@@ -2,11 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use api::{MAX_BODY, MAX_BULK_BODY, scim::BULK_PATH};
+use api::{
+    MAX_BODY, MAX_BULK_BODY,
+    policies::{MAX_POLICY_STATUS, POLICY_STATUS_PATH},
+    scim::BULK_PATH,
+};
 use axum::{
     Extension, Router,
     body::{Body, to_bytes},
-    extract::Request,
+    extract::{DefaultBodyLimit, Request},
     http::{HeaderValue, StatusCode},
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
@@ -29,6 +33,7 @@ use tracing::Instrument as _;
 
 use crate::{
     error::{REQUEST, Refusal},
+    graph,
     limits::{Counter, Limits, limited},
     metrics::Metrics,
     paths, random,
@@ -38,7 +43,7 @@ use crate::{
 };
 
 /// Connections at once; a long poll holds one.
-const CONNECTIONS: usize = 2048;
+const CONNECTIONS: usize = 16_384;
 
 /// The most bytes of a request's head.
 const MAX_HEAD: usize = 16 * 1024;
@@ -65,8 +70,11 @@ pub(crate) fn guarded(routes: Router, limits: Limits) -> Router {
     let counter = Arc::new(Counter::new(limits));
     routes
         .fallback(not_found)
+        // It is read whole here: no handler bounds it anew.
+        .layer(DefaultBodyLimit::disable())
         .layer(from_fn(bounded_body))
         .layer(from_fn_with_state(counter, limited))
+        .layer(from_fn(graph::envelope::enveloped))
         .layer(from_fn(named))
 }
 
@@ -86,10 +94,11 @@ async fn not_found() -> Refusal {
 /// Reads the body whole, within its size and time: no handler sees more, or half.
 async fn bounded_body(request: Request, next: Next) -> Response {
     let (head, body) = request.into_parts();
-    let most = if head.uri.path() == BULK_PATH {
-        MAX_BULK_BODY
-    } else {
-        MAX_BODY
+    let most = match head.uri.path() {
+        BULK_PATH => MAX_BULK_BODY,
+        POLICY_STATUS_PATH => MAX_POLICY_STATUS,
+        path if graph::is_path(path) => graph::MAX_BODY,
+        _ => MAX_BODY,
     };
     let refused = |status, sentence| Refusal::own(status, "bad_request", sentence).into_response();
     match timeout(PATIENCE, to_bytes(body, most)).await {

@@ -16,7 +16,7 @@ use crate::{
     attestation::{self, Shown},
     authority,
     error::Refusal,
-    evidence,
+    evidence, policies,
 };
 
 /// The longest name that is kept.
@@ -123,6 +123,7 @@ pub(crate) async fn take_in(app: &App, joining: Joining<'_>) -> Result<Json<Join
         action: "device.join",
         subject: device.display_name.clone(),
     };
+    policies::enrollment::keep(app, &device).await?;
     let (store, most) = (&app.store, joining.most);
     let joined = store.join_device(app.tenant.id, device.clone(), most, audit);
     if !joined.await? {

@@ -31,6 +31,10 @@ pub(crate) enum Action {
     SwitchDevices,
     /// Deletes devices.
     DeleteDevices,
+    /// Looks at policies.
+    ReadPolicies,
+    /// Makes, changes, assigns and deletes policies.
+    EditPolicies,
     /// Changes settings, and which TPMs are believed.
     ManagePolicy,
     /// Gives and takes roles; applications, agents, host names, keys that sign.
@@ -49,18 +53,21 @@ pub(crate) enum Target {
         /// It holds a role, gives one, or says what roles cover.
         is_privileged: bool,
     },
+    /// A policy, by the scope tags that it carries.
+    Tagged(BTreeSet<Guid>),
 }
 
 /// Whether a role is for an action at all.
 fn is_for(role: Role, action: Action) -> bool {
     match action {
-        Action::Read | Action::ReadTenant => true,
+        Action::Read | Action::ReadTenant | Action::ReadPolicies => true,
         Action::ReadLogs => role != Role::Helpdesk,
         Action::Help => matches!(role, Role::Global | Role::Authentication | Role::Helpdesk),
         Action::ManageFactors => matches!(role, Role::Global | Role::Authentication),
-        Action::ManageGroups | Action::DeleteDevices | Action::ManagePolicy => {
-            matches!(role, Role::Global | Role::Policy)
-        }
+        Action::ManageGroups
+        | Action::DeleteDevices
+        | Action::EditPolicies
+        | Action::ManagePolicy => matches!(role, Role::Global | Role::Policy),
         Action::SwitchDevices => matches!(role, Role::Global | Role::Policy | Role::Helpdesk),
         Action::ManageUsers | Action::ManageTenant => role == Role::Global,
     }
@@ -68,7 +75,10 @@ fn is_for(role: Role, action: Action) -> bool {
 
 /// Whether an action only looks.
 fn only_looks(action: Action) -> bool {
-    matches!(action, Action::Read | Action::ReadLogs | Action::ReadTenant)
+    matches!(
+        action,
+        Action::Read | Action::ReadLogs | Action::ReadTenant | Action::ReadPolicies
+    )
 }
 
 /// Whether somebody with these roles may do this upon that.
@@ -77,6 +87,9 @@ pub(crate) fn allow(roles: &[RoleAssignment], action: Action, target: &Target) -
         let is_whole = given.scope_tags.is_empty();
         let covers = match target {
             Target::Tenant => is_whole,
+            Target::Tagged(tags) => {
+                is_whole || given.scope_tags.iter().any(|tag| tags.contains(tag))
+            }
             Target::Principal {
                 within,
                 is_privileged,
@@ -240,6 +253,22 @@ mod tests {
                 "....|....",
             ),
             (
+                Action::ReadPolicies,
+                "yyyy|.y.y",
+                "yyyy|.y.y",
+                "yyyy|.y.y",
+                "yyyy|.y.y",
+                "yyyy|.y.y",
+            ),
+            (
+                Action::EditPolicies,
+                "yyyy|.y..",
+                "yyy.|.y..",
+                "....|....",
+                "....|....",
+                "....|....",
+            ),
+            (
                 Action::ManageTenant,
                 "yyyy|.y..",
                 "....|....",
@@ -259,6 +288,26 @@ mod tests {
                 assert_eq!(found, expected, "{action:?} by {name}");
             }
         }
+    }
+
+    #[test]
+    fn a_role_with_tags_is_for_policies_that_carry_one_of_them() {
+        let given = |scope_tags: &[u8]| {
+            [RoleAssignment {
+                principal: guid(1),
+                role: Role::Policy,
+                scope_tags: scope_tags.iter().copied().map(guid).collect(),
+            }]
+        };
+        let may = |roles: &[u8], tags: &[u8]| {
+            let tags = tags.iter().copied().map(guid).collect();
+            allow(&given(roles), Action::EditPolicies, &Target::Tagged(tags))
+        };
+        assert!(may(&[7], &[0, 7]));
+        assert!(!may(&[7], &[0]));
+        assert!(!may(&[7], &[]));
+        assert!(may(&[], &[0]));
+        assert!(allow_somewhere(&given(&[7]), Action::EditPolicies));
     }
 
     #[test]

@@ -26,7 +26,7 @@ use crate::{
     clock::Clock,
     config,
     config::Config,
-    ffi,
+    ffi, graph,
     http::{self, Door},
     limits::Limits,
     master::MasterKey,
@@ -143,7 +143,8 @@ impl Server {
         let public = http::guarded(paths.with(Arc::clone(&app)), config.limits);
         let public = http::in_any_case(public);
         tasks.spawn(http::serve_tls(door, public, stopped.clone()));
-        let admin = http::guarded(admin::local(app), Limits::NONE);
+        let own = admin::local(Arc::clone(&app)).merge(graph::local(app));
+        let admin = http::guarded(own, Limits::NONE);
         tasks.spawn(serve_admin(socket, own_uid, admin, stopped));
         Ok(Self {
             address,

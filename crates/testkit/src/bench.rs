@@ -5,6 +5,7 @@
 //! the product, so what a budget limits is the ratio.
 
 mod footprint;
+mod policies;
 mod policy;
 mod reference;
 mod server;
@@ -17,6 +18,7 @@ use serde::Serialize;
 use crate::company::Company;
 use crate::lab::{Lab, Options, Profile};
 
+pub use policies::policies;
 pub use policy::policy;
 pub use server::server;
 pub use signin::signin;

@@ -19,6 +19,7 @@ struct Plan {
     signin: bool,
     sync: bool,
     policy: bool,
+    policies: bool,
     server: bool,
     quick: bool,
     /// Pairs of sign-ins.
@@ -46,14 +47,15 @@ pub(crate) fn run(mut words: lexopt::Parser) -> Result<ExitCode> {
         }
     }
     let topic = topic.as_deref().unwrap_or("all");
-    if !["all", "server", "signin", "sync", "policy"].contains(&topic) {
-        bail!("no topic {topic}: server, signin, sync, policy, all");
+    if !["all", "server", "policies", "signin", "sync", "policy"].contains(&topic) {
+        bail!("no topic {topic}: server, policies, signin, sync, policy, all");
     }
     let is_wanted = |name| topic == name || topic == "all";
     let plan = Plan {
         signin: is_wanted("signin"),
         sync: is_wanted("sync"),
         policy: is_wanted("policy"),
+        policies: is_wanted("policies"),
         server: is_wanted("server"),
         quick,
         pairs: if quick { 10 } else { 50 },
@@ -79,6 +81,10 @@ pub(crate) fn run(mut words: lexopt::Parser) -> Result<ExitCode> {
     if plan.server {
         complain("measuring the server with 1,000 and with 100,000 accounts");
         rows.extend(bench::server(plan.quick)?);
+    }
+    if plan.policies {
+        complain("measuring the server with 10,000 devices that wait for policies");
+        rows.extend(bench::policies(plan.quick)?);
     }
     if plan.signin || plan.sync || plan.policy {
         let measured = measure(plan);

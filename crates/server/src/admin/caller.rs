@@ -50,7 +50,7 @@ impl Caller {
     }
 
     /// Whether there is anything upon which the caller may do this.
-    fn expect(&self, action: Action) -> Result<(), Refusal> {
+    pub(crate) fn expect(&self, action: Action) -> Result<(), Refusal> {
         match allow_somewhere(&self.roles, action) {
             true => Ok(()),
             false => Err(forbidden()),
@@ -62,6 +62,30 @@ impl Caller {
         match allow(&self.roles, action, &Target::Tenant) {
             true => Ok(()),
             false => Err(forbidden()),
+        }
+    }
+
+    /// Whether the caller may do this to a policy with these scope tags.
+    pub(crate) fn may_tagged(&self, action: Action, tags: &[Guid]) -> bool {
+        let tags = Target::Tagged(tags.iter().copied().collect());
+        allow(&self.roles, action, &tags)
+    }
+
+    /// The scope tags to which the caller is limited in this; none is not at all.
+    pub(crate) fn tags_for(&self, action: Action) -> Vec<Guid> {
+        if allow(&self.roles, action, &Target::Tenant) {
+            return Vec::new();
+        }
+        let may = |tag: &Guid| self.may_tagged(action, &[*tag]);
+        let tags = self.roles.iter().flat_map(|given| &given.scope_tags);
+        tags.copied().filter(may).collect()
+    }
+
+    /// Somebody with these roles.
+    pub(crate) fn user(user: Guid, roles: Vec<RoleAssignment>) -> Self {
+        Self {
+            actor: format!("user:{user}"),
+            roles: roles.into(),
         }
     }
 
@@ -133,7 +157,7 @@ impl Caller {
     }
 }
 
-fn forbidden() -> Refusal {
+pub(crate) fn forbidden() -> Refusal {
     let sentence = "your roles do not allow this; a global administrator gives roles (role add)";
     Refusal::own(StatusCode::FORBIDDEN, "forbidden", sentence)
 }
@@ -156,10 +180,7 @@ pub(crate) async fn authenticate(
 ) -> Result<Response, Refusal> {
     let user = access::administrator(&app, &headers).await?;
     let roles = app.store.roles_of(app.tenant.id, user.guid).await?;
-    let caller = Caller {
-        actor: format!("user:{}", user.guid),
-        roles: roles.into(),
-    };
+    let caller = Caller::user(user.guid, roles);
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
 }

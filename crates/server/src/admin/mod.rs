@@ -5,16 +5,18 @@
 //! the action that it is (`caller::needs`), and what may be done upon whom is asked for each object.
 
 mod apps;
-mod caller;
+pub(crate) mod caller;
 mod device_authorities;
 mod device_codes;
 mod devices;
+mod enrollment;
 mod factors;
-mod find;
+pub(crate) mod find;
 mod groups;
 mod keys;
 mod listing;
 mod logs;
+mod policies;
 mod roles;
 mod settings;
 mod signing_keys;
@@ -40,6 +42,8 @@ fn paths() -> Paths {
         .merge(groups::routes())
         .merge(roles::routes())
         .merge(devices::routes())
+        .merge(policies::routes())
+        .merge(enrollment::routes())
         .merge(device_codes::routes())
         .merge(keys::routes())
         .merge(apps::routes())
@@ -68,7 +72,7 @@ fn malformed(sentence: &str) -> Refusal {
 }
 
 /// What the store answers, where a contradiction is the request's fault.
-fn stored<T>(answer: Result<T, store::Error>) -> Result<T, Refusal> {
+pub(crate) fn stored<T>(answer: Result<T, store::Error>) -> Result<T, Refusal> {
     answer.map_err(|error| match error {
         store::Error::Conflict(why) => Refusal::own(StatusCode::CONFLICT, "conflict", why),
         error => error.into(),

@@ -9,10 +9,13 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::verbs::{
-    AgentVerb, AppSettings, AppVerb, AuditVerb, CaVerb, DeviceCodeVerb, DeviceVerb,
-    EndorsementVerb, GroupVerb, HostVerb, KeyVerb, Noun, RoleName, RoleVerb, ScopeTagVerb,
-    SettingsVerb, SignInVerb, SigningKeyVerb, TpmRootVerb, UserVerb, Weaker,
+use super::{
+    policies,
+    verbs::{
+        AgentVerb, AppSettings, AppVerb, AuditVerb, CaVerb, DeviceCodeVerb, DeviceVerb,
+        EndorsementVerb, GroupVerb, HostVerb, KeyVerb, Noun, RoleName, RoleVerb, ScopeTagVerb,
+        SettingsVerb, SignInVerb, SigningKeyVerb, TpmRootVerb, UserVerb, Weaker,
+    },
 };
 
 /// The longest secret that standard input is read for.
@@ -27,6 +30,8 @@ pub(super) enum Shown {
     All,
     /// Each row as JSON on a line.
     Lines,
+    /// One object as a file.
+    File,
 }
 
 /// One request.
@@ -47,11 +52,11 @@ impl Call {
         }
     }
 
-    fn get(path: impl Into<String>, shown: &'static [&'static str]) -> Self {
+    pub(super) fn get(path: impl Into<String>, shown: &'static [&'static str]) -> Self {
         Self::new(Method::GET, path.into(), Shown::Fields(shown))
     }
 
-    fn all(path: impl Into<String>) -> Self {
+    pub(super) fn all(path: impl Into<String>) -> Self {
         Self::new(Method::GET, path.into(), Shown::All)
     }
 
@@ -59,19 +64,19 @@ impl Call {
         Self::new(Method::GET, path, Shown::Lines)
     }
 
-    fn put(path: String) -> Self {
+    pub(super) fn put(path: String) -> Self {
         Self::new(Method::PUT, path, Shown::All)
     }
 
-    fn post(path: impl Into<String>) -> Self {
+    pub(super) fn post(path: impl Into<String>) -> Self {
         Self::new(Method::POST, path.into(), Shown::All)
     }
 
-    fn delete(path: String) -> Self {
+    pub(super) fn delete(path: String) -> Self {
         Self::new(Method::DELETE, path, Shown::All)
     }
 
-    fn with(mut self, body: &impl Serialize) -> anyhow::Result<Self> {
+    pub(super) fn with(mut self, body: &impl Serialize) -> anyhow::Result<Self> {
         self.body = Some(Zeroizing::new(serde_json::to_vec(body)?));
         Ok(self)
     }
@@ -90,6 +95,8 @@ pub(super) fn call(noun: &Noun) -> anyhow::Result<Call> {
         Noun::Group(verb) => group(verb)?,
         Noun::Role(verb) => role(verb)?,
         Noun::ScopeTag(verb) => scope_tag(verb)?,
+        Noun::Policies(verb) => policies::policy(verb)?,
+        Noun::Enrollment(verb) => policies::enrollment(verb)?,
         Noun::Device(verb) => device(verb)?,
         Noun::DeviceCode(DeviceCodeVerb::Approve { code, user }) => {
             Call::put(path(&["device-codes", code])).with(&json!({ "user": user }))?
@@ -295,6 +302,7 @@ fn device(verb: &DeviceVerb) -> anyhow::Result<Call> {
             &["device", "name", "os", "enabled", "joined"],
         ),
         DeviceVerb::Show { device } => Call::all(path(&["devices", device])),
+        DeviceVerb::Policies { device } => policies::on_device(device),
         DeviceVerb::Disable { device } => Call::post(path(&["devices", device, "disable"])),
         DeviceVerb::Enable { device } => Call::post(path(&["devices", device, "enable"])),
         DeviceVerb::Unlock { device } => Call::post(path(&["devices", device, "lockout"])),
@@ -356,7 +364,7 @@ fn tpm_root(verb: &TpmRootVerb) -> anyhow::Result<Call> {
     })
 }
 
-fn read_json(file: &Path) -> anyhow::Result<Value> {
+pub(super) fn read_json(file: &Path) -> anyhow::Result<Value> {
     let shown = file.display();
     let text = fs::read(file).with_context(|| shown.to_string())?;
     serde_json::from_slice(&text).with_context(|| format!("{shown} is not JSON"))
@@ -371,14 +379,14 @@ fn secret() -> anyhow::Result<Zeroizing<String>> {
     Ok(Zeroizing::new(text.lines().next().unwrap_or("").to_owned()))
 }
 
-fn listed(path: &str, prefix: &str) -> String {
+pub(super) fn listed(path: &str, prefix: &str) -> String {
     match prefix {
         "" => path.to_owned(),
         prefix => format!("{path}?prefix={}", escaped(prefix)),
     }
 }
 
-fn path(segments: &[&str]) -> String {
+pub(super) fn path(segments: &[&str]) -> String {
     let escaped = segments.iter().map(|segment| escaped(segment));
     format!("/{}", escaped.collect::<Vec<_>>().join("/"))
 }

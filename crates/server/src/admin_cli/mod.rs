@@ -1,6 +1,7 @@
 //! `latchkey-server admin`: the administrator's verbs, over the running server's local socket.
 
 mod call;
+mod policies;
 mod show;
 mod verbs;
 

@@ -9,6 +9,7 @@ use crate::say;
 pub(super) fn show(answer: &Value, shown: Shown) -> anyhow::Result<()> {
     match (answer, shown) {
         (Value::Null, _) => Ok(say("done")?),
+        (file, Shown::File) => Ok(say(&serde_json::to_string_pretty(file)?)?),
         (Value::Array(rows), Shown::Fields(names)) => show_table(rows, names),
         (Value::Array(rows), _) => show_lines(rows),
         (Value::Object(fields), Shown::Fields(names)) => {

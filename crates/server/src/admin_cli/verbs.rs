@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::policies::{EnrollmentVerb, PolicyVerb};
+
 #[derive(Subcommand)]
 pub(super) enum Noun {
     /// Agents.
@@ -24,6 +26,12 @@ pub(super) enum Noun {
     /// Devices.
     #[command(subcommand)]
     Device(DeviceVerb),
+    /// Policies: what devices and people are given.
+    #[command(subcommand)]
+    Policies(PolicyVerb),
+    /// The enrollment configuration: what devices get once, when they join.
+    #[command(subcommand)]
+    Enrollment(EnrollmentVerb),
     /// Sign-ins on another device that wait for somebody.
     #[command(subcommand)]
     DeviceCode(DeviceCodeVerb),
@@ -300,6 +308,11 @@ pub(super) enum DeviceVerb {
     List(Some),
     /// Shows one with its keys.
     Show {
+        /// Its name or id.
+        device: String,
+    },
+    /// Lists what became of policies on one, and for each person there.
+    Policies {
         /// Its name or id.
         device: String,
     },

@@ -1,6 +1,6 @@
 //! People who administer: accounts of the server's own with a role, and the tokens they get.
 
-use api::ADMIN_AUDIENCE;
+use api::{ADMIN_AUDIENCE, GRAPH_AUDIENCE};
 use serde_json::json;
 
 use crate::{
@@ -18,7 +18,7 @@ pub(crate) async fn console(server: &TestServer) {
     let body = json!({
         "name": "The console",
         "redirect_uris": [CALLBACK],
-        "resources": [ADMIN_AUDIENCE],
+        "resources": [ADMIN_AUDIENCE, GRAPH_AUDIENCE],
     });
     server
         .admin("PUT", &format!("/apps/{CONSOLE}"), Some(body))
@@ -53,10 +53,15 @@ pub(crate) async fn without_factor(server: &TestServer, name: &str, role: Option
 
 /// Signs in at the console; the token for the administrator's interface.
 pub(crate) async fn token(server: &TestServer, upn: &str) -> String {
+    token_for(server, upn, ADMIN_AUDIENCE).await
+}
+
+/// The same for another interface.
+pub(crate) async fn token_for(server: &TestServer, upn: &str, audience: &str) -> String {
     let request = Request::new()
         .with("client_id", CONSOLE)
         .with("redirect_uri", CALLBACK)
-        .with("scope", &format!("{ADMIN_AUDIENCE}/.default"));
+        .with("scope", &format!("{audience}/.default"));
     let mut browser = Browser::new(server);
     let page = browser.get(&request.path(server)).await;
     let page = browser.submit(&page, &[("login", upn)]).await;
@@ -75,4 +80,14 @@ pub(crate) async fn token(server: &TestServer, upn: &str) -> String {
 pub(crate) async fn administrator(server: &TestServer, name: &str, role: &str) -> String {
     let upn = person(server, name, Some(role)).await;
     token(server, &upn).await
+}
+
+/// An account with a role within the scope tag of a group; its principal name.
+pub(crate) async fn within(server: &TestServer, name: &str, role: &str, group: &str) -> String {
+    let upn = person(server, name, None).await;
+    let put = async |path: String, body| server.admin("PUT", &path, Some(body)).await.good();
+    put(format!("/scope-tags/{group}"), json!({})).await;
+    let path = format!("/roles/{role}/{upn}");
+    put(path, json!({ "scope_tags": [group] })).await;
+    upn
 }

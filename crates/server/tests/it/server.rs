@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    io::Read as _,
     net::SocketAddr,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -580,6 +581,14 @@ where
     let headers = response.headers().clone();
     let body = response.into_body().collect().await?.to_bytes();
     driver.abort();
+    let body = match headers.get("content-encoding") {
+        None => body.to_vec(),
+        Some(_) => {
+            let mut plain = Vec::new();
+            flate2::read::GzDecoder::new(&body[..]).read_to_end(&mut plain)?;
+            plain
+        }
+    };
     let text = String::from_utf8_lossy(&body).into_owned();
     let body = serde_json::from_str(&text).unwrap_or(Value::Null);
     Ok(Answer {

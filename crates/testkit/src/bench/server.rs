@@ -35,7 +35,7 @@ impl Measured {
 /// # Errors
 /// When a request is not granted, or a program is not there.
 pub fn server(quick: bool) -> Result<Vec<Row>> {
-    let program = build_bench()?;
+    let program = build_bench("sign_ins")?;
     let before = bound()?;
     let mut bench = Command::new(program);
     bench.env(
@@ -102,13 +102,13 @@ const STORES: [(&str, [&str; 3]); 2] = [
 ];
 
 /// Builds the program that asks; it need not be quick.
-fn build_bench() -> Result<PathBuf> {
+pub(super) fn build_bench(name: &str) -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let told = output(Command::new(cargo).args([
         "build",
         "--locked",
         "--package=server",
-        "--bench=sign_ins",
+        &format!("--bench={name}"),
         "--message-format=json",
     ]))?;
     let built = told
@@ -118,8 +118,7 @@ fn build_bench() -> Result<PathBuf> {
         let text = built.pointer(at).and_then(serde_json::Value::as_str);
         text.map(str::to_owned)
     };
-    let mut benches =
-        built.filter(|built| text(built, "/target/name").as_deref() == Some("sign_ins"));
+    let mut benches = built.filter(|built| text(built, "/target/name").as_deref() == Some(name));
     let found = benches.find_map(|built| text(&built, "/executable").map(PathBuf::from));
     found.context("cargo built no bench of that name")
 }
@@ -136,7 +135,7 @@ fn bound() -> Result<f64> {
     Ok(1.0 / (1.0 / signatures + 4.0 / verifications))
 }
 
-fn output(command: &mut Command) -> Result<String> {
+pub(super) fn output(command: &mut Command) -> Result<String> {
     let ended = command.output().with_context(|| format!("{command:?}"))?;
     let said = String::from_utf8_lossy(&ended.stderr);
     ensure!(ended.status.success(), "{command:?} failed: {said}");

@@ -127,8 +127,13 @@ impl Bench {
     /// Dora's generator, by the administrator's socket.
     fn set_generator(&self) {
         let body = format!("{{\"secret\":\"{SECRET}\"}}");
+        self.admin("POST", &format!("/users/{DORA}/totp"), &body);
+    }
+
+    /// A request to the administrator's socket.
+    pub(crate) fn admin(&self, method: &str, path: &str, body: &str) {
         let request = format!(
-            "POST /users/{DORA}/totp HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\
+            "{method} {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\
              content-length: {}\r\n\r\n{body}",
             body.len()
         );
@@ -136,7 +141,7 @@ impl Bench {
         socket.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
         socket.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        assert!(answer.starts_with("HTTP/1.1 20"), "{answer}");
     }
 
     /// A program in the server's network, which trusts the server's certificate, with this folder

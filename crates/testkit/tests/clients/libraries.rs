@@ -7,7 +7,7 @@ use store::{App, AppKind};
 use testkit::foreign;
 use token::{RsaJwk, SigningJwk};
 
-use crate::bench::{Bench, app, certificate, rsa_key, weaker};
+use crate::bench::{Bench, DORA, app, certificate, rsa_key, weaker};
 
 const PYTHON: [&str; 3] = ["msal==1.39.0", "Authlib==1.9.10", "requests==2.34.2"];
 const NODE: [&str; 1] = ["openid-client@6.8.9"];
@@ -57,6 +57,21 @@ fn msal_signs_people_and_applications_in() {
     let python = foreign::python(&PYTHON, |_| {}).unwrap().join("bin/python");
     let bench = bench();
     bench.ok(bench.command(&python).arg(script("msal_client.py")));
+}
+
+/// Two hundred megabytes: an environment of its own.
+const GRAPH: [&str; 3] = [
+    "msgraph-beta-sdk==1.66.0",
+    "msal==1.39.0",
+    "requests==2.34.2",
+];
+
+#[test]
+fn microsofts_sdk_sets_a_pilot_up_through_graph() {
+    let python = foreign::python(&GRAPH, |_| {}).unwrap().join("bin/python");
+    let bench = bench();
+    bench.admin("PUT", &format!("/roles/policy/{DORA}"), "");
+    bench.ok(bench.command(&python).arg(script("graph_client.py")));
 }
 
 #[test]

@@ -1,0 +1,182 @@
+//! What policies are made of: definitions of settings, their categories, the template of account
+//! protection, and the scope tags that policies carry.
+
+use std::sync::{Arc, LazyLock};
+
+use axum::{
+    Extension, Json,
+    extract::{Path, RawQuery, State},
+    routing::get,
+};
+use policy::{
+    assigned::{graph, profile},
+    settings::{SETTINGS, Scope},
+};
+use serde_json::{Value, json};
+
+use super::{
+    Version,
+    query::{Place, Query},
+};
+use crate::{
+    admin::{
+        caller::{Caller, needs},
+        find::unknown,
+    },
+    app::App,
+    error::Refusal,
+    policies::edit::bad,
+    roles::Action,
+    routing::Paths,
+};
+
+/// The definitions, made once: some hundred kilobytes.
+static DEFINITIONS: LazyLock<Vec<Value>> = LazyLock::new(graph::definitions);
+
+pub(super) fn routes() -> Paths {
+    let read = |methods| needs(Action::ReadPolicies, methods);
+    let mut paths = Paths::new();
+    for (path, what) in [
+        ("configurationSettings", What::Settings),
+        ("configurationCategories", What::Categories),
+        ("configurationPolicyTemplates", What::Templates),
+        ("roleScopeTags", What::ScopeTags),
+    ] {
+        let all = move |state, version, caller, query| list(what, state, version, caller, query);
+        let one = move |state, version, caller, id, query| {
+            show(what, (state, version, caller), id, query)
+        };
+        paths = paths
+            .route(&format!("/deviceManagement/{path}"), read(get(all)))
+            .route(&format!("/deviceManagement/{path}/{{id}}"), read(get(one)));
+    }
+    paths
+}
+
+/// What is listed.
+#[derive(Debug, Clone, Copy)]
+enum What {
+    Settings,
+    Categories,
+    Templates,
+    ScopeTags,
+}
+
+impl What {
+    fn path(self) -> &'static str {
+        match self {
+            Self::Settings => "deviceManagement/configurationSettings",
+            Self::Categories => "deviceManagement/configurationCategories",
+            Self::Templates => "deviceManagement/configurationPolicyTemplates",
+            Self::ScopeTags => "deviceManagement/roleScopeTags",
+        }
+    }
+
+    async fn rows(self, app: &App, caller: &Caller) -> Result<Vec<Value>, Refusal> {
+        Ok(match self {
+            Self::Settings => DEFINITIONS.clone(),
+            Self::Categories => graph::categories(),
+            Self::Templates => vec![template(graph::ACCOUNT_PROTECTION)],
+            Self::ScopeTags => scope_tags(app, caller).await?,
+        })
+    }
+}
+
+/// A template as it is told.
+pub(super) fn template(id: &str) -> Value {
+    let has = |scope| SETTINGS.iter().filter(move |one| profile::has(one, scope));
+    let count = [Scope::Device, Scope::User].map(|scope| has(scope).count());
+    let base = id.rsplit_once('_').map_or(id, |(base, _)| base);
+    json!({
+        "id": id,
+        "baseId": base,
+        "version": 1,
+        "displayName": "Account Protection",
+        "displayVersion": "Version 1",
+        "description": "Windows Hello for Business for devices and users.",
+        "lifecycleState": "active",
+        "platforms": "windows10",
+        "technologies": "mdm",
+        "templateFamily": "endpointSecurityAccountProtection",
+        "allowUnmanagedSettings": false,
+        "disableEntraGroupPolicyAssignment": false,
+        "settingTemplateCount": count.iter().sum::<usize>(),
+    })
+}
+
+/// The template that a policy names; nothing where it is made from none.
+pub(super) fn template_id(id: &str) -> Result<Option<String>, Refusal> {
+    match id {
+        "" => Ok(None),
+        graph::ACCOUNT_PROTECTION => Ok(Some(id.to_owned())),
+        other => Err(bad(&format!(
+            "there is no template {other:?}; that of account protection is {}.",
+            graph::ACCOUNT_PROTECTION
+        ))),
+    }
+}
+
+/// The tags that the caller may know of: all, or those that limit its roles.
+async fn scope_tags(app: &App, caller: &Caller) -> Result<Vec<Value>, Refusal> {
+    let limits = caller.tags_for(Action::ReadPolicies);
+    let default = json!({
+        "id": "0",
+        "displayName": "Default",
+        "description": "",
+        "isBuiltIn": true,
+    });
+    let known = app.store.scope_tags(app.tenant.id).await?;
+    let own = known
+        .into_iter()
+        .filter(|tag| limits.is_empty() || limits.contains(&tag.id))
+        .map(|tag| {
+            json!({
+                "id": tag.id,
+                "displayName": tag.name,
+                "description": tag.description,
+                "isBuiltIn": false,
+            })
+        });
+    let default = limits.is_empty().then_some(default);
+    Ok(default.into_iter().chain(own).collect())
+}
+
+async fn list(
+    what: What,
+    State(app): State<Arc<App>>,
+    Extension(version): Extension<Version>,
+    caller: Caller,
+    RawQuery(raw): RawQuery,
+) -> Result<Json<Value>, Refusal> {
+    let query = Query::read(raw.as_deref())?;
+    query.expect_expands(&[])?;
+    let place = Place {
+        app: &app,
+        version,
+        path: what.path(),
+    };
+    place.list(&query, what.rows(&app, &caller).await?)
+}
+
+type Asked = (State<Arc<App>>, Extension<Version>, Caller);
+
+async fn show(
+    what: What,
+    (State(app), Extension(version), caller): Asked,
+    Path(id): Path<String>,
+    RawQuery(raw): RawQuery,
+) -> Result<Json<Value>, Refusal> {
+    let query = Query::read(raw.as_deref())?;
+    let rows = what.rows(&app, &caller).await?;
+    let found = rows.into_iter().find(|row| {
+        let own = row.get("id").and_then(Value::as_str);
+        own.is_some_and(|own| own.eq_ignore_ascii_case(&id))
+    });
+    let found = found.ok_or_else(|| unknown("there is nothing of that id"))?;
+    let place = Place {
+        app: &app,
+        version,
+        path: what.path(),
+    };
+    Ok(place.one(&query, found))
+}

@@ -1,0 +1,374 @@
+//! `deviceManagement/deviceEnrollmentConfigurations`, of the type that is about this credential.
+//!
+//! Each has a place in an order: 0 is the default one, which is there always, reaches everybody whom no
+//! other does, and neither moves nor goes.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension, Json,
+    body::Bytes,
+    extract::{Path, RawQuery, State},
+    http::StatusCode,
+    routing::{get, patch as patch_of, post},
+};
+use model::Guid;
+use policy::assigned::Enrollment;
+use serde_json::{Map, Value, json};
+use store::{EnrollmentConfiguration, EnrollmentContent};
+
+use super::{
+    Version, expect_known, object,
+    policies::{tags, tags_told},
+    query::{Place, Query},
+    target, text,
+};
+use crate::{
+    admin::{
+        caller::{Caller, forbidden, needs},
+        find::unknown,
+        stored,
+    },
+    app::App,
+    clock::rfc3339,
+    error::Refusal,
+    policies::{
+        edit::{self, bad},
+        enrollment,
+    },
+    random,
+    roles::Action,
+    routing::Paths,
+};
+
+const PATH: &str = "deviceManagement/deviceEnrollmentConfigurations";
+
+/// What follows the id of the default one and of others, as in the original.
+const DEFAULT: &str = "_DefaultWindowsHelloForBusiness";
+const OTHER: &str = "_WindowsHelloForBusiness";
+
+/// The most configurations: each join looks through all.
+const MOST: usize = 200;
+
+/// Properties beside those of the type itself; what is the server's to say is passed over.
+const PROPERTIES: [&str; 9] = [
+    "id",
+    "displayName",
+    "description",
+    "priority",
+    "createdDateTime",
+    "lastModifiedDateTime",
+    "version",
+    "roleScopeTagIds",
+    "deviceEnrollmentConfigurationType",
+];
+
+/// Properties that the older interface does not have.
+const BETA_ONLY: [&str; 4] = [
+    "enhancedSignInSecurity",
+    "securityKeyForSignIn",
+    "roleScopeTagIds",
+    "deviceEnrollmentConfigurationType",
+];
+
+pub(super) fn routes() -> Paths {
+    let read = |methods| needs(Action::ReadPolicies, methods);
+    let edit = |methods| needs(Action::EditPolicies, methods);
+    Paths::new()
+        .route(
+            "/deviceManagement/deviceEnrollmentConfigurations",
+            read(get(list)).merge(edit(post(create))),
+        )
+        .route(
+            "/deviceManagement/deviceEnrollmentConfigurations/{id}",
+            read(get(show)).merge(edit(patch_of(patch).delete(delete))),
+        )
+        .route(
+            "/deviceManagement/deviceEnrollmentConfigurations/{id}/assignments",
+            read(get(assignments)),
+        )
+        .route(
+            "/deviceManagement/deviceEnrollmentConfigurations/{id}/assign",
+            edit(post(assign)),
+        )
+        .route(
+            "/deviceManagement/deviceEnrollmentConfigurations/{id}/setPriority",
+            edit(post(set_priority)),
+        )
+}
+
+fn shown_id(one: &EnrollmentConfiguration) -> String {
+    let kind = if one.priority == 0 { DEFAULT } else { OTHER };
+    format!("{}{kind}", one.id)
+}
+
+fn told(one: &EnrollmentConfiguration, version: Version) -> Value {
+    let content = &one.content;
+    let mut told = Map::new();
+    told.insert("@odata.type".to_owned(), json!(Enrollment::TYPE));
+    let own = json!({
+        "id": shown_id(one),
+        "displayName": content.name,
+        "description": content.description,
+        "priority": one.priority,
+        "createdDateTime": rfc3339(one.created),
+        "lastModifiedDateTime": rfc3339(one.modified),
+        "version": one.version,
+        "roleScopeTagIds": tags_told(&content.scope_tags),
+        "deviceEnrollmentConfigurationType": "windowsHelloForBusiness",
+    });
+    let own = own.as_object().cloned().unwrap_or_default();
+    let all = own.into_iter().chain(content.enrollment.properties());
+    told.extend(all.filter(|(name, _)| is_of(name, version)));
+    Value::Object(told)
+}
+
+fn is_of(property: &str, version: Version) -> bool {
+    version == Version::Beta || !BETA_ONLY.contains(&property)
+}
+
+fn place(app: &App, version: Version) -> Place<'_> {
+    Place {
+        app,
+        version,
+        path: PATH,
+    }
+}
+
+/// What stands in a body over `former`.
+fn content(
+    body: &Map<String, Value>,
+    former: EnrollmentContent,
+    version: Version,
+) -> Result<EnrollmentContent, Refusal> {
+    let kind = Enrollment::TYPE.trim_start_matches('#');
+    expect_known(body, kind, |name| {
+        let is_known = PROPERTIES.contains(&name) || Enrollment::has_property(name);
+        is_known && is_of(name, version)
+    })?;
+    let mut content = former;
+    if let Some(name) = text(body, "displayName")? {
+        content.name = name;
+    }
+    if let Some(description) = text(body, "description")? {
+        content.description = description;
+    }
+    if let Some(tags) = tags(body)? {
+        content.scope_tags = tags;
+    }
+    content.enrollment = content
+        .enrollment
+        .patched(body)
+        .map_err(|why| bad(&why.to_string()))?;
+    edit::check_texts(&mut content.name, &content.description)?;
+    Ok(content)
+}
+
+/// All that the caller may look at, by priority.
+async fn seen(app: &App, caller: &Caller) -> Result<Vec<EnrollmentConfiguration>, Refusal> {
+    let mut all = enrollment::all(app).await?;
+    all.retain(|one| caller.may_tagged(Action::ReadPolicies, &one.content.scope_tags));
+    Ok(all)
+}
+
+async fn one(
+    app: &App,
+    caller: &Caller,
+    action: Action,
+    named: &str,
+) -> Result<EnrollmentConfiguration, Refusal> {
+    let all = seen(app, caller).await?;
+    let found = all.into_iter().find(|one| {
+        let is_named = |id: &str| id.eq_ignore_ascii_case(named);
+        is_named(&shown_id(one)) || is_named(&one.id.to_string())
+    });
+    let found = found.ok_or_else(|| unknown("there is no enrollment configuration of that id"))?;
+    match caller.may_tagged(action, &found.content.scope_tags) {
+        true => Ok(found),
+        false => Err(forbidden()),
+    }
+}
+
+async fn put(
+    app: &App,
+    caller: &Caller,
+    action: &'static str,
+    changed: Vec<EnrollmentConfiguration>,
+) -> Result<(), Refusal> {
+    stored(enrollment::put(app, caller, action, changed).await).map(|_| ())
+}
+
+async fn list(
+    State(app): State<Arc<App>>,
+    Extension(version): Extension<Version>,
+    caller: Caller,
+    RawQuery(raw): RawQuery,
+) -> Result<Json<Value>, Refusal> {
+    let query = Query::read(raw.as_deref())?;
+    query.expect_expands(&["assignments"])?;
+    let all = seen(&app, &caller).await?;
+    let rows = all.iter().map(|one| expanded(one, version, &query));
+    place(&app, version).list(&query, rows.collect())
+}
+
+fn expanded(one: &EnrollmentConfiguration, version: Version, query: &Query) -> Value {
+    let mut told = told(one, version);
+    if let (true, Some(fields)) = (query.expands("assignments"), told.as_object_mut()) {
+        let assignments = target::written(&shown_id(one), &one.content.assignments);
+        fields.insert("assignments".to_owned(), json!(assignments));
+    }
+    told
+}
+
+async fn show(
+    State(app): State<Arc<App>>,
+    Extension(version): Extension<Version>,
+    caller: Caller,
+    Path(id): Path<String>,
+    RawQuery(raw): RawQuery,
+) -> Result<Json<Value>, Refusal> {
+    let query = Query::read(raw.as_deref())?;
+    query.expect_expands(&["assignments"])?;
+    let found = one(&app, &caller, Action::ReadPolicies, &id).await?;
+    Ok(place(&app, version).one(&query, expanded(&found, version, &query)))
+}
+
+async fn create(
+    State(app): State<Arc<App>>,
+    Extension(version): Extension<Version>,
+    caller: Caller,
+    body: Bytes,
+) -> Result<(StatusCode, Json<Value>), Refusal> {
+    let mut content = content(&object(&body)?, EnrollmentContent::default(), version)?;
+    content.scope_tags = edit::checked_tags(&app, &caller, content.scope_tags, &[]).await?;
+    let all = enrollment::all(&app).await?;
+    if all.len() >= MOST {
+        return Err(bad(
+            "there are as many enrollment configurations as there may be",
+        ));
+    }
+    let last = all.iter().map(|one| one.priority).max().unwrap_or(0);
+    let now = app.clock.now();
+    let new = EnrollmentConfiguration {
+        id: random::guid()?,
+        priority: last.saturating_add(1),
+        content,
+        version: 1,
+        created: now,
+        modified: now,
+        modified_by: String::new(),
+    };
+    put(&app, &caller, "enrollment.create", vec![new.clone()]).await?;
+    let told = place(&app, version).one(&Query::default(), told(&new, version));
+    Ok((StatusCode::CREATED, told))
+}
+
+async fn patch(
+    State(app): State<Arc<App>>,
+    Extension(version): Extension<Version>,
+    caller: Caller,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Json<Value>, Refusal> {
+    let former = one(&app, &caller, Action::EditPolicies, &id).await?;
+    let mut content = content(&object(&body)?, former.content.clone(), version)?;
+    let before = &former.content.scope_tags;
+    content.scope_tags = edit::checked_tags(&app, &caller, content.scope_tags, before).await?;
+    let changed = EnrollmentConfiguration {
+        content,
+        version: former.version.saturating_add(1),
+        ..former
+    };
+    put(&app, &caller, "enrollment.change", vec![changed.clone()]).await?;
+    Ok(place(&app, version).one(&Query::default(), told(&changed, version)))
+}
+
+fn expect_other(one: &EnrollmentConfiguration) -> Result<(), Refusal> {
+    match one.priority {
+        0 => Err(bad(
+            "the default configuration is for everybody, last, and for good",
+        )),
+        _ => Ok(()),
+    }
+}
+
+async fn delete(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Refusal> {
+    let found = one(&app, &caller, Action::EditPolicies, &id).await?;
+    expect_other(&found)?;
+    let audit = caller.audit(&app, "enrollment.delete", &found.content.name);
+    app.store
+        .delete_enrollment_configuration(app.tenant.id, found.id, audit)
+        .await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn assignments(
+    State(app): State<Arc<App>>,
+    Extension(version): Extension<Version>,
+    caller: Caller,
+    Path(id): Path<String>,
+    RawQuery(raw): RawQuery,
+) -> Result<Json<Value>, Refusal> {
+    let query = Query::read(raw.as_deref())?;
+    let found = one(&app, &caller, Action::ReadPolicies, &id).await?;
+    let shown = shown_id(&found);
+    let path = format!("{PATH}/{shown}/assignments");
+    let place = Place {
+        path: &path,
+        ..place(&app, version)
+    };
+    place.list(&query, target::written(&shown, &found.content.assignments))
+}
+
+async fn assign(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<StatusCode, Refusal> {
+    let mut found = one(&app, &caller, Action::EditPolicies, &id).await?;
+    expect_other(&found)?;
+    let body = Value::Object(object(&body)?);
+    let targets = target::read(&body, "enrollmentConfigurationAssignments")?;
+    edit::check_targets(&app, &caller, &targets, &found.content.assignments).await?;
+    found.content.assignments = targets;
+    put(&app, &caller, "enrollment.assign", vec![found]).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `setPriority`: those behind the new place move on. The order is of the whole tenant.
+async fn set_priority(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<StatusCode, Refusal> {
+    caller.expect_whole(Action::EditPolicies)?;
+    let found = one(&app, &caller, Action::EditPolicies, &id).await?;
+    expect_other(&found)?;
+    let body = object(&body)?;
+    let wanted = body.get("priority").and_then(Value::as_u64);
+    let mut others = enrollment::all(&app).await?;
+    others.retain(|one| one.priority != 0 && one.id != found.id);
+    let place = wanted
+        .and_then(|wanted| usize::try_from(wanted).ok())
+        .and_then(|wanted| wanted.checked_sub(1))
+        .filter(|place| *place <= others.len())
+        .ok_or_else(|| bad(&format!("priority is 1 to {}", others.len() + 1)))?;
+    let id: Guid = found.id;
+    others.insert(place, found);
+    let mut moved: Vec<_> = (1..)
+        .zip(others)
+        .filter(|(priority, one)| one.priority != *priority)
+        .map(|(priority, one)| EnrollmentConfiguration { priority, ..one })
+        .collect();
+    moved.sort_by_key(|one| one.id != id);
+    if !moved.is_empty() {
+        put(&app, &caller, "enrollment.priority", moved).await?;
+    }
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,192 @@
+//! `authentication/windowsHelloForBusinessMethods`: the keys of a user, one's own or another's.
+
+use std::sync::Arc;
+
+use api::GRAPH_AUDIENCE;
+use axum::{
+    Extension, Json,
+    extract::{Path, RawQuery, State},
+    http::{HeaderMap, StatusCode},
+    routing::get,
+};
+use model::{Guid, UnixTime};
+use serde_json::{Value, json};
+use store::{Audit, Key, KeyState};
+
+use super::{
+    Version,
+    query::{Place, Query},
+};
+use crate::{
+    access,
+    admin::{
+        caller::{Caller, needs},
+        find::{self, unknown},
+    },
+    app::App,
+    clock::rfc3339,
+    error::Refusal,
+    roles::Action,
+    routing::Paths,
+};
+
+/// Below a user, and below `/me`.
+const METHODS: &str = "authentication/windowsHelloForBusinessMethods";
+
+pub(super) fn routes() -> Paths {
+    Paths::new()
+        .route(
+            "/users/{user}/authentication/windowsHelloForBusinessMethods",
+            needs(Action::Read, get(list)),
+        )
+        .route(
+            "/users/{user}/authentication/windowsHelloForBusinessMethods/{id}",
+            needs(Action::Read, get(show))
+                .merge(needs(Action::ManageFactors, axum::routing::delete(delete))),
+        )
+}
+
+/// What everybody may ask about themselves, by a token for Graph.
+pub(super) fn own_routes() -> Paths {
+    Paths::new()
+        .route(
+            "/me/authentication/windowsHelloForBusinessMethods",
+            get(list_own),
+        )
+        .route(
+            "/me/authentication/windowsHelloForBusinessMethods/{id}",
+            get(show_own).delete(delete_own),
+        )
+}
+
+/// The keys of a user that are not on their way out.
+async fn keys(app: &App, user: Guid) -> Result<Vec<Key>, Refusal> {
+    let mut keys = app.store.keys_of(app.tenant.id, user).await?;
+    keys.retain(|key| !matches!(key.state, KeyState::Removing | KeyState::Removed));
+    Ok(keys)
+}
+
+async fn key(app: &App, user: Guid, id: &str) -> Result<Key, Refusal> {
+    let keys = keys(app, user).await?;
+    let found = keys.into_iter().find(|key| id.parse() == Ok(key.kid));
+    found.ok_or_else(|| unknown("this user has no key of that id"))
+}
+
+async fn told(app: &App, key: &Key) -> Result<Value, Refusal> {
+    let device = app.store.device(app.tenant.id, key.device).await?;
+    Ok(json!({
+        "@odata.type": "#microsoft.graph.windowsHelloForBusinessAuthenticationMethod",
+        "id": key.kid,
+        "displayName": device.map(|device| device.display_name),
+        "createdDateTime": rfc3339(UnixTime(key.registered_ms.div_euclid(1000))),
+        // Weak ones (ROCA) are refused when they are registered.
+        "keyStrength": "normal",
+    }))
+}
+
+async fn listed(
+    (app, version): (&App, Version),
+    raw: Option<&str>,
+    user: Guid,
+    path: &str,
+) -> Result<Json<Value>, Refusal> {
+    let query = Query::read(raw)?;
+    let mut rows = Vec::new();
+    for key in keys(app, user).await? {
+        rows.push(told(app, &key).await?);
+    }
+    let place = Place { app, version, path };
+    place.list(&query, rows)
+}
+
+async fn shown(
+    (app, version): (&App, Version),
+    user: Guid,
+    id: &str,
+    path: &str,
+) -> Result<Json<Value>, Refusal> {
+    let key = key(app, user, id).await?;
+    let place = Place { app, version, path };
+    Ok(place.one(&Query::default(), told(app, &key).await?))
+}
+
+async fn deleted(app: &App, user: Guid, id: &str, audit: Audit) -> Result<StatusCode, Refusal> {
+    let key = key(app, user, id).await?;
+    app.store.delete_key(app.tenant.id, key.kid, audit).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn path_of(user: Guid) -> String {
+    format!("users/{user}/{METHODS}")
+}
+
+async fn list(
+    State(app): State<Arc<App>>,
+    Extension(version): Extension<Version>,
+    caller: Caller,
+    Path(user): Path<String>,
+    RawQuery(raw): RawQuery,
+) -> Result<Json<Value>, Refusal> {
+    let user = find::user(&app, &user).await?.guid;
+    caller.expect_on(&app, Action::Read, user).await?;
+    listed((&app, version), raw.as_deref(), user, &path_of(user)).await
+}
+
+async fn show(
+    State(app): State<Arc<App>>,
+    Extension(version): Extension<Version>,
+    caller: Caller,
+    Path((user, id)): Path<(String, String)>,
+) -> Result<Json<Value>, Refusal> {
+    let user = find::user(&app, &user).await?.guid;
+    caller.expect_on(&app, Action::Read, user).await?;
+    shown((&app, version), user, &id, &path_of(user)).await
+}
+
+async fn delete(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path((user, id)): Path<(String, String)>,
+) -> Result<StatusCode, Refusal> {
+    let user = find::user(&app, &user).await?.guid;
+    caller.expect_on(&app, Action::ManageFactors, user).await?;
+    let audit = caller.audit(&app, "key.delete", &id);
+    deleted(&app, user, &id, audit).await
+}
+
+async fn list_own(
+    State(app): State<Arc<App>>,
+    Extension(version): Extension<Version>,
+    headers: HeaderMap,
+    RawQuery(raw): RawQuery,
+) -> Result<Json<Value>, Refusal> {
+    let user = access::user(&app, &headers, &[GRAPH_AUDIENCE]).await?.guid;
+    let path = format!("me/{METHODS}");
+    listed((&app, version), raw.as_deref(), user, &path).await
+}
+
+async fn show_own(
+    State(app): State<Arc<App>>,
+    Extension(version): Extension<Version>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Refusal> {
+    let user = access::user(&app, &headers, &[GRAPH_AUDIENCE]).await?.guid;
+    shown((&app, version), user, &id, &format!("me/{METHODS}")).await
+}
+
+/// Whoever takes a credential away has shown both factors, of their own too.
+async fn delete_own(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Refusal> {
+    let user = access::strong_user(&app, &headers, GRAPH_AUDIENCE).await?;
+    let audit = Audit {
+        at: app.clock.now(),
+        actor: format!("user:{}", user.guid),
+        action: "key.delete",
+        subject: id.clone(),
+    };
+    deleted(&app, user.guid, &id, audit).await
+}
