@@ -44,7 +44,10 @@ pub fn python(wanted: &[&str], say: fn(&str)) -> Result<PathBuf> {
         say(&format!("fetching {}", wanted.join(" ")));
         ok(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
         let mut pip = Command::new(folder.join("bin/pip"));
-        ok(pip.args(["install", "--quiet"]).args(wanted))
+        // What is never used need not be compiled: some of it is large.
+        ok(pip
+            .args(["install", "--quiet", "--no-compile"])
+            .args(wanted))
     })
 }
 

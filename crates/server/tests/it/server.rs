@@ -48,6 +48,7 @@ pub(crate) struct TestServer {
     address: SocketAddr,
     certificate: X509,
     skew_ms: Arc<AtomicI64>,
+    connector: Mutex<Option<SslConnector>>,
     server: Option<Server>,
 }
 
@@ -219,6 +220,7 @@ impl TestServer {
             address: ([127, 0, 0, 1], 0).into(),
             certificate: template.certificate.clone(),
             skew_ms: Arc::default(),
+            connector: Mutex::default(),
             server: None,
         };
         server.restart().await;
@@ -239,6 +241,7 @@ impl TestServer {
             address: ([127, 0, 0, 1], 0).into(),
             certificate,
             skew_ms: Arc::default(),
+            connector: Mutex::default(),
             server: None,
         }
     }
@@ -355,6 +358,7 @@ impl TestServer {
 
     /// Takes another certificate for the server's; the one before.
     pub(crate) fn trust(&mut self, certificate: X509) -> X509 {
+        self.connector = Mutex::default();
         std::mem::replace(&mut self.certificate, certificate)
     }
 
@@ -371,17 +375,8 @@ impl TestServer {
         &self,
         client: Option<(&X509, &PKey<Private>)>,
     ) -> Result<SslStream<TcpStream>, Broken> {
-        let mut builder = SslConnector::builder(SslMethod::tls_client()).unwrap();
-        if let Some((certificate, key)) = client {
-            builder.set_certificate(certificate).unwrap();
-            builder.set_private_key(key).unwrap();
-        }
-        builder
-            .cert_store_mut()
-            .add_cert(self.certificate.clone())
-            .unwrap();
-        let ssl = builder
-            .build()
+        let ssl = self
+            .connector(client)
             .configure()
             .unwrap()
             .into_ssl("localhost")
@@ -390,6 +385,27 @@ impl TestServer {
         let mut stream = SslStream::new(ssl, stream)?;
         Pin::new(&mut stream).connect().await?;
         Ok(stream)
+    }
+
+    /// What trusts the server's certificate; the one without a certificate of its own is kept: making
+    /// one reads all that the machine trusts.
+    fn connector(&self, client: Option<(&X509, &PKey<Private>)>) -> SslConnector {
+        let mut kept = self.connector.lock().unwrap();
+        if let (None, Some(connector)) = (client, kept.as_ref()) {
+            return connector.clone();
+        }
+        let mut builder = SslConnector::builder(SslMethod::tls_client()).unwrap();
+        if let Some((certificate, key)) = client {
+            builder.set_certificate(certificate).unwrap();
+            builder.set_private_key(key).unwrap();
+        }
+        let trusted = builder.cert_store_mut();
+        trusted.add_cert(self.certificate.clone()).unwrap();
+        let connector = builder.build();
+        if client.is_none() {
+            *kept = Some(connector.clone());
+        }
+        connector
     }
 
     /// One request over TLS.
