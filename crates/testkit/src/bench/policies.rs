@@ -15,7 +15,7 @@ use super::{
 use crate::lab::target_folder;
 
 /// More than the devices of the bench.
-const DESCRIPTORS: &str = "--nofile=32768";
+const DESCRIPTORS: &str = "--nofile=16384";
 
 /// What the bench prints.
 #[derive(Deserialize)]
