@@ -21,7 +21,7 @@ use crate::{
 
 #[expect(dead_code, reason = "the store's own tests use more of it")]
 #[path = "../../../store/tests/it/cluster.rs"]
-mod cluster;
+pub(crate) mod cluster;
 
 /// Writers at the administrator's socket, and agents that import.
 const WRITERS: usize = 6;

@@ -1,11 +1,13 @@
 //! Policies on their way to devices, and what devices say became of them.
 
 use api::policies::{POLICIES_PATH, POLICY_STATUS_PATH};
+use latchkey_server::{Clock, Config, Server};
 use serde_json::{Value, json};
 
 use crate::{
+    crashes::cluster,
     graph::{CONFIGURATIONS, POLICIES, assign, body, choice, create, number, root, target},
-    parties::{Device, guid, ready, sid},
+    parties::{Agent, Device, guid, ready, sid},
     server::{Answer, TestServer},
 };
 
@@ -532,4 +534,44 @@ async fn the_command_line_makes_a_policy_in_the_words_of_the_page() {
     );
     let odd = server.command(&["admin", "enrollment", "set", "digits=1"]);
     assert!(!odd.status.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_at_one_server_is_told_by_another_that_shares_its_database() {
+    let database = cluster::Database::empty().await;
+    let mut server = TestServer::on_postgres(&database.address().url);
+    server.restart().await;
+    let agent = Agent::enroll(&server).await;
+    let mut device = Device::new();
+    agent.import(&server, &device).await;
+    device.join(&server).await;
+    let config = std::fs::read_to_string(server.folder.join("server.toml")).unwrap();
+    let path = server.folder.join("other.toml");
+    std::fs::write(&path, config.replace("admin.sock", "other.sock")).unwrap();
+    let other = Server::start(Config::read(&path).unwrap(), Clock::system());
+    let other = other.await.unwrap();
+    // Devices ask the other one; administrators' socket is the first one's.
+    server.attach(other.address);
+    let token = device.token(&server).await;
+    let alice = sid(1104);
+    let query = format!("user={alice}&wait=25");
+    let id = create(&server, hello()).await;
+    let seen = tag(&ask(&server, &token, &query, None).await);
+    let (told, ()) = tokio::join!(
+        ask(&server, &token, &query, Some(&seen)),
+        assign(&server, &id, group(22)),
+    );
+    let of_alice = &told.body["users"][alice.to_string()]["device"];
+    assert_eq!(
+        values(of_alice),
+        [value("Pilot", "UsePassportForWork", "true")]
+    );
+    let seen = tag(&told);
+    let out = json!([{ "method": "DELETE", "path": format!("/Groups/{}", guid(21)) }]);
+    let (told, _) = tokio::join!(
+        ask(&server, &token, &query, Some(&seen)),
+        agent.bulk(&server, out),
+    );
+    assert_eq!(told.body["users"][alice.to_string()]["device"], json!([]));
+    other.stop().await;
 }
