@@ -321,7 +321,8 @@ fn target(target: &Target) -> String {
     }
 }
 
-fn shortened(text: &str) -> String {
+/// A text for the audit log, as far as it may be long.
+pub(super) fn shortened(text: &str) -> String {
     let mut end = text.len().min(MAX_ACCOUNT);
     while !text.is_char_boundary(end) {
         end -= 1;

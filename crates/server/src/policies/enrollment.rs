@@ -9,6 +9,7 @@ use model::Guid;
 use policy::assigned::{Reach, Subject, reach};
 use store::{Device, DeviceEnrollment, EnrollmentConfiguration, EnrollmentContent};
 
+use super::edit::shortened;
 use crate::{admin::caller::Caller, app::App};
 
 /// What the default configuration is called, as in the original.
@@ -95,8 +96,12 @@ pub(crate) async fn put(
     action: &'static str,
     mut changed: Vec<EnrollmentConfiguration>,
 ) -> Result<Vec<EnrollmentConfiguration>, store::Error> {
-    let name = changed.first().map(|one| one.content.name.clone());
-    let audit = caller.audit(app, action, &name.unwrap_or_default());
+    let account = changed.first().map(|one| {
+        let properties = one.content.enrollment.properties();
+        let properties = serde_json::Value::Object(properties);
+        shortened(&format!("{}: {properties}", one.content.name))
+    });
+    let audit = caller.audit(app, action, &account.unwrap_or_default());
     for one in &mut changed {
         one.modified = audit.at;
         one.modified_by.clone_from(&audit.actor);
