@@ -62,7 +62,7 @@ fn rows(measured: &[Measured], bound: f64) -> Result<Vec<Row>> {
         };
         let (few, many) = (of(1_000)?, of(100_000)?);
         let note = format!(
-            "{} answers to requests by key of 64 devices, whose certificates were read before, for \
+            "{} answers to requests by key of 64 devices, whose certificates and keys were read before, for \
              100,000 accounts in {store}, by processor time of \
              the server alone ({:.0} a second by the clock, beside the program that asks); the \
              bound is 3 verifications, 1 encryption and 1 signature by RSA-2048 of `openssl \
