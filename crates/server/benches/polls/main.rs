@@ -42,8 +42,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 #[tokio::main]
 async fn main() {
     let quick = std::env::args().any(|word| word == "--quick");
+    let asked = std::env::args().find_map(|word| word.strip_prefix("--devices=")?.parse().ok());
     let program = std::env::var_os("LATCHKEY_BENCH_SERVER").expect("LATCHKEY_BENCH_SERVER");
-    let devices = if quick { QUICK_DEVICES } else { DEVICES };
+    let devices = asked.unwrap_or(if quick { QUICK_DEVICES } else { DEVICES });
     let mut server = TestServer::start().await;
     server.stop().await;
     // One machine is all the devices here.
