@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod approval;
+mod assigned;
 mod attestation;
 mod broken;
 mod chain;

@@ -306,102 +306,11 @@ fn a_new_pin_obeys_the_policy() -> Result<()> {
     company.forget_everyone()
 }
 
-fn refusal_of_pin(company: &Company, person: &str, pin: &str) -> Result<String> {
+pub(super) fn refusal_of_pin(company: &Company, person: &str, pin: &str) -> Result<String> {
     company.give_factor(person)?;
     company.password_sign_in(person)?;
     let answer = refused(&company.enrollment(person, pin)?.run()?)?;
     Ok(text(&answer, "code")?.to_owned())
-}
-
-/// Where the daemon keeps what a server delivered.
-const DELIVERED: &str = "/var/lib/latchkey/policy/server.json";
-const NODES: &str =
-    "./Device/Vendor/MSFT/PassportForWork/8f1c1c6e-2a0e-4a2b-9d32-5a39ce6d5d11/Policies";
-
-/// Puts a server's policy "Cloud Hello" for the device where the daemon finds it, as a delivery does.
-fn deliver(company: &Company) -> Result<()> {
-    let value = |node, value| {
-        let loc_uri = format!("{NODES}/{node}");
-        json!({ "policy": "Cloud Hello", "loc_uri": loc_uri, "value": value })
-    };
-    let device = [
-        value("UsePassportForWork", "true"),
-        value("PINComplexity/MinimumPINLength", "10"),
-    ];
-    let policies = json!({
-        "version": 1, "device": device, "tenant": [], "users": {}, "conflicts": [],
-    });
-    let data = json!({ "received": 1_700_000_000, "etag": "by hand", "policies": policies });
-    let file = json!({ "version": 1, "data": data }).to_string();
-    company.workstation()?.write_file(DELIVERED, file, 0o600)
-}
-
-#[test]
-fn a_server_decides_until_an_object_in_effect_configures_hello() -> Result<()> {
-    const SHORT: &str = "48151623";
-    let (_turn, company) = company();
-    company.forget_everyone()?;
-    let host = company.workstation()?;
-    let explained = |setting: &str| {
-        let words = ["latchkey", "policy", "explain", setting];
-        host.command(&words).user("alice").ok()
-    };
-    deliver(company)?;
-    assert!(is_offered(company, "alice")?);
-    let by_server = "set by \"Cloud Hello\" (server policy for the device)";
-    let told = explained("use-hello")?;
-    assert!(told.contains(by_server), "{told}");
-    let show = host.command(&["latchkey", "policy", "show"]);
-    let told = show.user("alice").ok()?;
-    assert!(told.contains("What a server assigns came in"), "{told}");
-    assert_eq!(refusal_of_pin(company, "alice", SHORT)?, "pin_refused");
-
-    let object = Object::linked(company, "Domain Hello", &[machine("Enabled", 1)])?;
-    assert!(is_offered(company, "alice")?);
-    let ignored = "from \"Cloud Hello\" (server policy for the device): ignored, because \
-                   \"Domain Hello\" (group policy, computer half) governs by group policy";
-    for setting in ["use-hello", "min-pin-length"] {
-        let told = explained(setting)?;
-        assert!(
-            told.contains(ignored) && !told.contains(by_server),
-            "{told}"
-        );
-    }
-    let report = host.command(&["latchkey", "policy", "report"]);
-    let told = report.user("alice").ok()?;
-    assert!(
-        told.contains("Policies of the server are ignored as a whole"),
-        "{told}"
-    );
-    company.enrolled("alice", SHORT)?;
-    company.forget_everyone()?;
-
-    object.load(&[machine("Enabled", 0)])?;
-    assert!(!is_offered(company, "alice")?);
-    assert_eq!(refusal(company, "alice")?, "policy_disabled");
-    assert!(explained("use-hello")?.contains(ignored));
-
-    drop(object);
-    assert!(is_offered(company, "alice")?);
-    assert!(explained("use-hello")?.contains(by_server));
-
-    // A delivery that cannot be read is no decision, and none is made in its place.
-    host.write_file(DELIVERED, "{\"version\":1,", 0o600)?;
-    assert!(!is_offered(company, "alice")?);
-    assert_eq!(refusal(company, "alice")?, "policy_unreadable");
-    let object = Object::linked(company, "Domain Hello", &[user("Enabled", 1)])?;
-    assert!(is_offered(company, "alice")?);
-    let told = host
-        .command(&["latchkey", "policy", "show"])
-        .user("alice")
-        .ok()?;
-    assert!(
-        told.contains("left out") && told.contains("server.json"),
-        "{told}"
-    );
-    drop(object);
-    host.sh(&format!("rm {DELIVERED}"))?;
-    Ok(())
 }
 
 #[test]
