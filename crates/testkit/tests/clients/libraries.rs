@@ -59,7 +59,7 @@ fn msal_signs_people_and_applications_in() {
     bench.ok(bench.command(&python).arg(script("msal_client.py")));
 }
 
-/// Two hundred megabytes: an environment of its own.
+/// Four hundred megabytes: an environment of its own.
 const GRAPH: [&str; 3] = [
     "msgraph-beta-sdk==1.66.0",
     "msal==1.39.0",
