@@ -13,6 +13,7 @@ use model::Guid;
 use serde_json::{Value, json};
 use tokio::{
     sync::{Semaphore, mpsc},
+    task::JoinSet,
     time::timeout,
 };
 
@@ -73,7 +74,7 @@ impl Fleet {
             agent.bulk(server, json!(computers)).await.good();
         }
         let places = Arc::new(Semaphore::new(AT_ONCE));
-        let mut joining = tokio::task::JoinSet::new();
+        let mut joining = JoinSet::new();
         for mut device in devices {
             let place = Arc::clone(&places).acquire_owned().await.unwrap();
             let server = Arc::clone(server);
@@ -93,11 +94,12 @@ impl Fleet {
         let (told, news) = mpsc::unbounded_channel();
         let (waits, waiting) = mpsc::unbounded_channel();
         let places = Arc::new(Semaphore::new(AT_ONCE));
+        let mut polling = JoinSet::new();
         for token in &self.tokens {
             let place = Arc::clone(&places).acquire_owned().await.unwrap();
             let (server, told, waits) = (Arc::clone(server), told.clone(), waits.clone());
             let bearer = format!("Bearer {token}");
-            tokio::spawn(async move {
+            polling.spawn(async move {
                 let mut sender = connect(&server).await;
                 drop(place);
                 let (_, mut tag, _) = ask(&mut sender, &bearer, "\"none\"", 0).await;
@@ -115,6 +117,7 @@ impl Fleet {
             count: self.tokens.len(),
             waiting,
             news,
+            _polling: polling,
         }
     }
 
@@ -139,6 +142,8 @@ pub(crate) struct Polls {
     count: usize,
     waiting: mpsc::UnboundedReceiver<()>,
     news: mpsc::UnboundedReceiver<Instant>,
+    /// They end with it.
+    _polling: JoinSet<()>,
 }
 
 impl Polls {
@@ -153,7 +158,7 @@ impl Polls {
     }
 
     /// Assigns a policy to every device; after how many seconds 99 % have it.
-    pub(crate) async fn change(mut self, server: &TestServer, patience: Duration) -> f64 {
+    pub(crate) async fn change(&mut self, server: &TestServer, patience: Duration) -> f64 {
         let new = json!({
             "name": "Everybody",
             "settings": [
