@@ -139,20 +139,20 @@ impl Daemon {
 }
 
 impl super::Policies {
-    /// What became of a delivery, by the group policy of now. Nothing is said of whom no group policy was
-    /// read for.
+    /// What became of a delivery, by the group policy of now. Whoever was asked about is in it, because the
+    /// tag is of an answer about all of them: with nothing, where no group policy was read.
     fn status(&self, delivered: &Delivered) -> PolicyStatus {
         let subjects = delivered.policies.users.keys().cloned();
         let subjects = [Subject::Computer]
             .into_iter()
             .chain(subjects.map(Subject::Person));
         let mut left = MAX_OUTCOMES;
-        let reports = subjects.filter_map(|subject| {
-            let mut outcomes = self.outcomes(&subject, delivered)?;
+        let reports = subjects.map(|subject| {
+            let mut outcomes = self.outcomes(&subject, delivered).unwrap_or_default();
             outcomes.truncate(left);
             left = left.saturating_sub(outcomes.len());
             let user = subject.person().cloned();
-            Some(PolicyReport { user, outcomes })
+            PolicyReport { user, outcomes }
         });
         PolicyStatus {
             etag: delivered.etag.clone(),

@@ -47,6 +47,15 @@ impl<'c> Browser<'c> {
     }
 }
 
+impl Drop for Browser<'_> {
+    /// Signs her out: the next enrollment is to have no other way than a code.
+    fn drop(&mut self) {
+        if let Err(error) = self.0.admin(&["user", "sign-out", &upn("alice")]) {
+            eprintln!("alice stays signed in: {error:#}");
+        }
+    }
+}
+
 /// `login` with the password, as far as the second factor.
 fn up_to_second_factor(company: &Company) -> Result<Talk> {
     let mut talk = login_by_password(company, "alice")?;

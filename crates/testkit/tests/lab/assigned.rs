@@ -186,7 +186,7 @@ fn what_devices_get_when_they_join_stops_no_policy_and_reaches_nobody_who_has_jo
 {
     let (_turn, company) = company();
     company.forget_everyone()?;
-    company.admin(&["enrollment", "set", "state=disabled"])?;
+    let _off = TenantWideOff::set(company)?;
     let values = ["--setting", "use-hello=on"];
     let offered = Assigned::made(company, "Offered", &values, &["--all-devices"])?;
     assert!(is_offered(company, "alice")?);
@@ -196,9 +196,7 @@ fn what_devices_get_when_they_join_stops_no_policy_and_reaches_nobody_who_has_jo
     company.enrolled("alice", "161803398874")?;
     company.forget_everyone()?;
 
-    let host = company.workstation()?;
-    host.command(&["latchkey", "leave"]).ok()?;
-    host.command(&["latchkey", "join"]).ok()?;
+    join_again(company)?;
     let by_tenant = "(tenant-wide configuration)";
     explains(company, "alice", "use-hello", by_tenant)?;
     let offered = Assigned::made(company, "Offered", &values, &["--all-devices"])?;
@@ -207,8 +205,30 @@ fn what_devices_get_when_they_join_stops_no_policy_and_reaches_nobody_who_has_jo
     drop(offered);
 
     company.admin(&["enrollment", "set", "state=notConfigured"])?;
-    explains(company, "alice", "use-hello", by_tenant)?;
+    explains(company, "alice", "use-hello", by_tenant)
+}
+
+/// Devices that join are not to enroll; in the end they may, and this one joins so.
+struct TenantWideOff<'a>(&'a Company);
+
+impl<'a> TenantWideOff<'a> {
+    fn set(company: &'a Company) -> Result<Self> {
+        company.admin(&["enrollment", "set", "state=disabled"])?;
+        Ok(Self(company))
+    }
+}
+
+impl Drop for TenantWideOff<'_> {
+    fn drop(&mut self) {
+        let on = self.0.admin(&["enrollment", "set", "state=notConfigured"]);
+        if let Err(error) = on.and_then(|_| join_again(self.0)) {
+            eprintln!("nobody may enroll at ws1: {error:#}");
+        }
+    }
+}
+
+fn join_again(company: &Company) -> Result<()> {
+    let host = company.workstation()?;
     host.command(&["latchkey", "leave"]).ok()?;
-    host.command(&["latchkey", "join"]).ok()?;
-    Ok(())
+    host.command(&["latchkey", "join"]).ok().map(drop)
 }
