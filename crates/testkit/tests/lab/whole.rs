@@ -176,6 +176,15 @@ impl<'c> Newcomer<'c> {
                 .command(&[&words[..], &["--secret-stdin"]].concat());
             call.stdin(format!("{TOTP_SECRET}\n")).ok()
         })?;
+        // The account comes up before its groups do.
+        until_some("the newcomer's group at the server", PATIENCE, || {
+            let shown = company.admin(&["user", "show", Self::PRINCIPAL])?;
+            ensure!(
+                shown["groups"].to_string().contains(PEOPLE_GROUP),
+                "{shown}"
+            );
+            Ok::<_, anyhow::Error>(())
+        })?;
         Ok(newcomer)
     }
 
