@@ -28,6 +28,7 @@ use super::{
 use crate::{
     Error,
     daemon::{Daemon, now},
+    server::Server,
 };
 
 /// Whom the server is asked about, and what it was told last.
@@ -75,16 +76,19 @@ impl Daemon {
         check_in.add(sid);
         // Not this poll that is held, but the next one asks about this person too.
         check_in.changed.notify_one();
-        if let Err(error) = self.check_in(0).await {
+        let asked = match self.server() {
+            Ok(server) => self.check_in(&server, 0).await.map(drop),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = asked {
             tracing::debug!(%error, "the server was not asked for policies");
         }
     }
 
     /// Asks the server for policies, for which it waits up to `wait_s` while they are the same; whether
     /// anything came.
-    async fn check_in(self: &Arc<Self>, wait_s: u32) -> Result<bool, Error> {
-        let server = self.server()?;
-        let bearer = self.bearer(&server).await?;
+    async fn check_in(self: &Arc<Self>, server: &Server, wait_s: u32) -> Result<bool, Error> {
+        let bearer = self.bearer(server).await?;
         let policies = &self.policies;
         let people = policies.check_in.people();
         // What cannot be read is asked for as a whole.
@@ -203,14 +207,25 @@ pub(crate) async fn keep_checked_in(daemon: Arc<Daemon>) {
         tracing::warn!(%error, "whose policies to ask for is not known yet");
     }
     let mut pause = LEAST_PAUSE;
+    // Kept from poll to poll with its connection: a handshake each time is most of an idle day's work.
+    let mut kept: Option<Server> = None;
     loop {
-        if daemon.identity.joined().is_err() {
+        let Ok((_, joined)) = daemon.identity.joined() else {
+            kept = None;
             let _ = timeout(NOT_JOINED, daemon.policies.check_in.changed.notified()).await;
             continue;
-        }
+        };
+        kept.take_if(|server| server.joined != joined);
         let begun = Instant::now();
+        let ask = async {
+            let server = match kept.take() {
+                Some(server) => server,
+                None => daemon.server()?,
+            };
+            daemon.check_in(kept.insert(server), MAX_WAIT_S).await
+        };
         let asked = tokio::select! {
-            asked = daemon.check_in(MAX_WAIT_S) => asked.map(drop),
+            asked = ask => asked.map(drop),
             () = daemon.policies.check_in.changed.notified() => Ok(()),
         };
         let outcome = match asked {
