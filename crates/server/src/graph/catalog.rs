@@ -1,23 +1,16 @@
 //! What policies are made of: definitions of settings, their categories, the template of account
 //! protection, and the scope tags that policies carry.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
-use axum::{
-    Extension, Json,
-    extract::{Path, RawQuery, State},
-    routing::get,
-};
+use axum::{Json, extract::Path, routing::get};
 use policy::{
     assigned::{graph, profile},
     settings::{SETTINGS, Scope},
 };
 use serde_json::{Value, json};
 
-use super::{
-    Version,
-    query::{Place, Query},
-};
+use super::{call::Call, query::Query};
 use crate::{
     admin::{
         caller::{Caller, needs},
@@ -42,10 +35,8 @@ pub(super) fn routes() -> Paths {
         ("configurationPolicyTemplates", What::Templates),
         ("roleScopeTags", What::ScopeTags),
     ] {
-        let all = move |state, version, caller, query| list(what, state, version, caller, query);
-        let one = move |state, version, caller, id, query| {
-            show(what, (state, version, caller), id, query)
-        };
+        let all = move |call, query| list(what, call, query);
+        let one = move |call, query, id| show(what, call, query, id);
         paths = paths
             .route(&format!("/deviceManagement/{path}"), read(get(all)))
             .route(&format!("/deviceManagement/{path}/{{id}}"), read(get(one)));
@@ -141,42 +132,23 @@ async fn scope_tags(app: &App, caller: &Caller) -> Result<Vec<Value>, Refusal> {
     Ok(default.into_iter().chain(own).collect())
 }
 
-async fn list(
-    what: What,
-    State(app): State<Arc<App>>,
-    Extension(version): Extension<Version>,
-    caller: Caller,
-    RawQuery(raw): RawQuery,
-) -> Result<Json<Value>, Refusal> {
-    let query = Query::read(raw.as_deref())?;
+async fn list(what: What, call: Call, query: Query) -> Result<Json<Value>, Refusal> {
     query.expect_expands(&[])?;
-    let place = Place {
-        app: &app,
-        version,
-        path: what.path(),
-    };
-    place.list(&query, what.rows(&app, &caller).await?)
+    let rows = what.rows(&call.app, &call.caller).await?;
+    call.place(what.path()).list(&query, rows)
 }
-
-type Asked = (State<Arc<App>>, Extension<Version>, Caller);
 
 async fn show(
     what: What,
-    (State(app), Extension(version), caller): Asked,
+    call: Call,
+    query: Query,
     Path(id): Path<String>,
-    RawQuery(raw): RawQuery,
 ) -> Result<Json<Value>, Refusal> {
-    let query = Query::read(raw.as_deref())?;
-    let rows = what.rows(&app, &caller).await?;
+    let rows = what.rows(&call.app, &call.caller).await?;
     let found = rows.into_iter().find(|row| {
         let own = row.get("id").and_then(Value::as_str);
         own.is_some_and(|own| own.eq_ignore_ascii_case(&id))
     });
     let found = found.ok_or_else(|| unknown("there is nothing of that id"))?;
-    let place = Place {
-        app: &app,
-        version,
-        path: what.path(),
-    };
-    Ok(place.one(&query, found))
+    Ok(call.place(what.path()).one(&query, found))
 }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use axum::{
-    Extension, Json,
+    Json,
     body::Bytes,
-    extract::{Path, RawQuery, State},
+    extract::{Path, State},
     http::StatusCode,
     routing::{delete, get, post},
 };
@@ -13,13 +13,7 @@ use model::Guid;
 use serde_json::{Map, Value, json};
 use store::{Device, Group, GroupKind, Listing, Page, User, UserKind};
 
-use super::{
-    Version, expect_known,
-    filter::Operator,
-    object,
-    query::{Place, Query},
-    text,
-};
+use super::{call::Call, expect_known, filter::Operator, object, query::Query, text};
 use crate::{
     accounts,
     admin::{
@@ -35,6 +29,10 @@ use crate::{
     roles::Action,
     routing::Paths,
 };
+
+const USERS: &str = "users";
+const GROUPS: &str = "groups";
+const DEVICES: &str = "devices";
 
 /// The most members that a new group is made with, as in the original.
 const MOST_MEMBERS: usize = 20;
@@ -135,44 +133,32 @@ fn device_told(device: &Device) -> Value {
     })
 }
 
-/// What a list of the directory is asked for: all, names that begin so, or one of a name or id.
+/// What a list of the directory is asked for: a page by name, or one of a name or id.
 enum Wanted {
-    All,
-    Prefix(String),
+    Page(Page),
     Named(String),
 }
 
 fn wanted(query: &Query, names: &[&str]) -> Result<Wanted, Refusal> {
-    let Some(filter) = &query.filter else {
-        return Ok(Wanted::All);
+    let found = match &query.filter {
+        None => Some(String::new()),
+        Some(filter) => match filter.only().filter(|(name, ..)| names.contains(name)) {
+            Some((_, Operator::Equal, value)) => return Ok(Wanted::Named(value.to_owned())),
+            Some((name, Operator::StartsWith, value)) if name != "id" => Some(value.to_owned()),
+            _ => None,
+        },
     };
-    let found = filter.only().filter(|(name, ..)| names.contains(name));
-    match found {
-        Some((_, Operator::Equal, value)) => Ok(Wanted::Named(value.to_owned())),
-        Some((name, Operator::StartsWith, value)) if name != "id" => {
-            Ok(Wanted::Prefix(value.to_owned()))
-        }
-        _ => Err(bad(&format!(
+    let prefix = found.ok_or_else(|| {
+        bad(&format!(
             "Unsupported Query: $filter here is one of {} with eq or startswith.",
             names.join(", ")
-        ))),
-    }
-}
-
-impl Wanted {
-    /// The page of a list by name; nothing where one is named.
-    fn page(&self, query: &Query) -> Option<Page> {
-        let prefix = match self {
-            Self::All => String::new(),
-            Self::Prefix(prefix) => prefix.clone(),
-            Self::Named(_) => return None,
-        };
-        Some(Page {
-            prefix,
-            after: query.place().map(str::to_owned),
-            most: u32::try_from(query.rows()).unwrap_or(u32::MAX),
-        })
-    }
+        ))
+    })?;
+    Ok(Wanted::Page(Page {
+        prefix,
+        after: query.place().map(str::to_owned),
+        most: u32::try_from(query.rows()).unwrap_or(u32::MAX),
+    }))
 }
 
 /// The one that was looked for by name, if it is there.
@@ -185,83 +171,58 @@ fn only<T>(found: Result<T, Refusal>) -> Result<Listing<T>, Refusal> {
     Ok(Listing { rows, next: None })
 }
 
-async fn users(
-    State(app): State<Arc<App>>,
-    Extension(version): Extension<Version>,
-    caller: Caller,
-    RawQuery(raw): RawQuery,
-) -> Result<Json<Value>, Refusal> {
-    let query = Query::read(raw.as_deref())?;
-    let wanted = wanted(&query, &["userPrincipalName", "id"])?;
-    let listing = match (wanted.page(&query), &wanted) {
-        (Some(page), _) => stored(app.store.users(app.tenant.id, page).await)?,
-        (None, Wanted::Named(name)) => only(find::user(&app, name).await)?,
-        _ => only(Err(unknown("")))?,
+async fn users(call: Call, query: Query) -> Result<Json<Value>, Refusal> {
+    let listing = match wanted(&query, &["userPrincipalName", "id"])? {
+        Wanted::Page(page) => stored(call.app.store.users(call.app.tenant.id, page).await)?,
+        Wanted::Named(name) => only(find::user(&call.app, &name).await)?,
     };
-    let seen = caller.seen(&app, listing, |user| user.guid).await?;
+    let seen = call
+        .caller
+        .seen(&call.app, listing, |user| user.guid)
+        .await?;
     let rows = seen.rows.iter().map(user_told).collect();
-    let place = Place {
-        app: &app,
-        version,
-        path: "users",
-    };
+    let place = call.place(USERS);
     Ok(Json(place.page(&query, rows, seen.next)))
 }
 
-async fn user(
-    State(app): State<Arc<App>>,
-    Extension(version): Extension<Version>,
-    caller: Caller,
-    Path(named): Path<String>,
-    RawQuery(raw): RawQuery,
-) -> Result<Json<Value>, Refusal> {
-    let query = Query::read(raw.as_deref())?;
-    let user = find::user(&app, &named).await?;
-    caller.expect_on(&app, Action::Read, user.guid).await?;
-    let place = Place {
-        app: &app,
-        version,
-        path: "users",
-    };
+async fn user(call: Call, query: Query, Path(named): Path<String>) -> Result<Json<Value>, Refusal> {
+    let user = find::user(&call.app, &named).await?;
+    call.caller
+        .expect_on(&call.app, Action::Read, user.guid)
+        .await?;
+    let place = call.place(USERS);
     Ok(place.one(&query, user_told(&user)))
 }
 
-async fn groups(
-    State(app): State<Arc<App>>,
-    Extension(version): Extension<Version>,
-    caller: Caller,
-    RawQuery(raw): RawQuery,
-) -> Result<Json<Value>, Refusal> {
-    let query = Query::read(raw.as_deref())?;
-    let wanted = wanted(&query, &["displayName", "id"])?;
-    let listing = match (wanted.page(&query), &wanted) {
-        (Some(page), _) => stored(app.store.groups(app.tenant.id, page).await)?,
-        (None, Wanted::Named(name)) => Listing {
+async fn groups(call: Call, query: Query) -> Result<Json<Value>, Refusal> {
+    let listing = match wanted(&query, &["displayName", "id"])? {
+        Wanted::Page(page) => stored(call.app.store.groups(call.app.tenant.id, page).await)?,
+        Wanted::Named(name) => Listing {
             rows: match name.parse() {
-                Ok(id) => app
+                Ok(id) => call
+                    .app
                     .store
-                    .group(app.tenant.id, id)
+                    .group(call.app.tenant.id, id)
                     .await?
                     .into_iter()
                     .collect(),
-                Err(_) => app.store.groups_named(app.tenant.id, name).await?,
+                Err(_) => {
+                    call.app
+                        .store
+                        .groups_named(call.app.tenant.id, &name)
+                        .await?
+                }
             },
             next: None,
         },
-        _ => only(Err(unknown("")))?,
     };
-    let seen = caller.seen(&app, listing, |group| group.guid).await?;
+    let seen = call
+        .caller
+        .seen(&call.app, listing, |group| group.guid)
+        .await?;
     let rows = seen.rows.iter().map(group_told).collect();
-    let place = groups_place(&app, version);
+    let place = call.place(GROUPS);
     Ok(Json(place.page(&query, rows, seen.next)))
-}
-
-fn groups_place(app: &App, version: Version) -> Place<'_> {
-    Place {
-        app,
-        version,
-        path: "groups",
-    }
 }
 
 /// A group by its id, which is how Graph names it.
@@ -274,26 +235,16 @@ async fn group_of(app: &App, id: &str) -> Result<Group, Refusal> {
         .ok_or_else(no_such)
 }
 
-async fn group(
-    State(app): State<Arc<App>>,
-    Extension(version): Extension<Version>,
-    caller: Caller,
-    Path(id): Path<String>,
-    RawQuery(raw): RawQuery,
-) -> Result<Json<Value>, Refusal> {
-    let query = Query::read(raw.as_deref())?;
-    let group = group_of(&app, &id).await?;
-    caller.expect_on(&app, Action::Read, group.guid).await?;
-    Ok(groups_place(&app, version).one(&query, group_told(&group)))
+async fn group(call: Call, query: Query, Path(id): Path<String>) -> Result<Json<Value>, Refusal> {
+    let group = group_of(&call.app, &id).await?;
+    call.caller
+        .expect_on(&call.app, Action::Read, group.guid)
+        .await?;
+    Ok(call.place(GROUPS).one(&query, group_told(&group)))
 }
 
-async fn create_group(
-    State(app): State<Arc<App>>,
-    Extension(version): Extension<Version>,
-    caller: Caller,
-    body: Bytes,
-) -> Result<(StatusCode, Json<Value>), Refusal> {
-    caller.expect_whole(Action::ManageGroups)?;
+async fn create_group(call: Call, body: Bytes) -> Result<(StatusCode, Json<Value>), Refusal> {
+    call.caller.expect_whole(Action::ManageGroups)?;
     let body = object(&body)?;
     expect_known(&body, "microsoft.graph.group", |name| {
         GROUP_PROPERTIES.contains(&name)
@@ -304,21 +255,25 @@ async fn create_group(
     if is("mailEnabled", true) || is("securityEnabled", false) {
         return Err(bad("groups here are security groups without mail"));
     }
-    let members = bound_members(&app, &body).await?;
+    let members = bound_members(&call.app, &body).await?;
     let group = Group {
         guid: random::guid()?,
         kind: GroupKind::Own,
         name,
     };
-    let (store, tenant) = (&app.store, app.tenant.id);
-    let audit = caller.audit(&app, "group.create", &group.name);
+    let (store, tenant) = (&call.app.store, call.app.tenant.id);
+    let audit = call.caller.audit(&call.app, "group.create", &group.name);
     let created = store.create_group(tenant, group.guid, &group.name, audit);
     stored(created.await)?;
     for (member, name) in members {
-        let audit = caller.audit(&app, "group.add", &format!("{name} to {}", group.name));
+        let audit = call
+            .caller
+            .audit(&call.app, "group.add", &format!("{name} to {}", group.name));
         store.add_member(tenant, group.guid, member, audit).await?;
     }
-    let told = groups_place(&app, version).one(&Query::default(), group_told(&group));
+    let told = call
+        .place(GROUPS)
+        .one(&Query::default(), group_told(&group));
     Ok((StatusCode::CREATED, told))
 }
 
@@ -376,25 +331,21 @@ async fn delete_group(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn members(
-    State(app): State<Arc<App>>,
-    Extension(version): Extension<Version>,
-    caller: Caller,
-    Path(id): Path<String>,
-    RawQuery(raw): RawQuery,
-) -> Result<Json<Value>, Refusal> {
-    let query = Query::read(raw.as_deref())?;
-    let group = group_of(&app, &id).await?;
-    caller.expect_on(&app, Action::Read, group.guid).await?;
+async fn members(call: Call, query: Query, Path(id): Path<String>) -> Result<Json<Value>, Refusal> {
+    let group = group_of(&call.app, &id).await?;
+    call.caller
+        .expect_on(&call.app, Action::Read, group.guid)
+        .await?;
     let after = match query.place() {
         None => None,
         Some(place) => Some(place.parse().map_err(|_| bad("$skiptoken is no place"))?),
     };
     let most = query.rows();
-    let found = app
+    let found = call
+        .app
         .store
         .members(
-            app.tenant.id,
+            call.app.tenant.id,
             group.guid,
             after,
             u32::try_from(most).unwrap_or(u32::MAX),
@@ -402,14 +353,11 @@ async fn members(
         .await?;
     let mut rows = Vec::new();
     for member in &found {
-        rows.push(member_told(&app, *member).await?);
+        rows.push(member_told(&call.app, *member).await?);
     }
     let next = found.last().filter(|_| found.len() >= most);
     let path = format!("groups/{}/members", group.guid);
-    let place = Place {
-        path: &path,
-        ..groups_place(&app, version)
-    };
+    let place = call.place(&path);
     Ok(Json(place.page(&query, rows, next.map(Guid::to_string))))
 }
 
@@ -474,46 +422,26 @@ async fn remove_member(
     }
 }
 
-fn devices_place(app: &App, version: Version) -> Place<'_> {
-    Place {
-        app,
-        version,
-        path: "devices",
-    }
-}
-
-async fn devices(
-    State(app): State<Arc<App>>,
-    Extension(version): Extension<Version>,
-    caller: Caller,
-    RawQuery(raw): RawQuery,
-) -> Result<Json<Value>, Refusal> {
-    let query = Query::read(raw.as_deref())?;
-    let wanted = wanted(&query, &["displayName", "deviceId", "id"])?;
-    let listing = match (wanted.page(&query), &wanted) {
-        (Some(page), _) => stored(app.store.devices(app.tenant.id, page).await)?,
-        (None, Wanted::Named(name)) => only(find::device(&app, name).await)?,
-        _ => only(Err(unknown("")))?,
+async fn devices(call: Call, query: Query) -> Result<Json<Value>, Refusal> {
+    let listing = match wanted(&query, &["displayName", "deviceId", "id"])? {
+        Wanted::Page(page) => stored(call.app.store.devices(call.app.tenant.id, page).await)?,
+        Wanted::Named(name) => only(find::device(&call.app, &name).await)?,
     };
-    let seen = caller.seen(&app, listing, |device| device.id).await?;
+    let seen = call
+        .caller
+        .seen(&call.app, listing, |device| device.id)
+        .await?;
     let rows = seen.rows.iter().map(device_told).collect();
-    Ok(Json(
-        devices_place(&app, version).page(&query, rows, seen.next),
-    ))
+    Ok(Json(call.place(DEVICES).page(&query, rows, seen.next)))
 }
 
-async fn device(
-    State(app): State<Arc<App>>,
-    Extension(version): Extension<Version>,
-    caller: Caller,
-    Path(id): Path<String>,
-    RawQuery(raw): RawQuery,
-) -> Result<Json<Value>, Refusal> {
-    let query = Query::read(raw.as_deref())?;
+async fn device(call: Call, query: Query, Path(id): Path<String>) -> Result<Json<Value>, Refusal> {
     let no_such = || unknown("there is no device of that id");
     let id: Guid = id.parse().map_err(|_| no_such())?;
-    let device = app.store.device(app.tenant.id, id).await?;
+    let device = call.app.store.device(call.app.tenant.id, id).await?;
     let device = device.ok_or_else(no_such)?;
-    caller.expect_on(&app, Action::Read, device.id).await?;
-    Ok(devices_place(&app, version).one(&query, device_told(&device)))
+    call.caller
+        .expect_on(&call.app, Action::Read, device.id)
+        .await?;
+    Ok(call.place(DEVICES).one(&query, device_told(&device)))
 }

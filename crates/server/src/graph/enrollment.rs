@@ -6,9 +6,9 @@
 use std::sync::Arc;
 
 use axum::{
-    Extension, Json,
+    Json,
     body::Bytes,
-    extract::{Path, RawQuery, State},
+    extract::{Path, State},
     http::StatusCode,
     routing::{get, patch as patch_of, post},
 };
@@ -18,9 +18,11 @@ use serde_json::{Map, Value, json};
 use store::{EnrollmentConfiguration, EnrollmentContent};
 
 use super::{
-    Version, expect_known, object,
+    Version,
+    call::Call,
+    expect_known, object,
     policies::{tags, tags_told},
-    query::{Place, Query},
+    query::Query,
     target, text,
 };
 use crate::{
@@ -127,14 +129,6 @@ fn is_of(property: &str, version: Version) -> bool {
     version == Version::Beta || !BETA_ONLY.contains(&property)
 }
 
-fn place(app: &App, version: Version) -> Place<'_> {
-    Place {
-        app,
-        version,
-        path: PATH,
-    }
-}
-
 /// What stands in a body over `former`.
 fn content(
     body: &Map<String, Value>,
@@ -198,17 +192,11 @@ async fn put(
     stored(enrollment::put(app, caller, action, changed).await).map(|_| ())
 }
 
-async fn list(
-    State(app): State<Arc<App>>,
-    Extension(version): Extension<Version>,
-    caller: Caller,
-    RawQuery(raw): RawQuery,
-) -> Result<Json<Value>, Refusal> {
-    let query = Query::read(raw.as_deref())?;
+async fn list(call: Call, query: Query) -> Result<Json<Value>, Refusal> {
     query.expect_expands(&["assignments"])?;
-    let all = seen(&app, &caller).await?;
-    let rows = all.iter().map(|one| expanded(one, version, &query));
-    place(&app, version).list(&query, rows.collect())
+    let all = seen(&call.app, &call.caller).await?;
+    let rows = all.iter().map(|one| expanded(one, call.version, &query));
+    call.place(PATH).list(&query, rows.collect())
 }
 
 fn expanded(one: &EnrollmentConfiguration, version: Version, query: &Query) -> Value {
@@ -220,35 +208,26 @@ fn expanded(one: &EnrollmentConfiguration, version: Version, query: &Query) -> V
     told
 }
 
-async fn show(
-    State(app): State<Arc<App>>,
-    Extension(version): Extension<Version>,
-    caller: Caller,
-    Path(id): Path<String>,
-    RawQuery(raw): RawQuery,
-) -> Result<Json<Value>, Refusal> {
-    let query = Query::read(raw.as_deref())?;
+async fn show(call: Call, query: Query, Path(id): Path<String>) -> Result<Json<Value>, Refusal> {
     query.expect_expands(&["assignments"])?;
-    let found = one(&app, &caller, Action::ReadPolicies, &id).await?;
-    Ok(place(&app, version).one(&query, expanded(&found, version, &query)))
+    let found = one(&call.app, &call.caller, Action::ReadPolicies, &id).await?;
+    Ok(call
+        .place(PATH)
+        .one(&query, expanded(&found, call.version, &query)))
 }
 
-async fn create(
-    State(app): State<Arc<App>>,
-    Extension(version): Extension<Version>,
-    caller: Caller,
-    body: Bytes,
-) -> Result<(StatusCode, Json<Value>), Refusal> {
-    let mut content = content(&object(&body)?, EnrollmentContent::default(), version)?;
-    content.scope_tags = edit::checked_tags(&app, &caller, content.scope_tags, &[]).await?;
-    let all = enrollment::all(&app).await?;
+async fn create(call: Call, body: Bytes) -> Result<(StatusCode, Json<Value>), Refusal> {
+    let mut content = content(&object(&body)?, EnrollmentContent::default(), call.version)?;
+    content.scope_tags =
+        edit::checked_tags(&call.app, &call.caller, content.scope_tags, &[]).await?;
+    let all = enrollment::all(&call.app).await?;
     if all.len() >= MOST {
         return Err(bad(
             "there are as many enrollment configurations as there may be",
         ));
     }
     let last = all.iter().map(|one| one.priority).max().unwrap_or(0);
-    let now = app.clock.now();
+    let now = call.app.clock.now();
     let new = EnrollmentConfiguration {
         id: random::guid()?,
         priority: last.saturating_add(1),
@@ -258,29 +237,40 @@ async fn create(
         modified: now,
         modified_by: String::new(),
     };
-    put(&app, &caller, "enrollment.create", vec![new.clone()]).await?;
-    let told = place(&app, version).one(&Query::default(), told(&new, version));
+    put(
+        &call.app,
+        &call.caller,
+        "enrollment.create",
+        vec![new.clone()],
+    )
+    .await?;
+    let told = call
+        .place(PATH)
+        .one(&Query::default(), told(&new, call.version));
     Ok((StatusCode::CREATED, told))
 }
 
-async fn patch(
-    State(app): State<Arc<App>>,
-    Extension(version): Extension<Version>,
-    caller: Caller,
-    Path(id): Path<String>,
-    body: Bytes,
-) -> Result<Json<Value>, Refusal> {
-    let former = one(&app, &caller, Action::EditPolicies, &id).await?;
-    let mut content = content(&object(&body)?, former.content.clone(), version)?;
+async fn patch(call: Call, Path(id): Path<String>, body: Bytes) -> Result<Json<Value>, Refusal> {
+    let former = one(&call.app, &call.caller, Action::EditPolicies, &id).await?;
+    let mut content = content(&object(&body)?, former.content.clone(), call.version)?;
     let before = &former.content.scope_tags;
-    content.scope_tags = edit::checked_tags(&app, &caller, content.scope_tags, before).await?;
+    content.scope_tags =
+        edit::checked_tags(&call.app, &call.caller, content.scope_tags, before).await?;
     let changed = EnrollmentConfiguration {
         content,
         version: former.version.saturating_add(1),
         ..former
     };
-    put(&app, &caller, "enrollment.change", vec![changed.clone()]).await?;
-    Ok(place(&app, version).one(&Query::default(), told(&changed, version)))
+    put(
+        &call.app,
+        &call.caller,
+        "enrollment.change",
+        vec![changed.clone()],
+    )
+    .await?;
+    Ok(call
+        .place(PATH)
+        .one(&Query::default(), told(&changed, call.version)))
 }
 
 fn expect_other(one: &EnrollmentConfiguration) -> Result<(), Refusal> {
@@ -307,20 +297,14 @@ async fn delete(
 }
 
 async fn assignments(
-    State(app): State<Arc<App>>,
-    Extension(version): Extension<Version>,
-    caller: Caller,
+    call: Call,
+    query: Query,
     Path(id): Path<String>,
-    RawQuery(raw): RawQuery,
 ) -> Result<Json<Value>, Refusal> {
-    let query = Query::read(raw.as_deref())?;
-    let found = one(&app, &caller, Action::ReadPolicies, &id).await?;
+    let found = one(&call.app, &call.caller, Action::ReadPolicies, &id).await?;
     let shown = shown_id(&found);
     let path = format!("{PATH}/{shown}/assignments");
-    let place = Place {
-        path: &path,
-        ..place(&app, version)
-    };
+    let place = call.place(&path);
     place.list(&query, target::written(&shown, &found.content.assignments))
 }
 

@@ -15,6 +15,7 @@ use store::{Audit, Key, KeyState};
 
 use super::{
     Version,
+    call::Call,
     query::{Place, Query},
 };
 use crate::{
@@ -86,17 +87,16 @@ async fn told(app: &App, key: &Key) -> Result<Value, Refusal> {
 
 async fn listed(
     (app, version): (&App, Version),
-    raw: Option<&str>,
+    query: &Query,
     user: Guid,
     path: &str,
 ) -> Result<Json<Value>, Refusal> {
-    let query = Query::read(raw)?;
     let mut rows = Vec::new();
     for key in keys(app, user).await? {
         rows.push(told(app, &key).await?);
     }
     let place = Place { app, version, path };
-    place.list(&query, rows)
+    place.list(query, rows)
 }
 
 async fn shown(
@@ -120,27 +120,19 @@ fn path_of(user: Guid) -> String {
     format!("users/{user}/{METHODS}")
 }
 
-async fn list(
-    State(app): State<Arc<App>>,
-    Extension(version): Extension<Version>,
-    caller: Caller,
-    Path(user): Path<String>,
-    RawQuery(raw): RawQuery,
-) -> Result<Json<Value>, Refusal> {
-    let user = find::user(&app, &user).await?.guid;
-    caller.expect_on(&app, Action::Read, user).await?;
-    listed((&app, version), raw.as_deref(), user, &path_of(user)).await
+async fn list(call: Call, query: Query, Path(user): Path<String>) -> Result<Json<Value>, Refusal> {
+    let user = find::user(&call.app, &user).await?.guid;
+    call.caller.expect_on(&call.app, Action::Read, user).await?;
+    listed((&call.app, call.version), &query, user, &path_of(user)).await
 }
 
 async fn show(
-    State(app): State<Arc<App>>,
-    Extension(version): Extension<Version>,
-    caller: Caller,
+    call: Call,
     Path((user, id)): Path<(String, String)>,
 ) -> Result<Json<Value>, Refusal> {
-    let user = find::user(&app, &user).await?.guid;
-    caller.expect_on(&app, Action::Read, user).await?;
-    shown((&app, version), user, &id, &path_of(user)).await
+    let user = find::user(&call.app, &user).await?.guid;
+    call.caller.expect_on(&call.app, Action::Read, user).await?;
+    shown((&call.app, call.version), user, &id, &path_of(user)).await
 }
 
 async fn delete(
@@ -161,8 +153,9 @@ async fn list_own(
     RawQuery(raw): RawQuery,
 ) -> Result<Json<Value>, Refusal> {
     let user = access::user(&app, &headers, &[GRAPH_AUDIENCE]).await?.guid;
+    let query = Query::read(raw.as_deref())?;
     let path = format!("me/{METHODS}");
-    listed((&app, version), raw.as_deref(), user, &path).await
+    listed((&app, version), &query, user, &path).await
 }
 
 async fn show_own(

@@ -6,6 +6,7 @@
 //! or change what is decided where the other interface decides it. Handlers refuse in the words of our
 //! own interfaces; [`envelope`] puts them into Graph's form, whatever refused.
 
+mod call;
 mod catalog;
 mod directory;
 mod enrollment;

@@ -3,9 +3,9 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{
-    Extension, Json,
+    Json,
     body::Bytes,
-    extract::{Path, RawQuery, State},
+    extract::{Path, State},
     http::StatusCode,
     routing::{get, post},
 };
@@ -14,11 +14,7 @@ use policy::assigned::graph;
 use serde_json::{Map, Value, json};
 use store::{Policy, PolicyContent};
 
-use super::{
-    Version, catalog, expect_known, object,
-    query::{Place, Query},
-    target, text,
-};
+use super::{call::Call, catalog, expect_known, object, query::Query, target, text};
 use crate::{
     admin::caller::{Caller, needs},
     app::App,
@@ -84,14 +80,6 @@ pub(super) fn routes() -> Paths {
             "/deviceManagement/configurationPolicies/{id}/createCopy",
             edit(post(copy)),
         )
-}
-
-fn place(app: &App, version: Version) -> Place<'_> {
-    Place {
-        app,
-        version,
-        path: PATH,
-    }
 }
 
 /// A policy as it is told, with what is to be expanded.
@@ -248,30 +236,17 @@ fn id_of(text: &str) -> Result<Guid, Refusal> {
         .map_err(|_| crate::admin::find::unknown("there is no policy of that id"))
 }
 
-fn read_query(raw: Option<&str>) -> Result<Query, Refusal> {
-    let query = Query::read(raw)?;
-    query.expect_expands(&["assignments", "settings", "settingDefinitions"])?;
-    Ok(query)
-}
+/// What may be expanded.
+const EXPANDED: [&str; 3] = ["assignments", "settings", "settingDefinitions"];
 
-async fn list(
-    State(app): State<Arc<App>>,
-    Extension(version): Extension<Version>,
-    caller: Caller,
-    RawQuery(raw): RawQuery,
-) -> Result<Json<Value>, Refusal> {
-    let query = read_query(raw.as_deref())?;
-    let policies = edit::seen(&app, &caller).await?;
+async fn list(call: Call, query: Query) -> Result<Json<Value>, Refusal> {
+    query.expect_expands(&EXPANDED)?;
+    let policies = edit::seen(&call.app, &call.caller).await?;
     let rows = policies.iter().map(|policy| told(policy, &query));
-    place(&app, version).list(&query, rows.collect())
+    call.place(PATH).list(&query, rows.collect())
 }
 
-async fn create(
-    State(app): State<Arc<App>>,
-    Extension(version): Extension<Version>,
-    caller: Caller,
-    body: Bytes,
-) -> Result<(StatusCode, Json<Value>), Refusal> {
+async fn create(call: Call, body: Bytes) -> Result<(StatusCode, Json<Value>), Refusal> {
     let body = object(&body)?;
     if !body.contains_key("settings") {
         return Err(bad("settings: a list is wanted."));
@@ -280,22 +255,16 @@ async fn create(
     if body.get("assignments").is_some_and(|all| !all.is_null()) {
         content.assignments = target::read(&Value::Object(body), "assignments")?;
     }
-    let policy = edit::create(&app, &caller, content).await?;
+    let policy = edit::create(&call.app, &call.caller, content).await?;
     let query = Query::default();
-    let told = place(&app, version).one(&query, told(&policy, &query));
+    let told = call.place(PATH).one(&query, told(&policy, &query));
     Ok((StatusCode::CREATED, told))
 }
 
-async fn show(
-    State(app): State<Arc<App>>,
-    Extension(version): Extension<Version>,
-    caller: Caller,
-    Path(id): Path<String>,
-    RawQuery(raw): RawQuery,
-) -> Result<Json<Value>, Refusal> {
-    let query = read_query(raw.as_deref())?;
-    let policy = edit::one(&app, &caller, Action::ReadPolicies, id_of(&id)?).await?;
-    Ok(place(&app, version).one(&query, told(&policy, &query)))
+async fn show(call: Call, query: Query, Path(id): Path<String>) -> Result<Json<Value>, Refusal> {
+    query.expect_expands(&EXPANDED)?;
+    let policy = edit::one(&call.app, &call.caller, Action::ReadPolicies, id_of(&id)?).await?;
+    Ok(call.place(PATH).one(&query, told(&policy, &query)))
 }
 
 async fn changed(app: &App, caller: &Caller, id: &str, body: &[u8]) -> Result<Policy, Refusal> {
@@ -308,16 +277,10 @@ async fn changed(app: &App, caller: &Caller, id: &str, body: &[u8]) -> Result<Po
     edit::change(app, caller, &policy, content).await
 }
 
-async fn patch(
-    State(app): State<Arc<App>>,
-    Extension(version): Extension<Version>,
-    caller: Caller,
-    Path(id): Path<String>,
-    body: Bytes,
-) -> Result<Json<Value>, Refusal> {
-    let policy = changed(&app, &caller, &id, &body).await?;
+async fn patch(call: Call, Path(id): Path<String>, body: Bytes) -> Result<Json<Value>, Refusal> {
+    let policy = changed(&call.app, &call.caller, &id, &body).await?;
     let query = Query::default();
-    Ok(place(&app, version).one(&query, told(&policy, &query)))
+    Ok(call.place(PATH).one(&query, told(&policy, &query)))
 }
 
 /// `PUT`, as the original's page changes settings.
@@ -342,75 +305,47 @@ async fn delete(
 }
 
 async fn settings(
-    State(app): State<Arc<App>>,
-    Extension(version): Extension<Version>,
-    caller: Caller,
+    call: Call,
+    query: Query,
     Path(id): Path<String>,
-    RawQuery(raw): RawQuery,
 ) -> Result<Json<Value>, Refusal> {
-    let query = read_query(raw.as_deref())?;
-    let policy = edit::one(&app, &caller, Action::ReadPolicies, id_of(&id)?).await?;
+    query.expect_expands(&EXPANDED)?;
+    let policy = edit::one(&call.app, &call.caller, Action::ReadPolicies, id_of(&id)?).await?;
     let rows = with_definitions(graph::write(&policy.content.values), &query);
     let path = format!("{PATH}/{}/settings", policy.id);
-    let place = Place {
-        path: &path,
-        ..place(&app, version)
-    };
+    let place = call.place(&path);
     place.list(&query, rows)
 }
 
-fn assignments_of(
-    app: &App,
-    version: Version,
-    policy: &Policy,
-    query: &Query,
-) -> Result<Json<Value>, Refusal> {
+fn assignments_of(call: &Call, policy: &Policy, query: &Query) -> Result<Json<Value>, Refusal> {
     let rows = target::written(&policy.id.to_string(), &policy.content.assignments);
     let path = format!("{PATH}/{}/assignments", policy.id);
-    let place = Place {
-        path: &path,
-        ..place(app, version)
-    };
-    place.list(query, rows)
+    call.place(&path).list(query, rows)
 }
 
 async fn assignments(
-    State(app): State<Arc<App>>,
-    Extension(version): Extension<Version>,
-    caller: Caller,
+    call: Call,
+    query: Query,
     Path(id): Path<String>,
-    RawQuery(raw): RawQuery,
 ) -> Result<Json<Value>, Refusal> {
-    let query = read_query(raw.as_deref())?;
-    let policy = edit::one(&app, &caller, Action::ReadPolicies, id_of(&id)?).await?;
-    assignments_of(&app, version, &policy, &query)
+    query.expect_expands(&EXPANDED)?;
+    let policy = edit::one(&call.app, &call.caller, Action::ReadPolicies, id_of(&id)?).await?;
+    assignments_of(&call, &policy, &query)
 }
 
-async fn assign(
-    State(app): State<Arc<App>>,
-    Extension(version): Extension<Version>,
-    caller: Caller,
-    Path(id): Path<String>,
-    body: Bytes,
-) -> Result<Json<Value>, Refusal> {
-    let policy = edit::one(&app, &caller, Action::EditPolicies, id_of(&id)?).await?;
+async fn assign(call: Call, Path(id): Path<String>, body: Bytes) -> Result<Json<Value>, Refusal> {
+    let policy = edit::one(&call.app, &call.caller, Action::EditPolicies, id_of(&id)?).await?;
     let content = PolicyContent {
         assignments: target::read(&Value::Object(object(&body)?), "assignments")?,
         ..policy.content.clone()
     };
-    let policy = edit::change(&app, &caller, &policy, content).await?;
-    assignments_of(&app, version, &policy, &Query::default())
+    let policy = edit::change(&call.app, &call.caller, &policy, content).await?;
+    assignments_of(&call, &policy, &Query::default())
 }
 
 /// `createCopy`: the same settings for nobody yet.
-async fn copy(
-    State(app): State<Arc<App>>,
-    Extension(version): Extension<Version>,
-    caller: Caller,
-    Path(id): Path<String>,
-    body: Bytes,
-) -> Result<Json<Value>, Refusal> {
-    let policy = edit::one(&app, &caller, Action::ReadPolicies, id_of(&id)?).await?;
+async fn copy(call: Call, Path(id): Path<String>, body: Bytes) -> Result<Json<Value>, Refusal> {
+    let policy = edit::one(&call.app, &call.caller, Action::ReadPolicies, id_of(&id)?).await?;
     let body = object(&body)?;
     let content = PolicyContent {
         name: text(&body, "displayName")?
@@ -419,7 +354,7 @@ async fn copy(
         assignments: Vec::new(),
         ..policy.content
     };
-    let policy = edit::create(&app, &caller, content).await?;
+    let policy = edit::create(&call.app, &call.caller, content).await?;
     let query = Query::default();
-    Ok(place(&app, version).one(&query, told(&policy, &query)))
+    Ok(call.place(PATH).one(&query, told(&policy, &query)))
 }
