@@ -12,7 +12,7 @@ use std::{
 
 use api::{
     MAX_WAIT_S,
-    policies::{MAX_OUTCOMES, MAX_POLICY_USERS, PolicyReport, PolicyStatus},
+    policies::{MAX_OUTCOMES, MAX_POLICY_USERS, Policies, PolicyReport, PolicyStatus},
 };
 use model::Sid;
 use policy::merge::{Layer, Outcome, State};
@@ -72,35 +72,51 @@ impl Daemon {
         if self.identity.joined().is_err() {
             return;
         }
-        let check_in = &self.policies.check_in;
-        check_in.add(sid);
-        // Not this poll that is held, but the next one asks about this person too.
-        check_in.changed.notify_one();
-        let asked = match self.server() {
-            Ok(server) => self.check_in(&server, 0).await.map(drop),
-            Err(error) => Err(error),
+        let is_new = self.policies.check_in.add(sid);
+        let outcome = async {
+            let server = self.server()?;
+            let asked = timeout(PATIENCE, self.ask_for_policies(&server, 0)).await;
+            match asked.unwrap_or(Ok(None))? {
+                Some(answer) => self.take_policies(&server, answer).await,
+                None => Ok(false),
+            }
         };
-        if let Err(error) = asked {
+        let came = outcome.await.unwrap_or_else(|error| {
             tracing::debug!(%error, "the server was not asked for policies");
+            false
+        });
+        // The poll that is held does not ask about this person, or about what is there by now.
+        if is_new || came {
+            self.policies.changed();
         }
     }
 
-    /// Asks the server for policies, for which it waits up to `wait_s` while they are the same; whether
-    /// anything came.
-    async fn check_in(self: &Arc<Self>, server: &Server, wait_s: u32) -> Result<bool, Error> {
+    /// Asks for policies, for which the server waits up to `wait_s` while they are the same; what came is
+    /// to be taken. May be given up at any moment.
+    async fn ask_for_policies(
+        &self,
+        server: &Server,
+        wait_s: u32,
+    ) -> Result<Option<(String, Policies)>, Error> {
         let bearer = self.bearer(server).await?;
-        let policies = &self.policies;
-        let people = policies.check_in.people();
+        let people = self.policies.check_in.people();
         // What cannot be read is asked for as a whole.
-        let former = delivered::read(&policies.folder).ok().flatten();
+        let former = delivered::read(&self.policies.folder).ok().flatten();
         let etag = former.as_ref().map(|former| former.etag.as_str());
         let asked = server.client.policies(&bearer, &people, etag, wait_s);
-        let Some((etag, came)) = asked.await? else {
-            return Ok(false);
-        };
+        Ok(asked.await?)
+    }
+
+    /// Keeps what came, and acts on it; whether it was taken.
+    async fn take_policies(
+        self: &Arc<Self>,
+        server: &Server,
+        (etag, came): (String, Policies),
+    ) -> Result<bool, Error> {
         if came.version != 1 {
             return Err(Error::Bug("policies of a version that is not known"));
         }
+        let policies = &self.policies;
         let turn = policies.check_in.turn.lock().await;
         // The device may have left, or joined another server, meanwhile.
         if self.identity.joined()?.1.url != server.joined.url {
@@ -125,7 +141,7 @@ impl Daemon {
     }
 
     /// Tells the server what became of its values, where that is other than it was told last.
-    async fn tell_outcomes(self: &Arc<Self>) -> Result<(), Error> {
+    async fn tell_outcomes(&self, server: &Server) -> Result<(), Error> {
         let Some(delivered) = delivered::read(&self.policies.folder)? else {
             return Ok(());
         };
@@ -134,10 +150,29 @@ impl Daemon {
         if told.as_ref() == Some(&status) {
             return Ok(());
         }
-        let server = self.server()?;
-        let bearer = self.bearer(&server).await?;
+        let bearer = self.bearer(server).await?;
         server.client.tell_policy_status(&bearer, &status).await?;
         *told = Some(status);
+        Ok(())
+    }
+
+    /// One poll, up to an answer or somebody's word, and what follows from it. `untold` is whether
+    /// something may have changed that the server does not know yet.
+    async fn poll_once(self: &Arc<Self>, server: &Server, untold: &mut bool) -> Result<(), Error> {
+        let came = tokio::select! {
+            came = self.ask_for_policies(server, MAX_WAIT_S) => came?,
+            () = self.policies.check_in.changed.notified() => {
+                *untold = true;
+                None
+            }
+        };
+        if let Some(answer) = came {
+            *untold |= self.take_policies(server, answer).await?;
+        }
+        if *untold {
+            self.tell_outcomes(server).await?;
+            *untold = false;
+        }
         Ok(())
     }
 }
@@ -207,6 +242,7 @@ pub(crate) async fn keep_checked_in(daemon: Arc<Daemon>) {
         tracing::warn!(%error, "whose policies to ask for is not known yet");
     }
     let mut pause = LEAST_PAUSE;
+    let mut untold = true;
     // Kept from poll to poll with its connection: a handshake each time is most of an idle day's work.
     let mut kept: Option<Server> = None;
     loop {
@@ -217,22 +253,14 @@ pub(crate) async fn keep_checked_in(daemon: Arc<Daemon>) {
         };
         kept.take_if(|server| server.joined != joined);
         let begun = Instant::now();
-        let ask = async {
+        let outcome = async {
             let server = match kept.take() {
                 Some(server) => server,
                 None => daemon.server()?,
             };
-            daemon.check_in(kept.insert(server), MAX_WAIT_S).await
+            daemon.poll_once(kept.insert(server), &mut untold).await
         };
-        let asked = tokio::select! {
-            asked = ask => asked.map(drop),
-            () = daemon.policies.check_in.changed.notified() => Ok(()),
-        };
-        let outcome = match asked {
-            Ok(()) => daemon.tell_outcomes().await,
-            Err(error) => Err(error),
-        };
-        match outcome {
+        match outcome.await {
             Ok(()) => {
                 pause = LEAST_PAUSE;
                 // A server that does not wait is not asked without end.
@@ -242,7 +270,8 @@ pub(crate) async fn keep_checked_in(daemon: Arc<Daemon>) {
             }
             Err(error) => {
                 tracing::debug!(%error, "the server gives no policies");
-                let _ = timeout(pause, daemon.policies.check_in.changed.notified()).await;
+                let roused = timeout(pause, daemon.policies.check_in.changed.notified()).await;
+                untold |= roused.is_ok();
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
         }
@@ -265,6 +294,9 @@ impl Daemon {
         Ok(())
     }
 }
+
+/// For the server's answer to somebody who waits: one that is away holds no session up.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 const LEAST_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
