@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use testkit::company::{Company, refused, text, upn};
-use testkit::lab::KdcCertificate;
+use testkit::lab::{KdcCertificate, Talk};
 use testkit::wait::until;
 
 use crate::company;
 use crate::policy::{Object, last_event, machine, value};
 use crate::terminal::{
-    choose_pin, confirm_both_factors, end_of_shell, leave, login_by_password, login_by_pin,
+    choose_pin, confirm_both_factors, end_of_shell, leave, login_by_password, login_by_pin, prompt,
     shell_by_pin,
 };
 
@@ -49,6 +49,31 @@ pub(super) fn unplugged_host<T>(
     outcome
 }
 
+/// Opens a session by PIN without a network, which has no ticket, and waits for the one that comes by
+/// itself with the network.
+pub(super) fn ticket_comes_with_the_network(
+    company: &Company,
+    person: &str,
+    pin: &str,
+) -> Result<Talk> {
+    let host = company.workstation()?;
+    host.command(&["kdestroy"]).user(person).ok()?;
+    let talk = unplugged(company, || {
+        let mut talk = login_by_pin(company, person, pin)?;
+        talk.expect("No domain controller answers. You are signed in without a ticket")?;
+        prompt(company, &mut talk, person)?;
+        talk.type_line("klist")?;
+        talk.expect("No credentials cache")?;
+        Ok(talk)
+    })?;
+    until(
+        "a ticket without a question",
+        Duration::from_secs(60),
+        || host.command(&["klist", "-s"]).user(person).ok().is_ok(),
+    )?;
+    Ok(talk)
+}
+
 /// Is the PIN of `person` kept in the daemon?
 pub(super) fn is_kept(company: &Company, person: &str) -> Result<bool> {
     let status = company.status(person)?;
@@ -63,20 +88,7 @@ fn without_a_domain_controller_the_pin_opens_a_session_and_the_ticket_comes_with
     company.enrolled("alice", PIN)?;
     pin_brings_a_ticket(company, "alice")?;
     let host = company.workstation()?;
-    host.command(&["kdestroy"]).user("alice").ok()?;
-    let talk = unplugged(company, || {
-        let mut talk = login_by_pin(company, "alice", PIN)?;
-        talk.expect("No domain controller answers. You are signed in without a ticket")?;
-        talk.expect("alice@ws1")?;
-        talk.type_line("klist")?;
-        talk.expect("No credentials cache")?;
-        Ok(talk)
-    })?;
-    until(
-        "a ticket without a question",
-        Duration::from_secs(60),
-        || host.command(&["klist", "-s"]).user("alice").ok().is_ok(),
-    )?;
+    let talk = ticket_comes_with_the_network(company, "alice", PIN)?;
     ensure!(is_kept(company, "alice")?, "the PIN is not kept");
 
     // The lock wipes it; the next right PIN brings it back; the end of the session wipes it.
