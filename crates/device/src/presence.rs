@@ -26,7 +26,7 @@ use tpm::UserKey;
 use crate::{
     daemon::Daemon,
     peer::{Peer, Process},
-    reconnect::Course,
+    reconnect::{Course, Courses},
 };
 use ffi::Locked;
 pub(crate) use ffi::slept;
@@ -64,8 +64,17 @@ pub(crate) struct Kept {
     until: Instant,
     /// A session must have begun by then; none: one has.
     unless_begun: Option<Instant>,
-    /// When the next ticket is got.
-    pub(crate) course: Course,
+    courses: Courses,
+}
+
+/// What is due.
+pub(crate) struct Due {
+    /// Whose tickets.
+    pub(crate) tickets: Vec<u32>,
+    /// Whose primary refresh tokens.
+    pub(crate) primaries: Vec<u32>,
+    /// When the next of the others is.
+    pub(crate) next: Option<UnixTime>,
 }
 
 /// What getting a ticket needs.
@@ -93,7 +102,7 @@ impl Presence {
             pin: Arc::new(pin),
             until: now + LONGEST,
             unless_begun: person.sessions.is_empty().then(|| now + BEGINNING),
-            course: Course::default(),
+            courses: Courses::default(),
         });
     }
 
@@ -194,22 +203,30 @@ impl Presence {
     pub(crate) fn ticket(&self, uid: u32) -> Option<Option<UnixTime>> {
         let people = self.lock();
         let kept = people.get(&uid)?.kept.as_ref()?;
-        Some(kept.course.end())
+        Some(kept.courses.ticket.end())
     }
 
-    /// Whose ticket is due at `now`, and when the next one is.
-    pub(crate) fn due(&self, now: UnixTime) -> (Vec<u32>, Option<UnixTime>) {
+    /// What is due at `now`.
+    pub(crate) fn due(&self, now: UnixTime) -> Due {
         let people = self.lock();
         let all = people.iter().filter_map(|(uid, person)| {
-            let kept = person
-                .kept
-                .as_ref()
-                .filter(|kept| kept.unless_begun.is_none())?;
-            Some((*uid, &kept.course))
+            let begun = |kept: &&Kept| kept.unless_begun.is_none();
+            Some((*uid, &person.kept.as_ref().filter(begun)?.courses))
         });
-        let (due, later): (Vec<_>, Vec<_>) = all.partition(|(_, course)| course.is_due(now));
-        let next = later.iter().filter_map(|(_, course)| course.due()).min();
-        (due.into_iter().map(|(uid, _)| uid).collect(), next)
+        let all: Vec<_> = all.collect();
+        let whose = |course: fn(&Courses) -> &Course| {
+            let due = all.iter().filter(|(_, all)| course(all).is_due(now));
+            due.map(|(uid, _)| *uid).collect()
+        };
+        let both = all.iter().flat_map(|(_, all)| [&all.ticket, &all.primary]);
+        Due {
+            tickets: whose(|all| &all.ticket),
+            primaries: whose(|all| &all.primary),
+            next: both
+                .filter(|course| !course.is_due(now))
+                .filter_map(Course::due)
+                .min(),
+        }
     }
 
     /// What is kept of that person.
@@ -224,13 +241,13 @@ impl Presence {
     }
 
     /// Changes when tickets are got, of one person or of everybody.
-    pub(crate) fn steer(&self, whose: Option<u32>, mut change: impl FnMut(&mut Course)) {
+    pub(crate) fn steer(&self, whose: Option<u32>, mut change: impl FnMut(&mut Courses)) {
         let mut people = self.lock();
         for (uid, person) in people.iter_mut() {
             if whose.is_none_or(|whose| whose == *uid)
                 && let Some(kept) = &mut person.kept
             {
-                change(&mut kept.course);
+                change(&mut kept.courses);
             }
         }
         drop(people);
@@ -375,6 +392,41 @@ pub(crate) mod tests {
             }
             assert!(!is_kept(&presence));
         }
+    }
+
+    #[test]
+    fn a_primary_refresh_token_that_was_not_got_is_due_again_by_itself_and_no_ticket_with_it() {
+        let (start, now) = (Instant::now(), UnixTime(1_700_000_000));
+        let presence = kept(start);
+        let due = |after: i64| {
+            let due = presence.due(now.plus(after));
+            (
+                due.tickets,
+                due.primaries,
+                due.next.map(|next| next.0 - now.0),
+            )
+        };
+        presence.steer(Some(ALICE), |courses| {
+            courses.ticket.got(now.plus(36_000), now)
+        });
+        presence.steer(Some(ALICE), |courses| courses.primary.failed(now));
+        // The session has not begun.
+        assert_eq!(due(5), (vec![], vec![], None));
+        presence.opened(ALICE, process(1));
+        assert_eq!(due(4), (vec![], vec![], Some(5)));
+        assert_eq!(due(5), (vec![], vec![ALICE], Some(27_000)));
+        // One at a time, and later the next time.
+        presence.steer(Some(ALICE), |courses| courses.primary.begun());
+        assert_eq!(due(5), (vec![], vec![], Some(27_000)));
+        presence.steer(None, |courses| courses.primary.failed(now));
+        assert_eq!(due(5), (vec![], vec![], Some(10)));
+        presence.steer(None, |courses| courses.primary.network_changed(now));
+        assert_eq!(due(1), (vec![], vec![ALICE], Some(27_000)));
+        presence.steer(None, |courses| courses.primary = Course::default());
+        assert_eq!(due(26_999), (vec![], vec![], Some(27_000)));
+        presence.steer(None, |courses| courses.primary.failed(now));
+        presence.wipe(Some(ALICE));
+        assert_eq!(due(5), (vec![], vec![], None));
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Primary refresh tokens: what a person's sign-in by key is worth at the server.
 //!
 //! Got in the background when a session begins, because none must wait for a server that may be down,
-//! and not for a PIN that opens no session: each signature sets the count of wrong PINs back. Renewed
-//! every [`RENEWAL`] while a session of the person is open. The person's key signs once, for one nonce
-//! of the server's, and the device vouches for it; the session key comes sealed to the device's
-//! transport key, which is in the TPM.
+//! and not for a PIN that opens no session: each signature sets the count of wrong PINs back. While
+//! the PIN is kept, one that could not be got is tried again by itself (`reconnect`). Renewed every
+//! [`RENEWAL`] while a session of the person is open. The person's key signs once, for one nonce of the
+//! server's, and the device vouches for it; the session key comes sealed to the device's transport key,
+//! which is in the TPM.
 //!
 //! *Invariant:* token and session key are in this process's memory and nowhere else, and go with the
 //! person's last session.
@@ -108,12 +109,15 @@ impl Primaries {
 }
 
 impl Daemon {
-    /// Gets one for a person who has just signed in; whatever goes wrong is told by `status`.
+    /// Gets one for a person who has just signed in; whatever goes wrong is told by `status`, and tried
+    /// again where the PIN is kept.
     pub(crate) fn get_primary(self: &Arc<Self>, credential: Credential, pin: ipc::Secret) {
-        let daemon = Arc::clone(self);
+        let (daemon, uid) = (Arc::clone(self), credential.uid);
+        self.presence
+            .steer(Some(uid), |courses| courses.primary.begun());
         tokio::spawn(async move {
-            let uid = credential.uid;
             let outcome = daemon.ask_primary(&credential, &pin).await;
+            daemon.primary_came(uid, outcome.as_ref().map(|_| true));
             daemon.note_primary(uid, outcome);
         });
     }

@@ -1,9 +1,11 @@
-//! Tickets without a question: anew before they end, and as soon as the network is back.
+//! Tickets without a question: anew before they end, and as soon as the network is back; and the
+//! primary refresh token that a server was away for, or had not yet heard enough to give.
 //!
 //! Only for people whose PIN is kept (`presence`), so only while their session is unlocked. What is
 //! waited for are events, a moment that was worked out, or the next try of a row that slows down;
 //! nothing is polled. The domain's own no ends it and wipes the PIN: it is asked for again, and then
-//! the person reads why.
+//! the person reads why. The server's no ends nothing: it knows of accounts and keys by hearsay, later
+//! than the domain, and `status` tells it meanwhile.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -11,7 +13,9 @@ use model::UnixTime;
 
 use crate::{
     Error,
+    credential::Credential,
     daemon::{Daemon, now},
+    error::refused,
     login::Login,
     network::Network,
     offline::is_unheard,
@@ -19,7 +23,15 @@ use crate::{
     renamed::RENAMED,
 };
 
-/// When one person's next ticket is got.
+/// When one person's next tickets are got.
+#[derive(Default)]
+pub(crate) struct Courses {
+    pub(crate) ticket: Course,
+    /// Due only where the last try has failed: `primary` renews what is held.
+    pub(crate) primary: Course,
+}
+
+/// When the next one is got.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Course {
     end: Option<UnixTime>,
@@ -41,6 +53,11 @@ impl Course {
             furthest_s: life.max(LEAST_PAUSE_S),
             failures: 0,
         };
+    }
+
+    /// A try is under way: none is due until it has an end.
+    pub(crate) fn begun(&mut self) {
+        self.due = None;
     }
 
     /// None was got; the next try comes later each time.
@@ -84,18 +101,24 @@ pub(crate) async fn keep_tickets(daemon: Arc<Daemon>) {
     }
     let mut network = network.ok();
     loop {
-        let (due, next) = daemon.presence.due(now());
-        for uid in due {
+        let due = daemon.presence.due(now());
+        for uid in due.tickets {
             daemon.renew_ticket(uid).await;
         }
-        let pause = next.map_or(IDLE, |next| {
+        for uid in due.primaries {
+            daemon.retry_primary(uid).await;
+        }
+        let pause = due.next.map_or(IDLE, |next| {
             Duration::from_secs(next.0.saturating_sub(now().0).max(1) as u64).min(IDLE)
         });
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = daemon.presence.changed() => {}
             heard = changed(network.as_ref()) => match heard {
-                Ok(()) => daemon.presence.steer(None, |course| course.network_changed(now())),
+                Ok(()) => daemon.presence.steer(None, |courses| {
+                    courses.ticket.network_changed(now());
+                    courses.primary.network_changed(now());
+                }),
                 Err(error) => {
                     tracing::warn!(%error, "the network is not watched any more");
                     network = None;
@@ -122,11 +145,11 @@ impl Daemon {
             Ok(Tried::Got(end)) => {
                 tracing::info!(uid, "a ticket was got without a question");
                 self.presence
-                    .steer(Some(uid), |course| course.got(end, now()));
+                    .steer(Some(uid), |courses| courses.ticket.got(end, now()));
             }
             Ok(Tried::Later) => {
                 self.presence
-                    .steer(Some(uid), |course| course.failed(now()));
+                    .steer(Some(uid), |courses| courses.ticket.failed(now()));
             }
             Ok(Tried::Never(why)) => {
                 tracing::warn!(uid, why, "no more tickets without a question");
@@ -140,7 +163,7 @@ impl Daemon {
             Err(error) => {
                 tracing::warn!(uid, %error, "no ticket without a question, this time");
                 self.presence
-                    .steer(Some(uid), |course| course.failed(now()));
+                    .steer(Some(uid), |courses| courses.ticket.failed(now()));
             }
         }
     }
@@ -151,14 +174,7 @@ impl Daemon {
         else {
             return Ok(Tried::Later);
         };
-        // Another key, or another PIN: the TPM would count a try with this one as a wrong one.
-        if credential.key != usable.key {
-            return Ok(Tried::Never("the credential has changed".to_owned()));
-        }
-        self.allow_sign_in(&credential.sid, false)?;
-        if !self.keeps_pin(&credential.sid) {
-            return Ok(Tried::Never("a policy forbids keeping the PIN".to_owned()));
-        }
+        self.allow_kept_pin(&credential, &usable)?;
         let right = self.try_kept_pin(&credential, &usable.pin).await?;
         self.leaf(credential.clone()).await?;
         let login = Login::begin(self, &account, &credential, PATIENCE)?;
@@ -174,6 +190,56 @@ impl Daemon {
             }
             Err(failure) => Ok(Tried::Never(failure.code)),
         }
+    }
+
+    /// May the kept PIN be tried with this credential?
+    fn allow_kept_pin(&self, credential: &Credential, usable: &Usable) -> Result<(), Error> {
+        // Another key, or another PIN: the TPM would count a try with this one as a wrong one.
+        if credential.key != usable.key {
+            return Err(refused("pin_required", "The credential has changed."));
+        }
+        self.allow_sign_in(&credential.sid, false)?;
+        if !self.keeps_pin(&credential.sid) {
+            let sentence = "A policy forbids keeping the PIN.";
+            return Err(refused("pin_required", sentence));
+        }
+        Ok(())
+    }
+
+    /// One person's primary refresh token, which could not be got before.
+    async fn retry_primary(self: &Arc<Self>, uid: u32) {
+        let Some(usable) = self.presence.usable(uid) else {
+            return;
+        };
+        if self.primaries.is_held(uid) {
+            return self.primary_came(uid, Ok(true));
+        }
+        let allowed = async {
+            let credential = self.credential(uid).await?;
+            if let Some(credential) = &credential {
+                self.allow_kept_pin(credential, &usable)?;
+            }
+            Ok(credential)
+        };
+        match allowed.await {
+            Ok(Some(credential)) => self.get_primary(credential, usable.pin),
+            Ok(None) => self.primary_came(uid, Ok(false)),
+            Err(error) => self.primary_came(uid, Err(&error)),
+        }
+    }
+
+    /// Steers by how a try for a primary refresh token has ended: was one got?
+    pub(crate) fn primary_came(&self, uid: u32, outcome: Result<bool, &Error>) {
+        if let Err(error) = outcome
+            && is_final(error)
+        {
+            tracing::warn!(uid, %error, "no more tickets without a question");
+            self.presence.wipe(Some(uid));
+        }
+        self.presence.steer(Some(uid), |courses| match outcome {
+            Ok(true) => courses.primary = Course::default(),
+            Ok(false) | Err(_) => courses.primary.failed(now()),
+        });
     }
 }
 

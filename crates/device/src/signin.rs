@@ -97,9 +97,9 @@ pub(crate) async fn signin(
             .keep(account.uid, &key, &args.pin, Instant::now());
         daemon
             .presence
-            .steer(Some(account.uid), |course| match end {
-                Some(end) => course.got(end, now()),
-                None => course.failed(now()),
+            .steer(Some(account.uid), |courses| match end {
+                Some(end) => courses.ticket.got(end, now()),
+                None => courses.ticket.failed(now()),
             });
     }
     if ticket.is_some() && in_session {

@@ -24,12 +24,17 @@ fn pin_brings_a_ticket(company: &Company, person: &str) -> Result<()> {
     let mut talk = shell_by_pin(company, person, PIN)?;
     talk.type_line("klist")?;
     talk.expect(TICKET)?;
-    // In the background, what it is worth at the server.
-    until("a primary refresh token", Duration::from_secs(20), || {
+    primary_comes(company, person)?;
+    leave(talk).map(drop)
+}
+
+/// In the background of a session comes what it is worth at the server, which hears later than the domain
+/// who may sign in.
+fn primary_comes(company: &Company, person: &str) -> Result<()> {
+    until("a primary refresh token", Duration::from_secs(60), || {
         let status = company.status(person);
         status.is_ok_and(|status| status["AzureAdPrt"] == "YES")
-    })?;
-    leave(talk).map(drop)
+    })
 }
 
 /// With the workstation off the network; back on it in the end.
@@ -286,6 +291,37 @@ fn a_disabled_account_is_told_so_and_stays_out_with_the_cable_pulled() -> Result
     outcome?;
     // The domain's next yes takes the no back.
     pin_brings_a_ticket(company, "bob")?;
+    company.forget_everyone()
+}
+
+#[test]
+fn a_primary_refresh_token_comes_by_itself_once_the_server_hears_that_the_person_may_sign_in()
+-> Result<()> {
+    let (_turn, company) = company();
+    company.forget_everyone()?;
+    company.enrolled("bob", PIN)?;
+    let sees_bob_active = |is_active: bool| {
+        until("the server to hear of it", Duration::from_secs(60), || {
+            let user = company.admin(&["user", "show", &upn("bob")]);
+            user.is_ok_and(|user| user["active"] == is_active)
+        })
+    };
+    company.on_controller("samba-tool user disable bob")?;
+    let unheard = sees_bob_active(false).and_then(|()| company.server()?.stop("latchkey-sync"));
+    company.on_controller("samba-tool user enable bob")?;
+    let talk = unheard.and_then(|()| {
+        let talk = shell_by_pin(company, "bob", PIN)?;
+        until("the server's no", Duration::from_secs(20), || {
+            let status = company.status("bob");
+            status.is_ok_and(|status| status.get("AzureAdPrtFailure").is_some())
+        })?;
+        Ok(talk)
+    });
+    company.run_agent()?;
+    let talk = talk?;
+    sees_bob_active(true)?;
+    primary_comes(company, "bob")?;
+    leave(talk)?;
     company.forget_everyone()
 }
 
