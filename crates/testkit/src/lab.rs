@@ -8,6 +8,7 @@ pub mod address;
 mod base;
 mod call;
 mod clean;
+mod controller;
 mod domain;
 mod host;
 mod install;

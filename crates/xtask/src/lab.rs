@@ -14,6 +14,7 @@ struct Request {
     verb: String,
     name: String,
     workstations: u8,
+    controllers: Vec<String>,
     json: bool,
     words: Vec<String>,
 }
@@ -46,6 +47,7 @@ fn read(mut parser: lexopt::Parser) -> Result<Request> {
         verb: String::new(),
         name: "lab".to_owned(),
         workstations: 1,
+        controllers: Vec::new(),
         json: false,
         words: Vec::new(),
     };
@@ -55,6 +57,10 @@ fn read(mut parser: lexopt::Parser) -> Result<Request> {
             Long("workstations") => {
                 let count = parser.value()?.to_string_lossy().into_owned();
                 request.workstations = count.parse().context("--workstations N")?;
+            }
+            Long("controllers") => {
+                let names = parser.value()?.to_string_lossy().into_owned();
+                request.controllers = names.split(',').map(str::to_owned).collect();
             }
             Long("json") => request.json = true,
             Value(word) if request.verb.is_empty() => {
@@ -82,7 +88,10 @@ fn up(request: &Request) -> Result<ExitCode> {
         workstations: request.workstations,
         say: complain,
     };
-    let lab = Lab::up(&request.name, options)?;
+    let mut lab = Lab::up(&request.name, options)?;
+    for controller in &request.controllers {
+        lab.add_controller(controller)?;
+    }
     let seconds = start.elapsed().as_secs_f64();
     say(&format!(
         "the lab {} is up: Samba {}, {seconds:.1} s",

@@ -21,7 +21,7 @@ cargo xtask demo [--keep] [--json] [--name NAME]   the whole story, from no cred
 cargo xtask test [--long]                          everything that guards a commit
 cargo xtask bench [server|signin|sync|policy] [--quick] [--json] the budgets, measured
 cargo xtask package [--out DIR] [--profile dev|release] [--version V] the Debian packages
-cargo xtask lab up [NAME] [--workstations N]
+cargo xtask lab up [NAME] [--workstations N] [--controllers dc2,rodc]
 cargo xtask lab down|status [NAME] [--json]
 cargo xtask lab shell HOST [--name NAME]           a shell in a host
 cargo xtask lab run HOST [--name NAME] -- CMD…     a command in a host

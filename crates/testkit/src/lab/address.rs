@@ -16,7 +16,7 @@ pub const PREFIX: &str = "10.77.0.";
 /// What a host is for, which its name tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// The Samba domain controller.
+    /// A Samba domain controller.
     DomainController,
     /// The machine of `latchkey-server` and `latchkey-sync`.
     Server,
@@ -32,11 +32,11 @@ pub enum Role {
 /// When the name is none of the lab's.
 pub fn role(host: &str) -> Result<Role> {
     match host {
-        "dc" => Ok(Role::DomainController),
+        "dc" | "dc2" | "rodc" => Ok(Role::DomainController),
         "server" => Ok(Role::Server),
         "stranger" => Ok(Role::Stranger),
         _ if host.starts_with("ws") => number(host).map(|_| Role::Workstation),
-        _ => bail!("the lab has no host {host}: dc, server, stranger, ws1, ws2, …"),
+        _ => bail!("the lab has no host {host}: dc, dc2, rodc, server, stranger, ws1, ws2, …"),
     }
 }
 
@@ -47,6 +47,8 @@ pub fn role(host: &str) -> Result<Role> {
 pub fn number(host: &str) -> Result<u8> {
     match host {
         "dc" => Ok(10),
+        "dc2" => Ok(11),
+        "rodc" => Ok(12),
         "server" => Ok(20),
         "stranger" => Ok(99),
         _ => {

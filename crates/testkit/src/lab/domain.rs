@@ -117,14 +117,10 @@ pub(super) fn provisioned(
 /// Fills the domain of the host `dc`, starts it and waits until it answers.
 pub(super) fn start(dc: &Host, pki: &Pki, secrets: &Secrets) -> Result<()> {
     prepare_names(dc)?;
-    let authority = pki.read("kdc-ca.crt")?;
-    dc.write_file("/etc/latchkey-lab/kdc-ca.crt", authority, 0o644)?;
+    put_kdc(dc, &pki.read("kdc-ca.crt")?)?;
     let name = KdcCertificate::DnsNames.name();
     let certificate = pki.read(&format!("{name}.crt"))?;
     put_identity(dc, &certificate, &pki.read(&format!("{name}.key"))?)?;
-    let kerberos = format!("{KERBEROS}{KDC}");
-    dc.write_file("/etc/krb5.conf", &kerberos, 0o644)?;
-    dc.write_file("/var/lib/samba/private/krb5.conf", &kerberos, 0o644)?;
 
     let people: Vec<_> = PEOPLE
         .iter()
@@ -194,6 +190,14 @@ fn wait_for_directory(dc: &Host) -> Result<()> {
         dc.command(&[&words[..], &["-o", "nettimeout=2"]].concat())
     })
     .map(|_| ())
+}
+
+/// Tells a KDC where its certificate is, and whose certificates it believes.
+pub(super) fn put_kdc(dc: &Host, authority: &[u8]) -> Result<()> {
+    dc.write_file("/etc/latchkey-lab/kdc-ca.crt", authority, 0o644)?;
+    let kerberos = format!("{KERBEROS}{KDC}");
+    dc.write_file("/etc/krb5.conf", &kerberos, 0o644)?;
+    dc.write_file("/var/lib/samba/private/krb5.conf", &kerberos, 0o644)
 }
 
 /// Gives the KDC a certificate and key in PEM; they are read when Samba starts.

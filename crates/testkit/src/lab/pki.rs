@@ -104,14 +104,8 @@ impl Pki {
 
     /// The authority of KDCs, what it issues, and its list with one certificate revoked.
     fn kdc_authority(&self) -> Result<()> {
-        let latchkey = program("latchkey")?;
         let home = self.path("kdc");
-        let pki = |words: &[&str]| {
-            let mut command = Command::new(&latchkey);
-            command.args(["--json", "pki", "--dir"]).arg(&home);
-            command.args(words).stdin(Stdio::null());
-            run(command)
-        };
+        let pki = |words: &[&str]| self.latchkey(words);
         pki(&["init", "--name", "Lab KDC CA", "--crl-url", CRL_URL])?;
         let dc = full_name("dc");
         for (kind, more) in [
@@ -132,6 +126,22 @@ impl Pki {
             fs::copy(home.join(file), self.path(stem)).context(stem)?;
         }
         Ok(())
+    }
+
+    /// A certificate and key, as [`KdcCertificate::DnsNames`], for another domain controller.
+    pub(super) fn kdc(&self, host: &str) -> Result<(Vec<u8>, Vec<u8>)> {
+        let said = self.latchkey(&["issue-dc", &full_name(host), "--days", "30"])?;
+        let issued: Issued = serde_json::from_str(&said).context("latchkey pki issue-dc")?;
+        Ok((fs::read(issued.certificate)?, fs::read(issued.key)?))
+    }
+
+    fn latchkey(&self, words: &[&str]) -> Result<String> {
+        let mut command = Command::new(program("latchkey")?);
+        command
+            .args(["--json", "pki", "--dir"])
+            .arg(self.path("kdc"));
+        command.args(words).stdin(Stdio::null());
+        run(command)
     }
 
     fn authority(&self, stem: &str, name: &str) -> Result<()> {

@@ -4,6 +4,8 @@ use super::*;
 fn every_host_has_the_address_that_its_name_says() {
     let rows = [
         ("dc", "10.77.0.10"),
+        ("dc2", "10.77.0.11"),
+        ("rodc", "10.77.0.12"),
         ("server", "10.77.0.20"),
         ("ws1", "10.77.0.31"),
         ("stranger", "10.77.0.99"),
