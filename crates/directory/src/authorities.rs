@@ -26,12 +26,16 @@ pub struct DomainController {
     pub dn: String,
     /// Its DNS name.
     pub host: String,
+    /// It takes changes.
+    pub writable: bool,
 }
 
+const CONTROL: &str = "userAccountControl";
 const CERTIFICATE: &str = "cACertificate";
 const EXISTS: u32 = 68;
 const VALUE_EXISTS: u32 = 20;
 const DOMAIN_CONTROLLER: u32 = 0x2000;
+const READ_ONLY_DOMAIN_CONTROLLER: u32 = 0x0400_0000;
 
 impl Directory {
     /// The authorities of the forest.
@@ -57,21 +61,30 @@ impl Directory {
         Ok(to_root || to_nt_auth)
     }
 
-    /// The accounts of the domain's domain controllers.
+    /// The accounts of the domain's writable domain controllers.
     pub async fn domain_controllers(&self) -> Result<Vec<DomainController>, Error> {
+        let mut controllers = self.controllers().await?;
+        controllers.retain(|controller| controller.writable);
+        Ok(controllers)
+    }
+
+    /// The accounts of all the domain's domain controllers, read-only ones too.
+    pub async fn controllers(&self) -> Result<Vec<DomainController>, Error> {
+        let is = |bit| Filter::Bits(CONTROL, bit);
         let query = Query {
             base: self.domain().dn.clone(),
             filter: Filter::And(vec![
                 Filter::equal("objectCategory", "computer"),
-                Filter::Bits("userAccountControl", DOMAIN_CONTROLLER),
+                Filter::Or(vec![is(DOMAIN_CONTROLLER), is(READ_ONLY_DOMAIN_CONTROLLER)]),
                 Filter::Present("dNSHostName"),
             ]),
-            attributes: &["dNSHostName"],
+            attributes: &["dNSHostName", CONTROL],
             extended_dn: false,
             read: |entry, _| {
                 Ok(DomainController {
                     dn: entry.dn.clone(),
                     host: entry.required_text("dNSHostName")?,
+                    writable: entry.flags(CONTROL) & DOMAIN_CONTROLLER != 0,
                 })
             },
         };

@@ -1,7 +1,8 @@
 //! One connection to a domain controller: bound, sealed, one request at a time.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -16,7 +17,11 @@ use crate::{
     seal::{Handshake, MAX_SEALED, Next, Seal},
 };
 
-const CONNECT: Duration = Duration::from_secs(5);
+const CONNECT: Duration = Duration::from_secs(2);
+/// How long a host may be silent. Its kernel answers for a busy domain controller, so that this is not
+/// about how long an answer takes.
+const SILENT: Duration = Duration::from_secs(3);
+const PROBE: Duration = Duration::from_secs(1);
 /// For each piece of an answer, not for the whole of it.
 const ANSWER: Duration = Duration::from_secs(30);
 /// The longest LDAP message that is taken.
@@ -43,17 +48,13 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Connects and binds with the process's Kerberos credentials.
-    pub(crate) async fn open(
-        address: &str,
-        port: u16,
-        host: &str,
-        realm: &str,
-    ) -> Result<Self, Error> {
-        let stream = timeout(CONNECT, TcpStream::connect((address, port)))
+    pub(crate) async fn open(address: SocketAddr, host: &str, realm: &str) -> Result<Self, Error> {
+        let stream = timeout(CONNECT, TcpStream::connect(address))
             .await
-            .map_err(|_| Error::Unreachable(format!("{address}: no connection in time")))?
-            .map_err(|error| Error::Unreachable(format!("{address}: {error}")))?;
+            .map_err(|_| Error::Unreachable(format!("{host}: no connection in time")))?
+            .map_err(|error| Error::Unreachable(format!("{host}: {error}")))?;
         stream.set_nodelay(true).map_err(broken)?;
+        notice_death(&stream).map_err(broken)?;
         let mut connection = Self {
             stream,
             seal: None,
@@ -194,6 +195,14 @@ impl Connection {
 }
 
 const MAX_STEPS: usize = 8;
+
+/// A host that is gone without a word must not be waited for as long as a busy one.
+fn notice_death(stream: &TcpStream) -> std::io::Result<()> {
+    let socket = SockRef::from(stream);
+    let alive = TcpKeepalive::new().with_time(PROBE).with_interval(PROBE);
+    socket.set_tcp_keepalive(&alive)?;
+    socket.set_tcp_user_timeout(Some(SILENT))
+}
 
 async fn fill(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> Result<(), Error> {
     bytes.reserve(64 * 1024);

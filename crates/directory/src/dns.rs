@@ -15,9 +15,10 @@ pub(crate) struct Service {
     pub(crate) host: String,
 }
 
-/// The domain controllers of a domain, best first. Blocks.
-pub(crate) fn domain_controllers(domain: &str) -> Vec<Service> {
-    let name = format!("_ldap._tcp.dc._msdcs.{domain}");
+/// The domain controllers of a domain, or those of one of its sites, best first. Blocks.
+pub(crate) fn domain_controllers(domain: &str, site: Option<&str>) -> Vec<Service> {
+    let site = site.map_or_else(String::new, |site| format!("{site}._sites."));
+    let name = format!("_ldap._tcp.{site}dc._msdcs.{domain}");
     let mut found = ffi::query(&name, SRV)
         .and_then(|answer| parse(&answer))
         .unwrap_or_default();

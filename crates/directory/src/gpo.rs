@@ -127,7 +127,8 @@ impl Directory {
             .one(&search("", Scope::Base, &filter, &["Netlogon"]))
             .await?;
         let answer = root.as_ref().and_then(|root| root.value("Netlogon"));
-        let site = answer.and_then(netlogon::client_site);
+        let site = answer.and_then(netlogon::answer);
+        let site = site.and_then(|answer| answer.client_site);
         Ok(site.map(|site| format!("CN={site},{}", self.sites())))
     }
 

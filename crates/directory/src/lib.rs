@@ -14,6 +14,7 @@
 mod accounts;
 mod authorities;
 mod ber;
+mod clock;
 mod connection;
 mod dns;
 mod entry;
@@ -22,6 +23,7 @@ mod filter;
 mod gpo;
 mod gpo_write;
 mod keys;
+mod locate;
 mod message;
 mod netlogon;
 mod seal;
@@ -32,6 +34,7 @@ pub use accounts::{By, Computer, Group, Kind, Protection, User};
 pub use authorities::{Authorities, DomainController};
 pub use gpo_write::Principal;
 pub use keys::{KeyHolder, KeyValue};
+pub use locate::{Locator, Need};
 pub use search::{Directory, Domain};
 pub use trust::ServicePoint;
 
@@ -54,6 +57,19 @@ pub enum Error {
         code: u32,
         /// The diagnostic message.
         message: String,
+    },
+    /// The administrator: only read-only domain controllers answer, and something is to be written.
+    #[error("no writable domain controller: {0} is read-only")]
+    ReadOnly(String),
+    /// The administrator: the controller that is named belongs elsewhere. One agent, one domain.
+    #[error("{host} is a domain controller of {domain}, not of {expected}")]
+    AnotherDomain {
+        /// The controller.
+        host: String,
+        /// Its domain.
+        domain: String,
+        /// The one that was to be asked.
+        expected: String,
     },
     /// The domain controller sent what the protocol does not allow, or more than we take.
     #[error("the domain controller's answer is not understood: {0}")]

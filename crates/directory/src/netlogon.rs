@@ -1,4 +1,4 @@
-//! The answer to an LDAP ping (MS-ADTS 6.3.1.9): here only where the client is.
+//! The answer to an LDAP ping (MS-ADTS 6.3.1.9): what the domain controller is, and where the client is.
 
 /// NETLOGON_NT_VERSION_5 and 5EX: an answer that names sites.
 pub(crate) const VERSION: u32 = 0x6;
@@ -8,22 +8,51 @@ pub(crate) const VERSION: u32 = 0x6;
 const ANSWERS: [u16; 2] = [23, 25];
 /// Operation code, padding, flags and the domain's GUID.
 const HEAD: usize = 24;
+const FLAGS: usize = 4;
+/// The place of the domain among the names.
+const DOMAIN: usize = 1;
 /// Names in front of the client's site: forest, domain, host, NetBIOS domain, NetBIOS host, user,
 /// and the site of the domain controller.
 const NAMES_BEFORE: usize = 7;
 
-/// The name of the site that the domain controller sees the client in.
-pub(crate) fn client_site(answer: &[u8]) -> Option<String> {
-    let code = u16::from_le_bytes(*answer.first_chunk::<2>()?);
+/// What a domain controller says of itself and of who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Answer {
+    /// Its domain's DNS name.
+    pub(crate) domain: String,
+    /// It takes changes.
+    pub(crate) is_writable: bool,
+    /// It is in the client's site, or covers it.
+    pub(crate) is_closest: bool,
+    /// The name of the site that it sees the client in.
+    pub(crate) client_site: Option<String>,
+}
+
+/// DS_CLOSEST_FLAG and DS_WRITABLE_FLAG (MS-ADTS 6.3.1.2).
+const CLOSEST: u32 = 0x80;
+const WRITABLE: u32 = 0x100;
+
+/// Reads an answer.
+pub(crate) fn answer(bytes: &[u8]) -> Option<Answer> {
+    let code = u16::from_le_bytes(*bytes.first_chunk::<2>()?);
     if !ANSWERS.contains(&code) {
         return None;
     }
+    let flags = u32::from_le_bytes(*bytes.get(FLAGS..)?.first_chunk::<4>()?);
+    let mut names = Vec::new();
     let mut at = HEAD;
-    for _ in 0..NAMES_BEFORE {
-        at = name(answer, at)?.1;
+    for _ in 0..=NAMES_BEFORE {
+        let (found, next) = name(bytes, at)?;
+        names.push(found);
+        at = next;
     }
-    let (site, _) = name(answer, at)?;
-    Some(site).filter(|site| !site.is_empty() && site.chars().all(is_plain))
+    let site = names.pop()?;
+    Some(Answer {
+        domain: names.into_iter().nth(DOMAIN)?,
+        is_writable: flags & WRITABLE != 0,
+        is_closest: flags & CLOSEST != 0,
+        client_site: Some(site).filter(|site| !site.is_empty() && site.chars().all(is_plain)),
+    })
 }
 
 /// A site's name becomes part of a DN. Names that would need escaping there are not allowed as
@@ -61,7 +90,7 @@ fn name(bytes: &[u8], start: usize) -> Option<(String, usize)> {
 mod tests {
     use super::*;
 
-    fn answer(names: &[&[u8]]) -> Vec<u8> {
+    fn of(names: &[&[u8]]) -> Vec<u8> {
         let mut bytes = vec![23, 0];
         bytes.resize(HEAD, 0);
         names.iter().for_each(|name| bytes.extend_from_slice(name));
@@ -70,7 +99,7 @@ mod tests {
 
     #[test]
     fn the_eighth_name_is_the_clients_site() {
-        let bytes = answer(&[
+        let mut bytes = of(&[
             b"\x04corp\x04test\0",
             b"\xc0\x18",
             b"\x02dc\xc0\x18",
@@ -80,16 +109,24 @@ mod tests {
             b"\x04Here\0",
             b"\x05There\0",
         ]);
-        assert_eq!(client_site(&bytes).as_deref(), Some("There"));
+        bytes[FLAGS + 1] = 1;
+        let expected = Answer {
+            domain: "corp.test".to_owned(),
+            is_writable: true,
+            is_closest: false,
+            client_site: Some("There".to_owned()),
+        };
+        assert_eq!(answer(&bytes), Some(expected));
         for cut in 0..bytes.len() {
-            assert_eq!(client_site(&bytes[..cut]), None, "{cut}");
+            assert_eq!(answer(&bytes[..cut]), None, "{cut}");
         }
     }
 
     #[test]
     fn a_client_in_no_site_has_none() {
-        assert_eq!(client_site(&answer(&[&[0; 8]])), None);
-        assert_eq!(client_site(&answer(&[&[0; 7], b"\x06a,CN=b\0"])), None);
-        assert_eq!(client_site(&answer(&[b"\xc0\x18"])), None);
+        let site = |names: &[&[u8]]| answer(&of(names)).map(|answer| answer.client_site);
+        assert_eq!(site(&[&[0; 8]]), Some(None));
+        assert_eq!(site(&[&[0; 7], b"\x06a,CN=b\0"]), Some(None));
+        assert_eq!(site(&[b"\xc0\x18"]), None);
     }
 }

@@ -2,13 +2,12 @@
 
 use std::collections::VecDeque;
 
-use model::{Guid, Sid};
-use tokio::{sync::Mutex, task::spawn_blocking};
+use model::{Guid, Sid, UnixTime};
+use tokio::sync::Mutex;
 
 use crate::{
-    Error, accounts,
+    Error, Locator, Need, accounts, clock,
     connection::Connection,
-    dns,
     entry::Entry,
     filter::Filter,
     message::{Outcome, Request, Scope, Search},
@@ -19,6 +18,10 @@ use crate::{
 pub struct Directory {
     connection: Mutex<Connection>,
     dc: String,
+    invocation_id: Guid,
+    writable: bool,
+    /// What its clock said when the connection was made.
+    clock: Option<UnixTime>,
     domain: Domain,
 }
 
@@ -42,45 +45,37 @@ pub struct Domain {
     pub lockout_s: Option<i64>,
 }
 
-const LDAP: u16 = 389;
 const NO_SUCH_OBJECT: u32 = 32;
 
 impl Directory {
     /// Connects to a domain controller of `realm`, this `host` or the best that DNS names, with
     /// the credentials of the process (`KRB5CCNAME`, `KRB5_CLIENT_KTNAME`).
     pub async fn connect(realm: &str, host: Option<&str>) -> Result<Self, Error> {
-        let candidates = match host {
-            Some(host) => vec![(host.to_owned(), LDAP)],
-            None => {
-                let domain = realm.to_ascii_lowercase();
-                let found = spawn_blocking(move || dns::domain_controllers(&domain)).await;
-                let found = found.map_err(|error| Error::Unreachable(error.to_string()))?;
-                found
-                    .into_iter()
-                    .map(|service| (service.host, service.port))
-                    .collect()
-            }
-        };
-        let mut last = Error::Unreachable(format!("DNS names no domain controller of {realm}"));
-        for (host, port) in candidates {
-            match Connection::open(&host, port, &host, realm).await {
-                Ok(connection) => return Self::bound(connection).await,
-                Err(error) => {
-                    tracing::debug!(%host, %error, "domain controller passed over");
-                    last = error;
-                }
-            }
-        }
-        Err(last)
+        Locator::new(realm, host, Need::Read).connect().await
     }
 
-    async fn bound(mut connection: Connection) -> Result<Self, Error> {
+    pub(crate) async fn bound(mut connection: Connection) -> Result<Self, Error> {
         let root = root(&mut connection, &ROOT).await?;
         let dn = root.required_text("defaultNamingContext")?;
         let configuration = root.required_text("configurationNamingContext")?;
         let dc = root.required_text("dnsHostName")?;
 
         let any = Filter::Present("objectClass");
+        let settings = Search {
+            base: &root.required_text("dsServiceName")?,
+            scope: Scope::Base,
+            filter: &any,
+            attributes: &["invocationId", "objectCategory"],
+            page: None,
+            extended_dn: false,
+        };
+        let settings = one(&mut connection, &settings).await?;
+        let settings = settings.ok_or(Error::Missing("the domain controller's settings"))?;
+        let invocation_id = settings
+            .value("invocationId")
+            .and_then(|value| value.try_into().ok())
+            .map(Guid::from_le_bytes)
+            .ok_or(Error::Missing("the domain controller's invocationId"))?;
         let naming_context = Search {
             base: &dn,
             scope: Scope::Base,
@@ -119,6 +114,13 @@ impl Directory {
         Ok(Self {
             connection: Mutex::new(connection),
             dc,
+            invocation_id,
+            // MS-ADTS 6.1.1.2.2.1.2.1.1: the settings of a read-only one are of a category of their own.
+            writable: !settings
+                .required_text("objectCategory")?
+                .to_ascii_uppercase()
+                .starts_with("CN=NTDS-DSA-RO,"),
+            clock: root.text("currentTime").and_then(clock::parse),
             domain,
         })
     }
@@ -126,6 +128,22 @@ impl Directory {
     /// The DNS name of the domain controller.
     pub fn dc(&self) -> &str {
         &self.dc
+    }
+
+    /// The database that this domain controller's update sequence numbers count the changes of: another
+    /// one at another controller, or after its database was restored.
+    pub fn invocation_id(&self) -> Guid {
+        self.invocation_id
+    }
+
+    /// Whether it takes changes; a read-only domain controller does not.
+    pub fn is_writable(&self) -> bool {
+        self.writable
+    }
+
+    /// What the domain controller's clock said when the connection was made.
+    pub fn clock(&self) -> Option<UnixTime> {
+        self.clock
     }
 
     /// The domain.
@@ -266,10 +284,12 @@ pub(crate) fn success(outcome: Outcome) -> Result<Outcome, Error> {
     }
 }
 
-const ROOT: [&str; 3] = [
+const ROOT: [&str; 5] = [
     "defaultNamingContext",
     "configurationNamingContext",
     "dnsHostName",
+    "dsServiceName",
+    "currentTime",
 ];
 
 async fn root(connection: &mut Connection, attributes: &[&str]) -> Result<Entry, Error> {

@@ -1,17 +1,24 @@
-//! The way to the directory: one connection at a time, made anew where it broke.
+//! The way to the directory: one connection at a time, made anew where it broke, to whichever writable
+//! domain controller answers then.
 
 use std::sync::Arc;
 
-use directory::Directory;
+use directory::{Directory, Locator, Need};
 use kerberos::Context;
+use model::UnixTime;
+use openssl::asn1::Asn1Time;
 use tokio::{sync::Mutex, task::spawn_blocking};
 
-use crate::{config::Config, hardening::CACHE};
+use crate::{config::Config, hardening::CACHE, keys::now};
+
+/// How far clocks may be apart before tickets and proofs fail (RFC 4120 7.2.2's usual five minutes).
+const SKEW_S: u64 = 300;
 
 /// A connection that several tasks share.
 pub struct Door {
     config: Arc<Config>,
     tickets: Arc<Tickets>,
+    locator: Locator,
     current: Mutex<Option<Arc<Directory>>>,
 }
 
@@ -23,6 +30,7 @@ impl Door {
     /// A door that is not open yet. Doors of one process share `tickets`.
     pub fn new(config: Arc<Config>, tickets: Arc<Tickets>) -> Self {
         Self {
+            locator: locator(&config),
             config,
             tickets,
             current: Mutex::new(None),
@@ -35,7 +43,8 @@ impl Door {
         if let Some(directory) = current.as_ref() {
             return Ok(directory.clone());
         }
-        let directory = Arc::new(connect(&self.config, &self.tickets).await?);
+        let connected = connect_by(&self.locator, &self.config, &self.tickets).await?;
+        let directory = Arc::new(connected);
         tracing::info!(
             dc = directory.dc(),
             "connected to the domain controller, sealed"
@@ -69,6 +78,19 @@ impl Door {
 
 /// Connects with a fresh ticket from the keytab.
 pub async fn connect(config: &Config, tickets: &Tickets) -> Result<Directory, directory::Error> {
+    connect_by(&locator(config), config, tickets).await
+}
+
+/// Nothing of the agent's is for a read-only domain controller.
+fn locator(config: &Config) -> Locator {
+    Locator::new(&config.realm, config.dc.as_deref(), Need::Write)
+}
+
+async fn connect_by(
+    locator: &Locator,
+    config: &Config,
+    tickets: &Tickets,
+) -> Result<Directory, directory::Error> {
     let _filling = tickets.0.lock().await;
     let (account, keytab) = (config.account_principal(), config.keytab.clone());
     let ticket = spawn_blocking(move || Context::new()?.keytab_ccache(&account, &keytab, CACHE));
@@ -80,5 +102,36 @@ pub async fn connect(config: &Config, tickets: &Tickets) -> Result<Directory, di
         Ok(Err(error)) => return Err(directory::Error::Kerberos(error.to_string())),
         Err(error) => return Err(directory::Error::Unreachable(error.to_string())),
     }
-    Directory::connect(&config.realm, config.dc.as_deref()).await
+    let directory = locator.connect().await?;
+    if let Some(said) = skew(directory.clock(), now()) {
+        tracing::warn!(code = "clock_skew", dc = directory.dc(), said);
+    }
+    Ok(directory)
+}
+
+/// What is to be said of two clocks that are too far apart.
+fn skew(there: Option<UnixTime>, here: UnixTime) -> Option<String> {
+    let there = there.filter(|there| there.0.abs_diff(here.0) > SKEW_S)?;
+    let text = |time: UnixTime| Asn1Time::from_unix(time.0).map(|time| time.to_string());
+    let (here, there) = (text(here).ok()?, text(there).ok()?);
+    Some(format!(
+        "it is {here} here and {there} at the domain controller: set the clock, or proofs of users are \
+         refused as expired"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_that_are_too_far_apart_are_named_with_both_times() {
+        let here = UnixTime(1_795_861_908);
+        assert_eq!(skew(Some(here.plus(300)), here), None);
+        assert_eq!(skew(None, here), None);
+        let said = skew(Some(here.plus(-3600)), here).unwrap();
+        assert!(said.starts_with(
+            "it is Nov 28 10:31:48 2026 GMT here and Nov 28 09:31:48 2026 GMT at the domain controller"
+        ));
+    }
 }
