@@ -33,6 +33,21 @@ pub struct Agent {
     pub public_key: Vec<u8>,
     /// When it was enrolled.
     pub enrolled: UnixTime,
+    /// What it said last, if it ever asked for the lease.
+    pub said: Option<AgentSaid>,
+}
+
+/// What an agent says of itself with each request for the lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentSaid {
+    /// The machine that it runs on.
+    pub host: String,
+    /// Its release.
+    pub version: String,
+    /// It only looks on.
+    pub staging: bool,
+    /// When it said so.
+    pub at: UnixTime,
 }
 
 /// A code that enrolls one agent.
@@ -51,6 +66,15 @@ fn agent(row: &Row) -> Result<Agent> {
         principal: row.get("principal")?,
         public_key: row.get("public_key")?,
         enrolled: row.get("enrolled")?,
+        said: match row.get("seen")? {
+            None => None,
+            Some(at) => Some(AgentSaid {
+                host: row.get("host")?,
+                version: row.get("version")?,
+                staging: row.get("staging")?,
+                at,
+            }),
+        },
     })
 }
 
@@ -137,6 +161,39 @@ impl Store {
         self.read(move |db| {
             let sql = "SELECT * FROM agents WHERE tenant = ?1 AND id = ?2";
             db.one(sql, args![tenant, id], agent)
+        })
+        .await
+    }
+
+    /// Gives an agent another key; false where there is no such agent, or it has that key already.
+    pub async fn set_agent_key(
+        &self,
+        tenant: Guid,
+        id: Guid,
+        public_key: Vec<u8>,
+        audit: Audit,
+    ) -> Result<bool> {
+        self.audited(tenant, audit, move |db| {
+            let sql = "UPDATE agents SET public_key = ?3
+                 WHERE tenant = ?1 AND id = ?2 AND public_key <> ?3";
+            db.touched(sql, args![tenant, id, public_key])
+        })
+        .await
+    }
+
+    /// Takes an agent out, and its lease; false where there is none. Whoever waits is woken: the agent
+    /// is refused at once.
+    pub async fn delete_agent(&self, tenant: Guid, id: Guid, audit: Audit) -> Result<bool> {
+        self.audited_keys(tenant, audit, move |db| {
+            let sql = "SELECT domain FROM agents WHERE tenant = ?1 AND id = ?2";
+            let Some(domain) = db.one(sql, args![tenant, id], |row| row.get::<Guid>("domain"))?
+            else {
+                return Ok(false);
+            };
+            let sql = "DELETE FROM agent_leases WHERE tenant = ?1 AND domain = ?2 AND agent = ?3";
+            db.execute(sql, args![tenant, domain, id])?;
+            let sql = "DELETE FROM agents WHERE tenant = ?1 AND id = ?2";
+            db.touched(sql, args![tenant, id])
         })
         .await
     }

@@ -73,7 +73,21 @@ CREATE TABLE agents (
     principal  TEXT COLLATE "C" NOT NULL,
     public_key BYTEA NOT NULL,
     enrolled   BIGINT NOT NULL,
+    host       TEXT COLLATE "C",
+    version    TEXT COLLATE "C",
+    staging    BIGINT NOT NULL DEFAULT 0,
+    seen       BIGINT,
     PRIMARY KEY (tenant, id)
+);
+
+CREATE TABLE agent_leases (
+    tenant   TEXT COLLATE "C" NOT NULL,
+    domain   TEXT COLLATE "C" NOT NULL,
+    agent    TEXT COLLATE "C" NOT NULL,
+    instance TEXT COLLATE "C" NOT NULL,
+    host     TEXT COLLATE "C" NOT NULL,
+    until    BIGINT NOT NULL,
+    PRIMARY KEY (tenant, domain)
 );
 
 CREATE TABLE spent_statements (

@@ -395,6 +395,21 @@ CREATE TABLE evaluations (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX evaluations_by_device ON evaluations (tenant, device);
 
+-- What agents say of themselves, and which of a domain's may write.
+ALTER TABLE agents ADD COLUMN host TEXT;
+ALTER TABLE agents ADD COLUMN version TEXT;
+ALTER TABLE agents ADD COLUMN staging INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE agents ADD COLUMN seen INTEGER;
+CREATE TABLE agent_leases (
+    tenant   TEXT NOT NULL,
+    domain   TEXT NOT NULL,
+    agent    TEXT NOT NULL,
+    instance TEXT NOT NULL,
+    host     TEXT NOT NULL,
+    until    INTEGER NOT NULL,
+    PRIMARY KEY (tenant, domain)
+) STRICT, WITHOUT ROWID;
+
 -- The lockout values of devices' TPMs, and the code of each that gives it back.
 CREATE TABLE lockouts (
     tenant  TEXT NOT NULL,

@@ -5,6 +5,7 @@
 mod cluster;
 mod factors;
 mod keys;
+mod leases;
 mod lockouts;
 mod migration;
 mod people;
@@ -148,6 +149,7 @@ pub(crate) fn some_agent(id: u8, domain: Guid) -> Agent {
         principal: "latchkey-sync/host@REALM".to_owned(),
         public_key: vec![1, 2, 3],
         enrolled: NOW,
+        said: None,
     }
 }
 

@@ -14,7 +14,9 @@ use tracing::{
     span,
 };
 
-use crate::{File, factors, filled, keys, lockouts, people, policies, sign_in, tenant, tokens};
+use crate::{
+    File, factors, filled, keys, leases, lockouts, people, policies, sign_in, tenant, tokens,
+};
 
 /// Statements that were run while the recorder was there.
 static SEEN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
@@ -109,6 +111,7 @@ async fn an_index_leads_to_every_row_that_a_statement_looks_for() {
     };
     factors::every_contract(open).await;
     keys::every_contract(open).await;
+    leases::every_contract(open).await;
     lockouts::every_contract(open).await;
     people::every_contract(open).await;
     policies::every_contract(open).await;
