@@ -8,6 +8,12 @@ use crate::device::UserProof;
 /// `POST`, no token: a one-time code and a PKCS#10 request for an agent's identity.
 pub const ENROLL_PATH: &str = "/agent/v1/enroll";
 
+/// `POST`: [`LeaseAsk`], [`LeaseAnswer`].
+pub const LEASE_PATH: &str = "/agent/v1/lease";
+
+/// `POST`: [`AgentKey`].
+pub const KEY_PATH: &str = "/agent/v1/key";
+
 /// `GET ?token=&wait=`: [`Changes`].
 pub const CHANGES_PATH: &str = "/agent/v1/changes";
 
@@ -55,6 +61,40 @@ pub struct AgentEnrolled {
     pub agent: Guid,
     /// The tenant.
     pub tenant: Guid,
+}
+
+/// An agent asks whether it may write, and says who it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseAsk {
+    /// It only wants to look on: it gets no lease, and gives back the one it has.
+    pub staging: bool,
+    /// New with each start of the machine that it runs on.
+    pub instance: Guid,
+    /// The machine.
+    pub host: String,
+    /// Its release.
+    pub version: String,
+}
+
+/// Whether it may.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseAnswer {
+    /// It may write.
+    pub held: bool,
+    /// How long, or when asking again makes sense.
+    pub until_s: u32,
+    /// The machine of the agent that may, where it is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder: Option<String>,
+    /// The shortest time between two scheduled cycles.
+    pub allowed_interval_s: u32,
+}
+
+/// A key in place of the one that signed for the bearer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AgentKey {
+    /// Base64 DER of a PKCS#10 request by it.
+    pub csr: String,
 }
 
 /// A page of the change feed, oldest first, at most 100 changes.

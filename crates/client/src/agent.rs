@@ -1,12 +1,15 @@
 //! The agent's calls, each with a token that its own key got (private_key_jwt, RFC 7523).
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::{PoisonError, RwLock},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
 
 use api::{
     AGENT_AUDIENCE,
     agent::{
-        CHANGES_PATH, Changes, STATUS_PATH, StatusReport, WORK_PATH, Work, WorkAnswer,
-        work_answer_path,
+        AgentKey, CHANGES_PATH, Changes, KEY_PATH, LEASE_PATH, LeaseAnswer, LeaseAsk, STATUS_PATH,
+        StatusReport, WORK_PATH, Work, WorkAnswer, work_answer_path,
     },
     oauth::{ASSERTION_JWT_BEARER, TokenAnswer, token_path},
     scim::{BULK_PATH, BulkRequest, BulkResponse},
@@ -34,14 +37,16 @@ pub struct AgentIdentity {
     pub agent: Guid,
     /// The tenant.
     pub tenant: Guid,
-    /// The key of its enrollment.
+    /// The key of its enrollment, or the one that took its place.
     pub key: PKey<Private>,
 }
 
 /// The server as an enrolled agent sees it.
 pub struct Agent {
     client: Client,
-    identity: AgentIdentity,
+    agent: Guid,
+    tenant: Guid,
+    key: RwLock<PKey<Private>>,
     token: Mutex<Option<Token>>,
 }
 
@@ -58,16 +63,42 @@ const NO_CONTENT: u16 = 204;
 impl Agent {
     /// The server behind `client` for this agent.
     pub fn new(client: Client, identity: AgentIdentity) -> Self {
+        let AgentIdentity { agent, tenant, key } = identity;
         Self {
             client,
-            identity,
+            agent,
+            tenant,
+            key: RwLock::new(key),
             token: Mutex::new(None),
         }
     }
 
-    /// Who the agent is.
-    pub fn identity(&self) -> &AgentIdentity {
-        &self.identity
+    /// The key that it signs with.
+    pub fn key(&self) -> PKey<Private> {
+        self.key
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Signs with another key from now on, and gets its tokens anew.
+    pub async fn use_key(&self, key: PKey<Private>) {
+        *self.key.write().unwrap_or_else(PoisonError::into_inner) = key;
+        *self.token.lock().await = None;
+    }
+
+    /// Asks for the lease, or gives it back.
+    pub async fn lease(&self, ask: &LeaseAsk) -> Result<LeaseAnswer, Error> {
+        self.call(|| Ok(Call::post(LEASE_PATH, Body::json(ask)?)))
+            .await?
+            .json()
+    }
+
+    /// Has the server take another key in place of this one.
+    pub async fn renew_key(&self, key: &AgentKey) -> Result<(), Error> {
+        self.call(|| Ok(Call::post(KEY_PATH, Body::json(key)?)))
+            .await
+            .map(drop)
     }
 
     /// What changed since `token`, waiting at most `wait_s` for something to change.
@@ -117,7 +148,7 @@ impl Agent {
     /// Signs `claims` with the agent's key.
     pub fn sign(&self, claims: &impl Serialize) -> Result<String, Error> {
         token::sign(&token::Header::default(), claims, |digest| {
-            sign_digest(&self.identity.key, digest)
+            sign_digest(&self.key(), digest)
         })
     }
 
@@ -144,8 +175,8 @@ impl Agent {
         if let Some(token) = token.as_ref().filter(|token| Instant::now() < token.renew) {
             return Ok(token.text.clone());
         }
-        let path = token_path(self.identity.tenant);
-        let agent = self.identity.agent.to_string();
+        let path = token_path(self.tenant);
+        let agent = self.agent.to_string();
         let assertion = self.assertion(&path)?;
         let form = Form::default()
             .field("grant_type", "client_credentials")
@@ -185,8 +216,8 @@ impl Agent {
             .unwrap_or_default()
             .as_secs() as i64;
         self.sign(&Claims {
-            iss: self.identity.agent,
-            sub: self.identity.agent,
+            iss: self.agent,
+            sub: self.agent,
             aud: format!("{}{path}", self.client.base_url()),
             jti: Guid::from_random(random),
             iat: now,

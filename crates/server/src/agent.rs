@@ -1,13 +1,19 @@
-//! Enrollment of agents: a one-time code from an administrator, once.
+//! Enrollment of agents: a one-time code from an administrator, once; then one key after another.
 
 use std::sync::Arc;
 
-use api::agent::{AgentEnroll, AgentEnrolled};
-use axum::{Json, body::Bytes, extract::State, http::StatusCode};
+use api::agent::{AgentEnroll, AgentEnrolled, AgentKey};
+use axum::{
+    Json,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+};
 use model::sha256;
 use store::{Agent, Audit, Domain};
 
 use crate::{
+    access,
     app::App,
     authority,
     error::{Refusal, read_json},
@@ -54,6 +60,7 @@ pub(crate) async fn enroll(
         principal: request.principal,
         public_key: key.public_key_to_der()?,
         enrolled: now,
+        said: None,
     };
     let audit = Audit {
         at: now,
@@ -82,4 +89,28 @@ pub(crate) async fn enroll(
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// `POST /agent/v1/key`: another key in place of the one that the bearer was got with.
+pub(crate) async fn renew(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<StatusCode, Refusal> {
+    let agent = access::agent(&app, &headers).await?;
+    let AgentKey { csr } = read_json(&body)?;
+    let key = authority::requested_key(&csr)
+        .map_err(|why| Refusal::own(StatusCode::BAD_REQUEST, "bad_csr", why.0))?;
+    let audit = Audit {
+        at: app.clock.now(),
+        actor: format!("agent:{}", agent.id),
+        action: "agent.key",
+        subject: agent.principal,
+    };
+    let key = key.public_key_to_der()?;
+    // Repeated, it changes nothing.
+    app.store
+        .set_agent_key(app.tenant.id, agent.id, key, audit)
+        .await?;
+    Ok(StatusCode::NO_CONTENT)
 }

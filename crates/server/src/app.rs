@@ -17,7 +17,7 @@ use crate::{
     authorities::Opened,
     challenge,
     clock::Clock,
-    device,
+    config, device,
     device_proof::Shown,
     discover,
     factors::security_key::SecurityKeys,
@@ -25,7 +25,7 @@ use crate::{
     hashing::Hashing,
     health, key, keys,
     known::Known,
-    lockout,
+    lease, lockout,
     master::MasterKey,
     metrics,
     metrics::Metrics,
@@ -69,6 +69,8 @@ pub struct App {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) sign_ins: SignInLog,
     pub(crate) clock: Clock,
+    /// What agents are told.
+    pub(crate) allowed_sync_cycle_interval_s: u32,
 }
 
 /// The name under which a secret of a tenant is sealed.
@@ -112,6 +114,7 @@ impl App {
             metrics: Arc::default(),
             sign_ins,
             clock,
+            allowed_sync_cycle_interval_s: config::SYNC_CYCLE_S,
         };
         Ok((app, rows))
     }
@@ -167,6 +170,8 @@ pub(crate) fn paths(app: &Arc<App>) -> Paths {
             get(keys::status).delete(keys::delete),
         )
         .route(api::agent::ENROLL_PATH, post(agent::enroll))
+        .route(api::agent::LEASE_PATH, post(lease::lease))
+        .route(api::agent::KEY_PATH, post(agent::renew))
         .route(api::agent::CHANGES_PATH, get(feed::changes))
         .route(api::agent::STATUS_PATH, post(feed::status))
         .route(api::agent::WORK_PATH, get(work::lease))

@@ -50,6 +50,9 @@ pub struct Config {
     /// Where metrics are, in clear; nowhere unless it is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics_listen: Option<SocketAddr>,
+    /// The shortest time between two scheduled cycles of an agent.
+    #[serde(default = "sync_cycle_s", skip_serializing_if = "is_sync_cycle_s")]
+    pub allowed_sync_cycle_interval_s: u32,
     /// How many requests one party may send.
     #[serde(default, skip_serializing_if = "Limits::are_default")]
     pub limits: Limits,
@@ -111,6 +114,17 @@ fn connections() -> usize {
     16
 }
 
+/// The default of `allowed_sync_cycle_interval_s`.
+pub(crate) const SYNC_CYCLE_S: u32 = 30 * 60;
+
+fn sync_cycle_s() -> u32 {
+    SYNC_CYCLE_S
+}
+
+fn is_sync_cycle_s(seconds: &u32) -> bool {
+    *seconds == SYNC_CYCLE_S
+}
+
 /// The default of `admin_socket`.
 pub(crate) fn admin_socket() -> PathBuf {
     PathBuf::from(ADMIN_SOCKET)
@@ -124,6 +138,10 @@ impl Config {
             .with_context(|| format!("{shown} cannot be read; `latchkey-server init` makes it"))?;
         let config: Self = toml::from_str(&text).with_context(|| format!("{shown} is wrong"))?;
         check_url(&config.url)?;
+        ensure!(
+            (60..=7 * 86_400).contains(&config.allowed_sync_cycle_interval_s),
+            "{shown}: allowed_sync_cycle_interval_s is between a minute and seven days"
+        );
         Ok(config)
     }
 

@@ -85,6 +85,7 @@ pub async fn init(args: &Args, clock: &Clock) -> anyhow::Result<Vec<String>> {
         store: args.store.clone().map(Database::Url),
         log_json: false,
         metrics_listen: None,
+        allowed_sync_cycle_interval_s: config::SYNC_CYCLE_S,
         limits: Limits::default(),
         logs: Logs::default(),
     };

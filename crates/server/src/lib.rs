@@ -38,6 +38,7 @@ mod join;
 mod key;
 mod keys;
 mod known;
+mod lease;
 mod limits;
 mod lockout;
 mod master;

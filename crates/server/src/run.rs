@@ -99,7 +99,8 @@ impl Server {
     pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Self> {
         let master = MasterKey::read(&config.master_key_file())?;
         let store = config.open_store().await?;
-        let (app, sign_ins) = App::open(store, config.url.clone(), master, clock).await?;
+        let (mut app, sign_ins) = App::open(store, config.url.clone(), master, clock).await?;
+        app.allowed_sync_cycle_interval_s = config.allowed_sync_cycle_interval_s;
         let app = Arc::new(app);
         // All authorities have one name: whoever follows changes nothing about what clients are told.
         let authorities = app.authorities().await?;

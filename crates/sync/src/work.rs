@@ -13,7 +13,8 @@ use kerberos::Context;
 use tokio::{sync::Semaphore, task::spawn_blocking};
 
 use crate::{
-    checks::Checks, config::Config, door::Door, keys::now, policies::Policies, retry::Backoff,
+    checks::Checks, config::Config, door::Door, keys::now, metrics::Counters, policies::Policies,
+    retry::Backoff,
 };
 
 /// Pieces of work at once.
@@ -28,12 +29,20 @@ pub struct Labour {
     agent: Arc<Agent>,
     checks: Arc<Checks>,
     policies: Arc<Policies>,
+    counters: Arc<Counters>,
 }
 
 impl Labour {
     /// The work loop.
-    pub fn new(config: Arc<Config>, door: Arc<Door>, agent: Arc<Agent>, checks: Checks) -> Self {
+    pub fn new(
+        config: Arc<Config>,
+        door: Arc<Door>,
+        agent: Arc<Agent>,
+        checks: Checks,
+        counters: Arc<Counters>,
+    ) -> Self {
         Self {
+            counters,
             policies: Arc::new(Policies::new(config.clone(), door.clone())),
             config,
             door,
@@ -82,6 +91,7 @@ impl Labour {
             }
         };
         tracing::info!(id = work.id, kind = work.kind, ?outcome, "work done");
+        self.counters.worked();
         let iat = now().0;
         let claims = WorkClaims {
             id: work.id.clone(),
@@ -103,7 +113,7 @@ impl Labour {
     }
 
     async fn outcome(&self, work: &Work) -> anyhow::Result<WorkOutcome> {
-        let opened = token::open(&self.agent.identity().key, &work.sealed)?;
+        let opened = token::open(&self.agent.key(), &work.sealed)?;
         match work.kind.as_str() {
             PASSWORD_WORK => {
                 let asked = serde_json::from_slice(opened.expose())

@@ -6,7 +6,7 @@ use axum::{
     Json,
     extract::{Path, State},
     http::StatusCode,
-    routing::{get, post, put},
+    routing::{delete, get, post, put},
 };
 use serde_json::{Value, json};
 use store::EnrollmentCode;
@@ -28,6 +28,10 @@ pub(super) fn routes() -> Paths {
     Paths::new()
         .route("/agents", needs(Action::ReadTenant, get(agents)))
         .route(
+            "/agents/{agent}",
+            needs(Action::ManageTenant, delete(revoke)),
+        )
+        .route(
             "/agent-codes",
             needs(Action::ManageTenant, post(agent_code)),
         )
@@ -42,6 +46,15 @@ async fn agents(State(app): State<Arc<App>>, caller: Caller) -> Result<Rows, Ref
     caller.expect_whole(Action::ReadTenant)?;
     let domains = app.store.domains(app.tenant.id).await?;
     let agents = app.store.agents(app.tenant.id).await?;
+    let now = app.clock.now();
+    let mut active = Vec::new();
+    for domain in &domains {
+        active.extend(
+            app.store
+                .lease_holder(app.tenant.id, domain.guid, now)
+                .await?,
+        );
+    }
     Ok(Rows::all(agents.into_iter().map(|agent| {
         let domain = domains.iter().find(|domain| domain.guid == agent.domain);
         json!({
@@ -49,8 +62,28 @@ async fn agents(State(app): State<Arc<App>>, caller: Caller) -> Result<Rows, Ref
             "domain": domain.map(|domain| &domain.dns_name),
             "principal": agent.principal,
             "enrolled": rfc3339(agent.enrolled),
+            "active": active.contains(&agent.id),
+            "staging": agent.said.as_ref().map(|said| said.staging),
+            "host": agent.said.as_ref().map(|said| &said.host),
+            "version": agent.said.as_ref().map(|said| &said.version),
+            "seen": agent.said.as_ref().map(|said| rfc3339(said.at)),
         })
     })))
+}
+
+async fn revoke(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(agent): Path<String>,
+) -> Result<StatusCode, Refusal> {
+    caller.expect_whole(Action::ManageTenant)?;
+    let none = || unknown("there is no such agent");
+    let id = agent.parse().map_err(|_| none())?;
+    let audit = caller.audit(&app, "agent.revoke", &agent);
+    match app.store.delete_agent(app.tenant.id, id, audit).await? {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(none()),
+    }
 }
 
 async fn agent_code(State(app): State<Arc<App>>, caller: Caller) -> Result<Json<Value>, Refusal> {

@@ -88,9 +88,20 @@ pub(super) fn call(noun: &Noun) -> anyhow::Result<Call> {
             shown: Shown::Fields(&["code", "expires"]),
             ..Call::post("/agent-codes")
         },
-        Noun::Agent(AgentVerb::List) => {
-            Call::get("/agents", &["agent", "domain", "principal", "enrolled"])
-        }
+        Noun::Agent(AgentVerb::List) => Call::get(
+            "/agents",
+            &[
+                "agent",
+                "domain",
+                "principal",
+                "host",
+                "version",
+                "active",
+                "staging",
+                "seen",
+            ],
+        ),
+        Noun::Agent(AgentVerb::Revoke { agent }) => Call::delete(path(&["agents", agent])),
         Noun::User(verb) => user(verb)?,
         Noun::Group(verb) => group(verb)?,
         Noun::Role(verb) => role(verb)?,

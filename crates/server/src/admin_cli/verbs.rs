@@ -71,8 +71,13 @@ pub(super) enum Noun {
 pub(super) enum AgentVerb {
     /// Makes a one-time code that enrolls an agent within the hour.
     Code,
-    /// Lists all.
+    /// Lists all, and which of them writes.
     List,
+    /// Ends an agent's credential; it is refused from then on.
+    Revoke {
+        /// Its id.
+        agent: String,
+    },
 }
 
 /// Which rows of a list.

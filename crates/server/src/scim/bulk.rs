@@ -26,6 +26,7 @@ use crate::{
     access,
     app::App,
     error::{Refusal, read_json},
+    lease,
 };
 
 /// `POST /scim/v2/Bulk`.
@@ -35,6 +36,7 @@ pub(crate) async fn bulk(
     body: Bytes,
 ) -> Result<Json<BulkResponse>, Trouble> {
     let agent = access::agent(&app, &headers).await?;
+    lease::expect_none_of_others(&app, &agent).await?;
     let request: BulkRequest = read_json(&body)?;
     if request.schemas != [BULK_REQUEST_SCHEMA] {
         let sentence = "this is not a bulk request of SCIM 2.0";
