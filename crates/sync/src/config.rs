@@ -27,6 +27,10 @@ pub struct Config {
     pub keytab: PathBuf,
     /// The folder of the agent's state.
     pub state: PathBuf,
+    /// The folder of what lives as long as the machine runs: the control socket, the metrics.
+    pub runtime: PathBuf,
+    /// It imports and compares, and changes nothing.
+    pub staging: bool,
     /// Keys that come without a device's signature and a user's ticket.
     pub allow_foreign_keys: bool,
     /// Whose keys, and which users are imported.
@@ -73,6 +77,10 @@ struct Raw {
     keytab: PathBuf,
     #[serde(default = "default_state")]
     state: PathBuf,
+    #[serde(default = "default_runtime")]
+    runtime: PathBuf,
+    #[serde(default)]
+    staging: bool,
     #[serde(default)]
     allow_foreign_keys: bool,
     scope: RawScope,
@@ -88,6 +96,10 @@ struct RawScope {
 
 fn default_state() -> PathBuf {
     PathBuf::from("/var/lib/latchkey-sync")
+}
+
+fn default_runtime() -> PathBuf {
+    PathBuf::from("/run/latchkey-sync")
 }
 
 impl Config {
@@ -129,6 +141,8 @@ impl Config {
             principal: raw.principal,
             keytab: raw.keytab,
             state: raw.state,
+            runtime: raw.runtime,
+            staging: raw.staging,
             allow_foreign_keys: raw.allow_foreign_keys,
             limits: raw.limits,
         })

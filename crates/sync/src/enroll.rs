@@ -10,16 +10,10 @@ use anyhow::{Context as _, bail};
 use api::agent::{AgentEnroll, DomainInfo};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use client::{Client, fetch_anchor};
-use openssl::{
-    hash::MessageDigest,
-    nid::Nid,
-    pkey::{PKey, Private},
-    rsa::Rsa,
-    x509::{X509NameBuilder, X509ReqBuilder},
-};
 use zeroize::Zeroizing;
 
 use crate::{
+    agent_key,
     config::Config,
     door::{Tickets, connect},
     ledger::{self, Ledger},
@@ -43,7 +37,6 @@ pub struct Args {
     code_file: Option<PathBuf>,
 }
 
-const KEY_BITS: u32 = 2048;
 const MAX_CODE: u64 = 256;
 
 /// Enrolls; answers what to say.
@@ -62,11 +55,11 @@ pub async fn enroll(config: Config, args: Args) -> anyhow::Result<String> {
 
     let anchor = fetch_anchor(&server, &args.fingerprint).await?;
     let client = Client::new(&server, &anchor)?;
-    let key = PKey::from_rsa(Rsa::generate(KEY_BITS)?)?;
+    let key = agent_key::make()?;
     let answer = client
         .enroll_agent(&AgentEnroll {
             code: code.to_string(),
-            csr: STANDARD.encode(request(&key, &config.principal)?),
+            csr: STANDARD.encode(agent_key::request(&key, &config.principal)?),
             domain: DomainInfo {
                 guid: domain.guid,
                 sid: domain.sid.clone(),
@@ -121,20 +114,6 @@ fn code(args: &Args) -> anyhow::Result<Zeroizing<String>> {
     let code = Zeroizing::new(text.trim().to_owned());
     anyhow::ensure!(!code.is_empty(), "the one-time code is empty");
     Ok(code)
-}
-
-/// A PKCS#10 request in DER.
-fn request(key: &PKey<Private>, name: &str) -> anyhow::Result<Vec<u8>> {
-    // A common name has at most 64 characters (RFC 5280 appendix A.1); the server names the agent
-    // by its principal anyway.
-    let name: String = name.chars().take(64).collect();
-    let mut subject = X509NameBuilder::new()?;
-    subject.append_entry_by_nid(Nid::COMMONNAME, &name)?;
-    let mut request = X509ReqBuilder::new()?;
-    request.set_subject_name(&subject.build())?;
-    request.set_pubkey(key)?;
-    request.sign(key, MessageDigest::sha256())?;
-    Ok(request.build().to_der()?)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Directory up: users of the scope, the groups they are in, and all computers, as SCIM bulk.
 //!
-//! At start and every half hour everything is sent; in between, what changed since the last update
+//! At start, and in initial cycles, everything is sent; in between, what changed since the last update
 //! sequence number, looked for every second. Nothing tells an ordinary account of deletions, so
 //! that they are found by listing what is there.
 
@@ -20,12 +20,18 @@ use client::Agent;
 use directory::{By, Computer, Directory, Group, Kind, User};
 use model::Guid;
 use serde::Serialize;
+use tokio::sync::mpsc;
 
 use crate::{
     config::Config,
+    cycle::Asked,
     door::Door,
+    history::{Connector, ObjectError, Outcome},
     known::{self, Known, News},
+    lease::Lease,
+    pending::{Action, Pending},
     retry::Backoff,
+    scheduler::PolicyType,
     state::Folder,
 };
 
@@ -33,8 +39,6 @@ use crate::{
 const POLL: Duration = Duration::from_secs(1);
 /// How often deletions are looked for, if anything changed.
 const SWEEP: Duration = Duration::from_secs(30);
-/// How often everything is sent.
-const CYCLE: Duration = Duration::from_secs(30 * 60);
 /// How long a request becomes by several resources; a longer one goes alone.
 const MAX_BATCH: usize = api::MAX_BULK_BODY / 2;
 /// The longest single resource that a request has room for.
@@ -50,6 +54,12 @@ pub struct Import {
     /// Where the last look at the directory ended.
     position: Option<Position>,
     batch: Batch,
+    lease: Arc<Lease>,
+    pending: Arc<Pending>,
+    /// What was done since a cycle asked.
+    tally: Outcome,
+    /// Something was not sent because another agent writes.
+    withheld: bool,
 }
 
 struct Position {
@@ -58,7 +68,6 @@ struct Position {
     usn: u64,
     swept_usn: u64,
     swept: Instant,
-    cycled: Instant,
 }
 
 /// What is to be sent next.
@@ -76,6 +85,7 @@ impl Import {
         door: Door,
         agent: Arc<Agent>,
         folder: Folder,
+        (lease, pending): (Arc<Lease>, Arc<Pending>),
     ) -> anyhow::Result<Self> {
         let known = Known::from_ids(folder.read(known::FILE)?.unwrap_or_default());
         let batch = Batch::default();
@@ -87,17 +97,29 @@ impl Import {
             known,
             position: None,
             batch,
+            lease,
+            pending,
+            tally: Outcome::default(),
+            withheld: false,
         })
     }
 
-    /// Sends for ever.
-    pub async fn run(mut self) {
+    /// Sends for ever, and takes its turn in cycles.
+    pub async fn run(mut self, mut turns: mpsc::Receiver<Asked>) {
         let mut backoff = Backoff::default();
+        let mut pause = Duration::ZERO;
         loop {
+            tokio::select! {
+                Some(asked) = turns.recv() => {
+                    self.turn(asked).await;
+                    continue;
+                }
+                () = tokio::time::sleep(pause) => {}
+            }
             match self.step().await {
                 Ok(()) => {
                     backoff.reset();
-                    tokio::time::sleep(POLL).await;
+                    pause = POLL;
                 }
                 Err(error) => {
                     tracing::warn!(code = "import_failed", error = format!("{error:#}"));
@@ -105,20 +127,53 @@ impl Import {
                         self.door.forget_if_broken(error).await;
                     }
                     self.batch = Batch::default();
-                    backoff.wait().await;
+                    pause = backoff.pause();
                 }
             }
         }
     }
 
+    async fn turn(&mut self, asked: Asked) {
+        let policy = asked.policy;
+        let work = async {
+            match policy {
+                PolicyType::Delta => self.delta().await,
+                PolicyType::Initial => self.initial().await,
+            }
+        };
+        if !asked.answer(work).await {
+            // Stopped or failed in the middle of something: the connection may owe answers.
+            self.batch = Batch::default();
+            self.door.forget().await;
+        }
+    }
+
+    /// Sends what changed, and finds what is gone.
+    pub async fn delta(&mut self) -> anyhow::Result<Outcome> {
+        self.tally = Outcome::default();
+        if let Some(position) = &mut self.position {
+            position.swept_usn = 0;
+            position.swept = Instant::now().checked_sub(SWEEP).unwrap_or(position.swept);
+        }
+        self.step().await?;
+        Ok(std::mem::take(&mut self.tally))
+    }
+
+    /// Sends everything.
+    pub async fn initial(&mut self) -> anyhow::Result<Outcome> {
+        self.position = None;
+        self.delta().await
+    }
+
     async fn step(&mut self) -> anyhow::Result<()> {
         let directory = self.door.open().await?;
         let usn = directory.highest_usn().await?;
-        let current = self.position.as_ref().filter(|position| {
-            position.dc == directory.dc()
-                && position.usn <= usn
-                && position.cycled.elapsed() < CYCLE
-        });
+        // What was not sent is found by sending everything.
+        let is_owed = self.withheld && self.lease.may_write();
+        let current = self
+            .position
+            .as_ref()
+            .filter(|position| position.dc == directory.dc() && position.usn <= usn && !is_owed);
         let Some(Position {
             usn: since,
             swept,
@@ -149,6 +204,8 @@ impl Import {
     async fn everything(&mut self, directory: &Directory, usn: u64) -> anyhow::Result<()> {
         let begun = Instant::now();
         self.known.doubt();
+        self.withheld = false;
+        self.pending.clear(Connector::Server);
         let mut present = HashSet::new();
         let config = self.config.clone();
         for base in config.scope.bases() {
@@ -189,7 +246,6 @@ impl Import {
             usn,
             swept_usn: usn,
             swept: now,
-            cycled: now,
         });
         tracing::info!(
             users = self.known.count(Kind::User),
@@ -357,9 +413,15 @@ impl Import {
         let text = data.to_string();
         let version = known::version(&text);
         if self.known.news(guid, version) == News::None {
+            self.tally.unchanged += 1;
             return Ok(());
         }
         if text.len() > MAX_RESOURCE {
+            let detail = format!(
+                "its {} bytes are more than a request has room for",
+                text.len()
+            );
+            self.failed(kind, guid, Action::Put, detail);
             tracing::warn!(
                 code = "resource_refused",
                 resource = path(kind, guid),
@@ -415,6 +477,15 @@ impl Import {
         if operations.is_empty() {
             return Ok(());
         }
+        if !self.lease.may_write() {
+            self.withheld = true;
+            for (kind, guid, version) in news {
+                let object = path(kind, guid);
+                self.pending
+                    .wait(Connector::Server, &object, action(version), None);
+            }
+            return Ok(());
+        }
         let schemas = vec![BULK_REQUEST_SCHEMA.to_owned()];
         let answer = self
             .agent
@@ -437,17 +508,42 @@ impl Import {
                     code = "resource_refused",
                     resource = path(kind, guid),
                     status = result.status,
-                    detail = result.detail.unwrap_or_default(),
+                    detail = result.detail.as_deref().unwrap_or_default(),
                     "the server did not take an account"
                 );
+                let detail = result.detail.unwrap_or(result.status);
+                self.failed(kind, guid, action(version), detail);
                 continue;
             }
+            self.pending.settled(Connector::Server, &path(kind, guid));
             match version {
-                Some(version) => self.known.taken(kind, guid, version),
-                None => self.known.forget(guid),
+                Some(version) => {
+                    match self.known.contains(guid) {
+                        true => self.tally.changed += 1,
+                        false => self.tally.added += 1,
+                    }
+                    self.known.taken(kind, guid, version);
+                }
+                None => {
+                    self.tally.removed += 1;
+                    self.known.forget(guid);
+                }
             }
         }
         Ok(())
+    }
+
+    /// The server does not take an object: it is tried again when everything is sent.
+    fn failed(&mut self, kind: Kind, guid: Guid, action: Action, detail: String) {
+        const CODE: &str = "resource_refused";
+        let object = path(kind, guid);
+        let error = Some((CODE, detail.clone()));
+        self.pending.wait(Connector::Server, &object, action, error);
+        self.tally.errors.push(ObjectError {
+            object,
+            code: CODE.to_owned(),
+            detail,
+        });
     }
 
     fn keep(&self) -> anyhow::Result<()> {
@@ -469,6 +565,13 @@ fn concerned<'g>(groups: &'g VecDeque<Group>, present: &mut HashSet<Guid>) -> Ve
         present.extend(hold.iter().map(|group| group.guid));
         concerned.extend(hold);
         rest = others;
+    }
+}
+
+fn action(version: Option<u64>) -> Action {
+    match version {
+        Some(_) => Action::Put,
+        None => Action::Delete,
     }
 }
 
@@ -500,7 +603,9 @@ mod tests {
     async fn an_account_longer_than_a_request_does_not_keep_the_others_out() {
         let parts = Parts::new("long", "");
         let (config, agent) = (parts.config.clone(), parts.agent.clone());
-        let mut import = Import::new(config, parts.door(), agent, parts.folder.clone()).unwrap();
+        let door = parts.door();
+        let writes = (Lease::held(), Arc::default());
+        let mut import = Import::new(config, door, agent, parts.folder.clone(), writes).unwrap();
         let mut user = User {
             guid: Guid::from_le_bytes([1; 16]),
             sid: "S-1-5-21-1-2-3-1104".parse().unwrap(),

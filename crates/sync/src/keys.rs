@@ -2,11 +2,11 @@
 
 use std::{
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::Context as _;
-use api::agent::{ChangeOp, ChangeResult, KeyChange, ResultState, StatusReport};
+use anyhow::{Context as _, ensure};
+use api::agent::{ChangeOp, ChangeResult, Changes, KeyChange, ResultState, StatusReport};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use client::Agent;
 use directory::{By, Directory, KeyHolder, KeyValue};
@@ -15,13 +15,21 @@ use kerberos::gss;
 use keycred::{KeyCredential, RsaPublicKey};
 use model::{Filetime, Guid, UnixTime};
 use protocol::Statement;
-use tokio::task::{block_in_place, spawn_blocking};
+use tokio::{
+    sync::mpsc,
+    task::{block_in_place, spawn_blocking},
+};
 
 use crate::{
     addition::{self, Facts, Proof, Refusal, Rules},
     config::Config,
+    cycle::Asked,
     door::Door,
+    history::{Connector, ObjectError, Outcome},
+    lease::Lease,
     ledger::{self, Ledger},
+    metrics::Counters,
+    pending::{Action, Pending},
     retry::Backoff,
     state::Folder,
 };
@@ -39,6 +47,9 @@ pub struct Keys {
     agent: Arc<Agent>,
     folder: Folder,
     ledger: Ledger,
+    lease: Arc<Lease>,
+    pending: Arc<Pending>,
+    counters: Arc<Counters>,
 }
 
 /// How a change ended.
@@ -70,6 +81,8 @@ impl Keys {
         door: Arc<Door>,
         agent: Arc<Agent>,
         folder: Folder,
+        (lease, pending): (Arc<Lease>, Arc<Pending>),
+        counters: Arc<Counters>,
     ) -> anyhow::Result<Self> {
         let ledger = folder.read(ledger::FILE)?.unwrap_or_default();
         Ok(Self {
@@ -78,35 +91,109 @@ impl Keys {
             agent,
             folder,
             ledger,
+            lease,
+            pending,
+            counters,
         })
     }
 
-    /// Takes changes for ever.
-    pub async fn run(mut self) {
+    /// Takes changes for ever, and its turn in cycles.
+    pub async fn run(mut self, mut turns: mpsc::Receiver<Asked>) {
         let mut backoff = Backoff::default();
+        let mut pause = Duration::ZERO;
         loop {
-            match self.step().await {
-                Ok(()) => backoff.reset(),
+            let (agent, lease, feed) = (
+                self.agent.clone(),
+                self.lease.clone(),
+                self.ledger.feed.clone(),
+            );
+            let page = async {
+                tokio::time::sleep(pause).await;
+                lease.wait().await;
+                agent.changes(&feed, api::MAX_WAIT_S).await
+            };
+            let done = tokio::select! {
+                Some(asked) = turns.recv() => {
+                    if !asked.answer(self.reconcile()).await {
+                        // Stopped or failed in the middle of something.
+                        self.door.forget().await;
+                    }
+                    continue;
+                }
+                page = page => match page {
+                    Ok(page) => self.carry_out(&page).await,
+                    Err(error) => Err(error.into()),
+                },
+            };
+            match done {
+                Ok(()) => {
+                    backoff.reset();
+                    pause = Duration::ZERO;
+                }
                 Err(error) => {
                     tracing::warn!(code = "feed_failed", error = format!("{error:#}"));
                     if let Some(error) = error.downcast_ref() {
                         self.door.forget_if_broken(error).await;
                     }
-                    backoff.wait().await;
+                    pause = backoff.pause();
                 }
             }
         }
     }
 
-    /// Waits for changes and settles them in their order.
-    async fn step(&mut self) -> anyhow::Result<()> {
-        let page = self
-            .agent
-            .changes(&self.ledger.feed, api::MAX_WAIT_S)
-            .await?;
+    /// What the server has that AD has not yet, and the other way round.
+    pub async fn reconcile(&mut self) -> anyhow::Result<Outcome> {
+        let mut outcome = Outcome::default();
+        loop {
+            let page = self.agent.changes(&self.ledger.feed, 0).await?;
+            if !self.lease.may_write() {
+                for change in &page.changes {
+                    let (object, action) = named(change);
+                    self.pending
+                        .wait(Connector::Directory, &object, action, None);
+                }
+                return Ok(outcome);
+            }
+            if page.changes.is_empty() {
+                return Ok(outcome);
+            }
+            self.carry_out_counted(&page, &mut outcome).await?;
+        }
+    }
+
+    async fn carry_out(&mut self, page: &Changes) -> anyhow::Result<()> {
+        self.carry_out_counted(page, &mut Outcome::default()).await
+    }
+
+    /// Settles changes in their order.
+    async fn carry_out_counted(
+        &mut self,
+        page: &Changes,
+        outcome: &mut Outcome,
+    ) -> anyhow::Result<()> {
         for change in &page.changes {
             block_in_place(|| joints::reach("agent", Joint::ChangeReceived));
-            let result = self.settle(change).await?;
+            let (object, action) = named(change);
+            let settled = self.settle(change).await;
+            if let Err(error) = &settled {
+                let error = Some(("not_now", format!("{error:#}")));
+                self.pending
+                    .wait(Connector::Directory, &object, action, error);
+            }
+            let result = settled?;
+            self.pending.settled(Connector::Directory, &object);
+            self.counters.settled(&result, change.key.created, now());
+            match result.state {
+                ResultState::Confirmed => outcome.added += 1,
+                ResultState::Removed => outcome.removed += 1,
+                ResultState::Refused | ResultState::NeedsProof => {
+                    outcome.errors.push(ObjectError {
+                        object,
+                        code: result.code.clone().unwrap_or_default(),
+                        detail: result.detail.clone().unwrap_or_default(),
+                    });
+                }
+            }
             self.agent
                 .status(&StatusReport {
                     results: vec![result],
@@ -114,7 +201,7 @@ impl Keys {
                 .await?;
         }
         if page.next != self.ledger.feed {
-            self.ledger.feed = page.next;
+            self.ledger.feed.clone_from(&page.next);
             self.folder.write(ledger::FILE, &self.ledger)?;
         }
         Ok(())
@@ -226,6 +313,7 @@ impl Keys {
         let made = Filetime::from(made);
         let blob = KeyCredential::for_user(&key, change.key.device, made, made).encode();
         self.note(statement.as_ref(), now)?;
+        self.expect_lease()?;
         directory.add_key(user, &blob).await?;
         block_in_place(|| joints::reach("agent", Joint::ValueWritten));
 
@@ -274,6 +362,7 @@ impl Keys {
                     "as many keys as the configuration allows in an hour have been removed"
                 )));
             }
+            self.expect_lease()?;
             directory.delete_key(&user, value).await?;
             self.ledger.count_removal(now);
             self.folder.write(ledger::FILE, &self.ledger)?;
@@ -287,6 +376,16 @@ impl Keys {
             ))),
             None => Ok(gone(Some(user.usn))),
         }
+    }
+
+    /// Right before a write: this agent is the one that writes, still.
+    fn expect_lease(&self) -> anyhow::Result<()> {
+        ensure!(
+            self.lease.may_write(),
+            "nothing is written: {}",
+            self.lease.why_not()
+        );
+        Ok(())
     }
 
     /// What the user's Kerberos proof shows.
@@ -349,6 +448,16 @@ impl Keys {
         self.ledger.count_addition(now);
         self.folder.write(ledger::FILE, &self.ledger)
     }
+}
+
+/// A change for people: the key and whose it is.
+fn named(change: &KeyChange) -> (String, Action) {
+    let action = match change.op {
+        ChangeOp::Add => Action::Put,
+        ChangeOp::Remove => Action::Delete,
+    };
+    let object = format!("key {} of {}", change.key.kid, change.user.sid);
+    (object, action)
 }
 
 /// The values that hold this key and name this device. All others are someone else's.

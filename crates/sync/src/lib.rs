@@ -11,21 +11,31 @@
 //! The agent takes no connection from anywhere: it asks the server, and the server answers.
 
 pub mod addition;
+pub mod agent_key;
 pub mod check;
 pub mod checks;
 pub mod config;
+pub mod control;
+pub mod cycle;
 pub mod door;
 pub mod enroll;
 mod ffi;
 pub mod hardening;
+pub mod history;
 pub mod import;
 pub mod keys;
 pub mod known;
+pub mod lease;
 pub mod ledger;
+pub mod metrics;
+pub mod notify;
+pub mod pending;
 pub mod policies;
 pub mod publish;
 pub mod retry;
 pub mod run;
+pub mod scheduler;
+pub mod scheduling;
 pub mod scope;
 pub mod state;
 pub mod status;

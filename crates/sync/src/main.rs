@@ -7,9 +7,11 @@ use std::{
 };
 
 use anyhow::bail;
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use latchkey_sync::{check, config, config::Config, enroll, hardening, publish, run, status};
+use latchkey_sync::{
+    check, config, config::Config, enroll, hardening, publish, run, scheduling, status,
+};
 use tracing_subscriber::EnvFilter;
 
 /// Freed memory is wiped: passwords pass through buffers of libraries that do not wipe theirs.
@@ -24,8 +26,19 @@ struct Cli {
     /// The configuration.
     #[arg(long, default_value = config::PATH)]
     config: PathBuf,
+    /// How the log is written; LATCHKEY_LOG_FORMAT says it unless it is given.
+    #[arg(long, global = true, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
     #[command(subcommand)]
     verb: Verb,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object per line.
+    Json,
 }
 
 #[derive(Subcommand)]
@@ -36,6 +49,24 @@ enum Verb {
     Publish,
     /// Works until it is told to stop.
     Run,
+    /// Shows and sets when cycles run, begins and stops them.
+    #[command(subcommand)]
+    Scheduler(scheduling::Verb),
+    /// Shows what the last cycles did, step by step.
+    Runs {
+        /// How many steps.
+        #[arg(long, default_value_t = 24)]
+        last: usize,
+        /// One JSON array.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Shows what waits on either side, and why.
+    Pending {
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
     /// Tries what the configuration names.
     CheckConfig,
     /// Says what the agent's files say.
@@ -59,13 +90,7 @@ enum Verb {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_env_filter(
-            EnvFilter::try_from_env("LATCHKEY_LOG").unwrap_or_else(|_| EnvFilter::new("info")),
-        )
-        .init();
+    log_to_stderr(cli.log_format);
     match work(cli) {
         Ok(said) => match std::io::stdout().lock().write_all(said.as_bytes()) {
             Ok(()) => ExitCode::SUCCESS,
@@ -75,6 +100,23 @@ fn main() -> ExitCode {
             let _ = writeln!(std::io::stderr(), "latchkey-sync: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+fn log_to_stderr(format: Option<LogFormat>) {
+    let of_environment = || {
+        let word = std::env::var("LATCHKEY_LOG_FORMAT").ok()?;
+        LogFormat::from_str(&word, true).ok()
+    };
+    let log = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_env_filter(
+            EnvFilter::try_from_env("LATCHKEY_LOG").unwrap_or_else(|_| EnvFilter::new("info")),
+        );
+    match format.or_else(of_environment) {
+        Some(LogFormat::Json) => log.json().init(),
+        _ => log.init(),
     }
 }
 
@@ -106,6 +148,9 @@ fn work(cli: Cli) -> anyhow::Result<String> {
             Verb::Publish => publish::publish(config).await,
             Verb::Run => run::run(config).await.map(|()| String::new()),
             Verb::CheckConfig => check::check(config).await,
+            Verb::Scheduler(verb) => scheduling::scheduler(&config, verb),
+            Verb::Runs { last, json } => scheduling::runs(&config, last, json),
+            Verb::Pending { json } => scheduling::pending(&config, json),
             Verb::Status { json } => status::status(&config, json),
             Verb::Completions { .. } | Verb::Man { .. } => bail!("answered above: a bug"),
         }

@@ -25,12 +25,17 @@ impl Backoff {
         longest / 2 + longest.mul_f64(f64::from(jitter) / 512.0)
     }
 
-    /// Waits after a failure.
-    pub async fn wait(&mut self) {
+    /// It failed once more: how long to wait.
+    pub fn pause(&mut self) -> Duration {
         let mut jitter = [0];
         // Without randomness the wait is only less spread.
         let _ = getrandom::fill(&mut jitter);
-        tokio::time::sleep(self.next(jitter[0])).await;
+        self.next(jitter[0])
+    }
+
+    /// Waits after a failure.
+    pub async fn wait(&mut self) {
+        tokio::time::sleep(self.pause()).await;
     }
 }
 

@@ -3,8 +3,9 @@
 use std::{
     fs::{self, File},
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt as _, OpenOptionsExt, fchown},
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use anyhow::{Context as _, bail};
@@ -21,6 +22,8 @@ const VERSION: u32 = 1;
 
 const AGENT: &str = "agent.json";
 const KEY: &str = "agent.key";
+/// A key that the server was asked to take in place of the other, and may have taken.
+const NEXT_KEY: &str = "agent.key.next";
 
 /// The folder.
 #[derive(Debug, Clone)]
@@ -125,6 +128,68 @@ impl Folder {
         self.write(AGENT, enrolled)
     }
 
+    /// The key that is to follow, if one is under way.
+    pub fn next_key(&self) -> anyhow::Result<Option<PKey<Private>>> {
+        let path = self.0.join(NEXT_KEY);
+        match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            pem => {
+                let pem = pem.with_context(|| format!("cannot read {}", path.display()))?;
+                let key = PKey::private_key_from_pem(&Zeroizing::new(pem))
+                    .with_context(|| format!("{} is not a private key", path.display()))?;
+                Ok(Some(key))
+            }
+        }
+    }
+
+    /// Keeps the key that is to follow.
+    pub fn keep_next_key(&self, key: &PKey<Private>) -> anyhow::Result<()> {
+        self.write_bytes(NEXT_KEY, &Zeroizing::new(key.private_key_to_pem_pkcs8()?))
+    }
+
+    /// The server knows the key that was to follow: it takes the place of the other.
+    pub fn adopt_next_key(&self) -> anyhow::Result<()> {
+        fs::rename(self.0.join(NEXT_KEY), self.0.join(KEY))
+            .and_then(|()| File::open(&self.0)?.sync_all())
+            .with_context(|| format!("cannot rename {NEXT_KEY} in {}", self.0.display()))
+    }
+
+    /// When the agent's key was made.
+    pub fn key_made(&self) -> anyhow::Result<SystemTime> {
+        let path = self.0.join(KEY);
+        let made = fs::metadata(&path).and_then(|found| found.modified());
+        made.with_context(|| format!("cannot read {}", path.display()))
+    }
+
+    /// Takes the folder for this process alone, as long as what is answered lives.
+    pub fn take(&self) -> anyhow::Result<File> {
+        let path = self.0.join("run.lock");
+        let lock = File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .with_context(|| format!("cannot open {}", path.display()))?;
+        self.give_to_owner(&lock)?;
+        if lock.try_lock().is_err() {
+            bail!(
+                "another latchkey-sync runs with the state in {}: stop it first",
+                self.0.display()
+            );
+        }
+        Ok(lock)
+    }
+
+    /// What root writes here belongs to the user that the folder is for.
+    fn give_to_owner(&self, file: &File) -> anyhow::Result<()> {
+        let (folder, found) = (fs::metadata(&self.0)?, file.metadata()?);
+        if (found.uid(), found.gid()) != (folder.uid(), folder.gid()) && found.uid() == 0 {
+            fchown(file, Some(folder.uid()), Some(folder.gid()))?;
+        }
+        Ok(())
+    }
+
     fn write_bytes(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
         let path = self.0.join(name);
         let fresh = self.0.join(format!(".{name}.new"));
@@ -135,6 +200,7 @@ impl Folder {
                 .truncate(true)
                 .mode(0o600)
                 .open(&fresh)?;
+            self.give_to_owner(&file).map_err(io::Error::other)?;
             file.write_all(bytes)?;
             file.sync_all()?;
             fs::rename(&fresh, &path)?;

@@ -1,12 +1,14 @@
-//! `status`: what the agent's files say about it.
+//! `status`: what the agent's files say about it, and the agent that runs.
 
 use std::fmt::Write;
 
 use model::Guid;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::{
     config::Config,
+    control::{Line, Request},
     known,
     ledger::{self, Ledger},
     state::Folder,
@@ -25,6 +27,8 @@ pub struct Status {
     users: usize,
     groups: usize,
     computers: usize,
+    /// What the agent that runs says: lease, scheduler, what waits.
+    running: Option<Value>,
 }
 
 /// Reads the files; answers what to say.
@@ -43,6 +47,10 @@ pub fn status(config: &Config, json: bool) -> anyhow::Result<String> {
         users: known.count(directory::Kind::User),
         groups: known.count(directory::Kind::Group),
         computers: known.count(directory::Kind::Computer),
+        running: match Line::open(&config.runtime)? {
+            Some(mut line) => Some(line.ask(Request::Status)?),
+            None => None,
+        },
     };
     if json {
         return Ok(serde_json::to_string(&status)? + "\n");
@@ -57,5 +65,37 @@ pub fn status(config: &Config, json: bool) -> anyhow::Result<String> {
         status.users, status.groups, status.computers
     )?;
     writeln!(said, "feed       {}", status.feed)?;
+    let Some(running) = &status.running else {
+        writeln!(said, "running    no")?;
+        return Ok(said);
+    };
+    let of = |pointer: &str| match running.pointer(pointer) {
+        Some(Value::String(text)) => text.clone(),
+        None | Some(Value::Null) => "none".to_owned(),
+        Some(other) => other.to_string(),
+    };
+    let writes = match (of("/lease/held").as_str(), of("/lease/staging").as_str()) {
+        ("true", _) => "this agent".to_owned(),
+        (_, "true") => format!("{}; this agent is in staging mode", of("/lease/holder")),
+        _ => of("/lease/holder"),
+    };
+    writeln!(said, "running    yes")?;
+    writeln!(said, "writes     {writes}")?;
+    if of("/lease/trouble") != "none" {
+        writeln!(said, "lease      {}", of("/lease/trouble"))?;
+    }
+    writeln!(said, "succeeded  {}", of("/last_success"))?;
+    writeln!(
+        said,
+        "next       {} at {}",
+        of("/scheduler/NextSyncCyclePolicyType"),
+        of("/scheduler/NextSyncCycleStartTimeInUTC")
+    )?;
+    writeln!(
+        said,
+        "pending    {} for the server, {} for AD",
+        of("/pending/server"),
+        of("/pending/AD")
+    )?;
     Ok(said)
 }

@@ -19,7 +19,10 @@ fn statement(key_id: [u8; 32], sequence: u64) -> Statement {
 /// The way down as a fresh process has it.
 fn start(parts: &Parts) -> Keys {
     let (config, agent) = (parts.config.clone(), parts.agent.clone());
-    Keys::new(config, Arc::new(parts.door()), agent, parts.folder.clone()).unwrap()
+    let door = Arc::new(parts.door());
+    let writes = (Lease::held(), Arc::default());
+    let counters = Arc::default();
+    Keys::new(config, door, agent, parts.folder.clone(), writes, counters).unwrap()
 }
 
 #[test]

@@ -1,0 +1,99 @@
+use super::*;
+use crate::{scheduler::Shown, testing::Parts};
+
+/// A running agent's socket, in a folder of the test's.
+fn opened(name: &str, parts: &Parts) -> (PathBuf, Arc<Desk>) {
+    let folder = std::env::temp_dir().join(format!("latchkey-{name}-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let desk = Arc::new(Desk::open(parts.folder.clone(), false).unwrap());
+    let control = Control {
+        desk: desk.clone(),
+        lease: Lease::held(),
+        pending: Arc::default(),
+    };
+    tokio::spawn(control.run(listen(&folder).unwrap()));
+    (folder, desk)
+}
+
+/// Asks from another thread, as another program does.
+async fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work).await.unwrap()
+}
+
+#[tokio::test]
+async fn what_is_set_is_shown() {
+    let parts = Parts::new("control-set", "");
+    let (folder, _desk) = opened("control-set", &parts);
+    let shown: Shown = on_a_thread(move || {
+        let mut line = Line::to(&folder).unwrap();
+        let change = serde_json::from_str(r#"{"sync_cycle_enabled":false}"#).unwrap();
+        let request = Request::SchedulerSet { change };
+        line.ask::<Shown>(request).unwrap();
+        let wrong = serde_json::from_str(r#"{"purge_run_history_interval":"soon"}"#).unwrap();
+        let request = Request::SchedulerSet { change: wrong };
+        let error = line.ask::<Shown>(request).unwrap_err().to_string();
+        assert!(
+            error.contains("soon") && error.contains("[bad_request]"),
+            "{error}"
+        );
+        let shown = line.ask(Request::SchedulerShow).unwrap();
+        fs::remove_dir_all(folder).unwrap();
+        shown
+    })
+    .await;
+    assert!(!shown.sync_cycle_enabled);
+    assert_eq!(shown.next_sync_cycle_start_time_in_utc, None);
+}
+
+#[tokio::test]
+async fn cycles_are_suspended_for_as_long_as_the_connection_lasts() {
+    let parts = Parts::new("control-suspend", "");
+    let (folder, desk) = opened("control-suspend", &parts);
+    on_a_thread(move || {
+        let mut holding = Line::to(&folder).unwrap();
+        holding.ask::<Value>(Request::Suspend).unwrap();
+        let mut other = Line::to(&folder).unwrap();
+        let start = || Request::SchedulerStart {
+            policy: None,
+            wait: false,
+        };
+        let error = other.ask::<Value>(start()).unwrap_err().to_string();
+        assert!(error.contains("[scheduler_suspended]"), "{error}");
+        drop(holding);
+        fs::remove_dir_all(folder).unwrap();
+    })
+    .await;
+    while desk.shown().scheduler_suspended {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_understood_is_answered_and_changes_nothing() {
+    let parts = Parts::new("control-bad", "");
+    let (folder, _desk) = opened("control-bad", &parts);
+    on_a_thread(move || {
+        let mut stream = net::UnixStream::connect(path(&folder)).unwrap();
+        let mut answers = BufReader::new(stream.try_clone().unwrap());
+        for (line, code) in [
+            ("{\"v\":1,\"op\":\"fly\"}", "bad_request"),
+            ("{\"v\":2,\"op\":\"pending\"}", "bad_version"),
+            ("nonsense", "bad_request"),
+        ] {
+            writeln!(stream, "{line}").unwrap();
+            let mut answer = String::new();
+            answers.read_line(&mut answer).unwrap();
+            assert!(answer.contains(code), "{line}: {answer}");
+        }
+        fs::remove_dir_all(folder).unwrap();
+    })
+    .await;
+}
+
+#[test]
+fn no_agent_that_runs_is_no_error_of_its_own() {
+    let folder = std::env::temp_dir().join(format!("latchkey-none-{}", std::process::id()));
+    assert!(Line::open(&folder).unwrap().is_none());
+    let error = Line::to(&folder).err().unwrap().to_string();
+    assert!(error.contains("systemctl start"), "{error}");
+}

@@ -1,0 +1,205 @@
+//! Numbers for a monitoring system, in a file that a collector of text files reads.
+//!
+//! A file and no listener: the agent takes no connection from the network.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use api::agent::{ChangeResult, ResultState};
+use model::UnixTime;
+
+use crate::{cycle::Desk, history::Connector, lease::Lease, pending::Pending};
+
+/// How often the file is written.
+const PERIOD: Duration = Duration::from_secs(15);
+
+/// What is counted since the start.
+#[derive(Default)]
+pub struct Counters {
+    confirmed: AtomicU64,
+    removed: AtomicU64,
+    refused: AtomicU64,
+    lag_s: AtomicU64,
+    work: AtomicU64,
+}
+
+impl Counters {
+    /// A change of a key, made at a time, came to an end.
+    pub fn settled(&self, result: &ChangeResult, made: UnixTime, now: UnixTime) {
+        let counter = match result.state {
+            ResultState::Confirmed => &self.confirmed,
+            ResultState::Removed => &self.removed,
+            ResultState::Refused | ResultState::NeedsProof => &self.refused,
+        };
+        counter.fetch_add(1, Relaxed);
+        if result.state == ResultState::Confirmed {
+            let lag = (now.0 - made.0).max(0) as u64;
+            self.lag_s.store(lag, Relaxed);
+        }
+    }
+
+    /// A piece of work was done for the server.
+    pub fn worked(&self) {
+        self.work.fetch_add(1, Relaxed);
+    }
+}
+
+/// Where the numbers come from.
+pub struct Metrics {
+    /// The counters.
+    pub counters: Arc<Counters>,
+    /// The scheduler.
+    pub desk: Arc<Desk>,
+    /// The lease.
+    pub lease: Arc<Lease>,
+    /// What waits.
+    pub pending: Arc<Pending>,
+}
+
+impl Metrics {
+    /// Writes the file for ever.
+    pub async fn run(self, folder: PathBuf) {
+        loop {
+            if let Err(error) = write(&folder, &self.text()) {
+                tracing::warn!(code = "metrics_unwritable", error = format!("{error:#}"));
+            }
+            tokio::time::sleep(PERIOD).await;
+        }
+    }
+
+    fn text(&self) -> String {
+        let (shown, lease) = (self.desk.shown(), self.lease.said());
+        let last_success = self.desk.last_success().map_or(0, |last| last.0 as u64);
+        let waiting = |side| self.pending.count(side) as u64;
+        let one = |counter: &AtomicU64| counter.load(Relaxed);
+        let counters = &self.counters;
+        let mut text = String::new();
+        for (name, kind, help, rows) in [
+            (
+                "lease_held",
+                "gauge",
+                "Whether this agent is the one that writes.",
+                vec![("", u64::from(lease.held))],
+            ),
+            (
+                "staging",
+                "gauge",
+                "Whether it only looks on.",
+                vec![("", u64::from(lease.staging))],
+            ),
+            (
+                "cycle_in_progress",
+                "gauge",
+                "Whether a cycle runs.",
+                vec![("", u64::from(shown.sync_cycle_in_progress))],
+            ),
+            (
+                "last_success_timestamp_seconds",
+                "gauge",
+                "When a cycle succeeded last.",
+                vec![("", last_success)],
+            ),
+            (
+                "pending",
+                "gauge",
+                "Objects that wait for a side.",
+                vec![
+                    ("{side=\"server\"}", waiting(Connector::Server)),
+                    ("{side=\"ad\"}", waiting(Connector::Directory)),
+                ],
+            ),
+            (
+                "key_changes_total",
+                "counter",
+                "Changes of keys that came to an end.",
+                vec![
+                    ("{result=\"confirmed\"}", one(&counters.confirmed)),
+                    ("{result=\"removed\"}", one(&counters.removed)),
+                    ("{result=\"refused\"}", one(&counters.refused)),
+                ],
+            ),
+            (
+                "key_lag_seconds",
+                "gauge",
+                "From the registration of the last key to its value in AD.",
+                vec![("", one(&counters.lag_s))],
+            ),
+            (
+                "work_total",
+                "counter",
+                "Pieces of work done for the server.",
+                vec![("", one(&counters.work))],
+            ),
+        ] {
+            let name = format!("latchkey_sync_{name}");
+            let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+            for (labels, value) in rows {
+                let _ = writeln!(text, "{name}{labels} {value}");
+            }
+        }
+        text
+    }
+}
+
+/// Readable by everybody: the numbers name nobody.
+fn write(folder: &Path, text: &str) -> anyhow::Result<()> {
+    let (path, fresh) = (folder.join("metrics.prom"), folder.join("metrics.prom.new"));
+    let write = || {
+        fs::write(&fresh, text)?;
+        fs::set_permissions(&fresh, fs::Permissions::from_mode(0o644))?;
+        fs::rename(&fresh, &path)
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{pending::Action, testing::Parts};
+
+    #[test]
+    fn the_file_says_what_was_counted() {
+        let parts = Parts::new("metrics", "");
+        let metrics = Metrics {
+            counters: Arc::default(),
+            desk: Arc::new(Desk::open(parts.folder.clone(), false).unwrap()),
+            lease: Lease::held(),
+            pending: Arc::default(),
+        };
+        let result = ChangeResult {
+            seq: 1,
+            state: ResultState::Confirmed,
+            dc: None,
+            usn: None,
+            code: None,
+            detail: None,
+        };
+        let made = UnixTime(1_800_000_000);
+        metrics.counters.settled(&result, made, made.plus(3));
+        metrics
+            .pending
+            .wait(Connector::Server, "/Users/1", Action::Put, None);
+        let text = metrics.text();
+        for line in [
+            "latchkey_sync_lease_held 1",
+            "latchkey_sync_pending{side=\"server\"} 1",
+            "latchkey_sync_pending{side=\"ad\"} 0",
+            "latchkey_sync_key_changes_total{result=\"confirmed\"} 1",
+            "latchkey_sync_key_lag_seconds 3",
+            "# TYPE latchkey_sync_work_total counter",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}: {text}");
+        }
+        assert!(!text.contains("Users"));
+    }
+}

@@ -1,0 +1,204 @@
+//! What waits on either side, and why.
+//!
+//! It is in memory: what is true after a restart, the next comparison finds.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use model::UnixTime;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    history::{Connector, utc, word},
+    keys::now,
+};
+
+/// The most that is kept by name: what waits beyond is counted.
+const MAX: usize = 100_000;
+
+/// The most that is told at once.
+const MAX_TOLD: usize = 200;
+
+/// What waits.
+#[derive(Default)]
+pub struct Pending(Mutex<Board>);
+
+#[derive(Default)]
+struct Board {
+    waiting: BTreeMap<(Connector, String), Reason>,
+}
+
+struct Reason {
+    change: Action,
+    since: UnixTime,
+    error: Option<(String, String)>,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// The object is to be there as it is on the other side.
+    Put,
+    /// It is to go.
+    Delete,
+}
+
+/// One that waits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// Where it is to be done.
+    pub side: Connector,
+    /// On what.
+    pub object: String,
+    /// What.
+    pub change: Action,
+    /// Since when.
+    pub since: UnixTime,
+    /// Why it was not done, if it was tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// The same in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// What is told of what waits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// The first of them.
+    pub waiting: Vec<Waiting>,
+    /// How many more there are.
+    pub more: usize,
+}
+
+impl Pending {
+    /// It waits; with the code and words of an error where it was tried.
+    pub fn wait(
+        &self,
+        side: Connector,
+        object: &str,
+        change: Action,
+        error: Option<(&str, String)>,
+    ) {
+        let mut board = self.board();
+        let key = (side, object.to_owned());
+        let since = board.waiting.get(&key).map(|reason| reason.since);
+        if since.is_none() && board.waiting.len() >= MAX {
+            return;
+        }
+        let reason = Reason {
+            change,
+            since: since.unwrap_or_else(now),
+            error: error.map(|(code, detail)| (code.to_owned(), detail)),
+        };
+        board.waiting.insert(key, reason);
+    }
+
+    /// It waits no more.
+    pub fn settled(&self, side: Connector, object: &str) {
+        let mut board = self.board();
+        if !board.waiting.is_empty() {
+            board.waiting.remove(&(side, object.to_owned()));
+        }
+    }
+
+    /// All of a side is compared anew.
+    pub fn clear(&self, side: Connector) {
+        self.board().waiting.retain(|(of, _), _| *of != side);
+    }
+
+    /// How much waits on a side.
+    pub fn count(&self, side: Connector) -> usize {
+        let board = self.board();
+        board.waiting.keys().filter(|(of, _)| *of == side).count()
+    }
+
+    /// What waits; what was tried and failed first.
+    pub fn told(&self) -> Told {
+        let board = self.board();
+        let waiting = |((side, object), reason): (&(Connector, String), &Reason)| Waiting {
+            side: *side,
+            object: object.clone(),
+            change: reason.change,
+            since: reason.since,
+            code: reason.error.as_ref().map(|(code, _)| code.clone()),
+            detail: reason.error.as_ref().map(|(_, detail)| detail.clone()),
+        };
+        let failed = board.waiting.iter().filter(|(_, r)| r.error.is_some());
+        let others = board.waiting.iter().filter(|(_, r)| r.error.is_none());
+        let told: Vec<_> = failed.chain(others).take(MAX_TOLD).map(waiting).collect();
+        let more = board.waiting.len() - told.len();
+        Told {
+            waiting: told,
+            more,
+        }
+    }
+
+    fn board(&self) -> MutexGuard<'_, Board> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Told {
+    /// One line for each.
+    pub fn said(&self) -> String {
+        let line = |waiting: &Waiting| {
+            let code = waiting.code.as_deref().unwrap_or("");
+            let detail = waiting.detail.as_deref().unwrap_or("");
+            let (side, change) = (word(&waiting.side), word(&waiting.change));
+            let since = utc(waiting.since);
+            let line = format!(
+                "{side:6}  {change:6}  {}  since {since}  {code}  {detail}",
+                waiting.object
+            );
+            line.trim_end().to_owned() + "\n"
+        };
+        let mut said: String = self.waiting.iter().map(line).collect();
+        match (self.waiting.len(), self.more) {
+            (0, _) => said += "Nothing waits.\n",
+            (_, 0) => {}
+            (_, more) => said += &format!("… and {more} more\n"),
+        }
+        said
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_tried_is_told_first_and_what_is_settled_no_more() {
+        let pending = Pending::default();
+        pending.wait(Connector::Server, "/Users/1", Action::Put, None);
+        pending.wait(Connector::Directory, "alice 1", Action::Delete, None);
+        let error = Some(("conflict", "another has the name".to_owned()));
+        pending.wait(Connector::Server, "/Users/2", Action::Put, error);
+        let objects = |told: Told| {
+            let objects = told.waiting.into_iter().map(|waiting| waiting.object);
+            objects.collect::<Vec<_>>()
+        };
+        assert_eq!(objects(pending.told()), ["/Users/2", "alice 1", "/Users/1"]);
+        pending.settled(Connector::Server, "/Users/2");
+        pending.settled(Connector::Server, "/Users/3");
+        pending.clear(Connector::Directory);
+        assert_eq!(objects(pending.told()), ["/Users/1"]);
+        assert_eq!(pending.count(Connector::Server), 1);
+        assert_eq!(pending.count(Connector::Directory), 0);
+    }
+
+    #[test]
+    fn much_that_waits_is_told_in_part() {
+        let pending = Pending::default();
+        for number in 0..MAX_TOLD + 7 {
+            pending.wait(Connector::Server, &number.to_string(), Action::Put, None);
+        }
+        let told = pending.told();
+        assert_eq!((told.waiting.len(), told.more), (MAX_TOLD, 7));
+        assert!(told.said().ends_with("… and 7 more\n"));
+        assert_eq!(Pending::default().told().said(), "Nothing waits.\n");
+    }
+}
