@@ -73,18 +73,21 @@ impl Store {
         now: UnixTime,
     ) -> Result<Lease> {
         self.write(Touches::Rows, move |db| {
-            let sql = "UPDATE agents SET host = ?3, version = ?4, staging = ?5, seen = ?6
-                 WHERE tenant = ?1 AND id = ?2";
             let LeaseRequest {
                 staging,
                 instance,
                 host,
                 version,
             } = &asked;
-            db.execute(sql, args![tenant, agent, host, version, *staging, now])?;
             let holder = of(db, tenant, domain)?;
             let is_own = |holder: &Holder| holder.agent == agent && holder.instance == *instance;
-            if *staging && holder.as_ref().is_some_and(is_own) {
+            let gives_back = *staging && holder.as_ref().is_some_and(is_own);
+            // One that ends gives it back, and is not in staging for that.
+            let looks_on = *staging && !gives_back;
+            let sql = "UPDATE agents SET host = ?3, version = ?4, staging = ?5, seen = ?6
+                 WHERE tenant = ?1 AND id = ?2";
+            db.execute(sql, args![tenant, agent, host, version, looks_on, now])?;
+            if gives_back {
                 let sql = "DELETE FROM agent_leases WHERE tenant = ?1 AND domain = ?2";
                 db.execute(sql, args![tenant, domain])?;
                 return Ok(Lease::Free);

@@ -18,7 +18,7 @@ use anyhow::{Context as _, Result};
 use api::{
     agent::{
         AgentEnrolled, ChangeEvidence, ChangeKey, ChangeOp, ChangeUser, Changes, KeyChange,
-        StatusReport,
+        LeaseAnswer, StatusReport,
     },
     device::UserProof,
     oauth::TokenAnswer,
@@ -204,6 +204,12 @@ fn answer(request: &Request, changes: &[KeyChange], reports: &Mutex<File>) -> Re
                 tenant: id(2),
             })
         }
+        api::agent::LEASE_PATH => text(&LeaseAnswer {
+            held: true,
+            until_s: 60,
+            holder: None,
+            allowed_interval_s: 1800,
+        }),
         api::agent::CHANGES_PATH if query.contains(&format!("token={last}&")) => {
             wait();
             text(&Changes {

@@ -107,6 +107,12 @@ pub fn path(folder: &Path) -> PathBuf {
 /// Opens the socket, in place of one that was left.
 pub fn listen(folder: &Path) -> anyhow::Result<UnixListener> {
     let path = path(folder);
+    if net::UnixStream::connect(&path).is_ok() {
+        bail!(
+            "another latchkey-sync runs with {}: stop it first, or name another `runtime`",
+            path.display()
+        );
+    }
     match fs::remove_file(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             return Err(error).with_context(|| format!("cannot remove {}", path.display()));

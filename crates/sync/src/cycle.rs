@@ -274,6 +274,7 @@ pub struct Cycle {
 impl Cycle {
     /// Runs for ever.
     pub async fn run(self) {
+        self.lease.first_word().await;
         loop {
             if self.desk.maintain()
                 && let Err(error) = agent_key::renew_if_old(&self.folder, &self.agent).await

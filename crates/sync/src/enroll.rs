@@ -25,16 +25,19 @@ use crate::{
 pub struct Args {
     /// The server's URL, if the configuration does not name it.
     #[arg(long)]
-    server: Option<String>,
+    pub(crate) server: Option<String>,
     /// sha256: and the fingerprint of the server's certificate or its issuer, as `init` printed it.
     #[arg(long)]
-    fingerprint: String,
+    pub(crate) fingerprint: String,
     /// Read the one-time code from standard input.
     #[arg(long, conflicts_with = "code_file")]
-    code_stdin: bool,
+    pub(crate) code_stdin: bool,
     /// Read the one-time code from a file.
     #[arg(long)]
-    code_file: Option<PathBuf>,
+    pub(crate) code_file: Option<PathBuf>,
+    /// It was asked for already.
+    #[arg(skip)]
+    pub(crate) code: Option<Zeroizing<String>>,
 }
 
 const MAX_CODE: u64 = 256;
@@ -96,6 +99,9 @@ fn forget_feed(folder: &Folder) -> anyhow::Result<()> {
 }
 
 fn code(args: &Args) -> anyhow::Result<Zeroizing<String>> {
+    if let Some(code) = &args.code {
+        return Ok(code.clone());
+    }
     let mut text = Zeroizing::new(String::with_capacity(MAX_CODE as usize));
     match &args.code_file {
         Some(path) => {

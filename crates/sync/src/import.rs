@@ -107,9 +107,12 @@ impl Import {
     /// Sends for ever, and takes its turn in cycles.
     pub async fn run(mut self, mut turns: mpsc::Receiver<Asked>) {
         let mut backoff = Backoff::default();
-        let mut pause = Duration::ZERO;
+        // The first cycle is due at once, mostly: it comes first.
+        let mut pause = POLL;
+        self.lease.first_word().await;
         loop {
             tokio::select! {
+                biased;
                 Some(asked) = turns.recv() => {
                     self.turn(asked).await;
                     continue;

@@ -65,6 +65,8 @@ struct State {
     holder: Option<String>,
     /// Why the server could not be asked.
     trouble: Option<String>,
+    /// The server has answered once.
+    known: bool,
 }
 
 /// The lease.
@@ -141,9 +143,13 @@ impl Lease {
         }
     }
 
-    /// Whether it only looks on.
-    pub fn is_staging(&self) -> bool {
-        self.staging
+    /// Returns when the server has said who writes, or does not say so in time: what is read before
+    /// that would be read once more.
+    pub async fn first_word(&self) {
+        let mut held = self.held.subscribe();
+        if !self.state().known {
+            let _ = timeout(PATIENCE, held.changed()).await;
+        }
     }
 
     /// Why nothing is written, for people.
@@ -229,6 +235,7 @@ impl Lease {
             state.until = held.then(|| asked.plus(time));
             state.holder = answer.holder.clone();
             state.trouble = None;
+            state.known = true;
         }
         if self.held.send_replace(held) != held && held {
             tracing::info!("this agent writes: it holds the lease");

@@ -23,6 +23,7 @@ mod ffi;
 pub mod hardening;
 pub mod history;
 pub mod import;
+pub mod init;
 pub mod keys;
 pub mod known;
 pub mod lease;

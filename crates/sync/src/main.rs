@@ -10,7 +10,7 @@ use anyhow::bail;
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use latchkey_sync::{
-    check, config, config::Config, enroll, hardening, publish, run, scheduling, status,
+    check, config, config::Config, enroll, hardening, init, publish, run, scheduling, status,
 };
 use tracing_subscriber::EnvFilter;
 
@@ -43,6 +43,8 @@ enum LogFormat {
 
 #[derive(Subcommand)]
 enum Verb {
+    /// Asks for what is needed, writes the configuration, tries it, and enrolls.
+    Init(init::Args),
     /// Makes the agent known to a server by a one-time code.
     Enroll(enroll::Args),
     /// Writes where the server is into the directory, with an Enterprise Admin's ticket.
@@ -134,7 +136,6 @@ fn work(cli: Cli) -> anyhow::Result<String> {
         _ => {}
     }
     hardening::harden()?;
-    let config = Config::read(&cli.config)?;
     if !matches!(cli.verb, Verb::Publish) {
         hardening::use_own_tickets();
     }
@@ -143,6 +144,10 @@ fn work(cli: Cli) -> anyhow::Result<String> {
         .enable_all()
         .build()?;
     runtime.block_on(async {
+        if let Verb::Init(args) = cli.verb {
+            return init::init(&cli.config, args).await;
+        }
+        let config = Config::read(&cli.config)?;
         match cli.verb {
             Verb::Enroll(args) => enroll::enroll(config, args).await,
             Verb::Publish => publish::publish(config).await,
@@ -152,7 +157,9 @@ fn work(cli: Cli) -> anyhow::Result<String> {
             Verb::Runs { last, json } => scheduling::runs(&config, last, json),
             Verb::Pending { json } => scheduling::pending(&config, json),
             Verb::Status { json } => status::status(&config, json),
-            Verb::Completions { .. } | Verb::Man { .. } => bail!("answered above: a bug"),
+            Verb::Init(_) | Verb::Completions { .. } | Verb::Man { .. } => {
+                bail!("answered above: a bug")
+            }
         }
     })
 }

@@ -5,6 +5,7 @@
 mod accounts;
 mod administration;
 mod administrators;
+mod agents;
 mod authorization;
 mod chip;
 mod crashes;

@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod agents;
 mod approval;
 mod assigned;
 mod attestation;

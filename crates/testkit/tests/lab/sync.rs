@@ -20,6 +20,7 @@ account = "svc-latchkey"
 principal = "latchkey-sync/server.corp.latchkey.test"
 keytab = "/etc/latchkey/sync.keytab"
 state = "/var/lib/latchkey-lied-to"
+runtime = "/run/latchkey-lied-to"
 [scope]
 ous = ["OU=Staff,DC=corp,DC=latchkey,DC=test"]
 "#;
