@@ -208,6 +208,8 @@ pub enum ResultState {
     Refused,
     /// The proof is too old; the device must make a fresh one.
     NeedsProof,
+    /// It was in AD, and is no more without the server's having asked for it: the key is revoked.
+    Lost,
 }
 
 /// A piece of work, leased for 30 seconds.

@@ -6,6 +6,7 @@ use crate::{
     Directory, Domain, Error,
     entry::Entry,
     filter::Filter,
+    keys::any_of,
     message::{Scope, Search},
     search::{Pages, Query},
 };
@@ -203,6 +204,27 @@ impl Directory {
         entry
             .map(|entry| Computer::read(&entry, self.domain()))
             .transpose()
+    }
+
+    /// Many computers in one answer; which is not found is not in it.
+    pub async fn computers_of(&self, guids: &[Guid]) -> Result<Vec<Computer>, Error> {
+        if guids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let filter = any_of(guids);
+        let search = Search {
+            base: &self.domain().dn,
+            scope: Scope::Subtree,
+            filter: &filter,
+            attributes: &[COMPUTER, &["objectClass"]].concat(),
+            page: None,
+            extended_dn: false,
+        };
+        let found = self.all(&search).await?;
+        let computers = found.iter().filter(|entry| entry.is_a("computer"));
+        computers
+            .map(|entry| Computer::read(entry, self.domain()))
+            .collect()
     }
 
     /// A group. Complete it with [`Directory::complete_members`].

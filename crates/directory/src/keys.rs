@@ -4,20 +4,38 @@ use keycred::DnBinary;
 use model::Guid;
 
 use crate::{
-    Directory, Error, User,
+    Directory, Domain, Error, User,
     accounts::{Kind, USER, full_protection},
-    message::{Change, Request},
-    search::success,
+    entry::Entry,
+    filter::Filter,
+    message::{Change, Request, Scope, Search},
+    search::{Pages, Query, success},
 };
 
 const ATTRIBUTE: &str = "msDS-KeyCredentialLink";
+/// [`USER`] and the keys.
+const HOLDER: &[&str] = &[
+    "objectGUID",
+    "objectSid",
+    "objectClass",
+    "sAMAccountName",
+    "userPrincipalName",
+    "displayName",
+    "mail",
+    "userAccountControl",
+    "accountExpires",
+    "lockoutTime",
+    "adminCount",
+    "uSNChanged",
+    ATTRIBUTE,
+];
 const NO_SUCH_ATTRIBUTE: u32 = 16;
 const VALUE_EXISTS: u32 = 20;
 
 /// A user and the keys that the directory has for it.
 #[derive(Debug, Clone)]
 pub struct KeyHolder {
-    /// The user; privileged groups are looked at.
+    /// The user; privileged groups are looked at where [`Directory::keys`] read it.
     pub user: User,
     /// All values, those of others too.
     pub values: Vec<KeyValue>,
@@ -40,21 +58,69 @@ impl Directory {
         else {
             return Ok(None);
         };
-        if entry.range(ATTRIBUTE).is_some() {
-            return Err(Error::Malformed(
-                "a user with more keys than one answer holds",
-            ));
+        let mut holder = holder(&entry, self.domain())?;
+        holder.user.protection = full_protection(&entry, &holder.user);
+        Ok(Some(holder))
+    }
+
+    /// The keys of many users in one answer; whoever is not found or not understood is not in it.
+    pub async fn keys_of(&self, users: &[Guid]) -> Result<Vec<KeyHolder>, Error> {
+        if users.is_empty() {
+            return Ok(Vec::new());
         }
-        let values = entry.texts(ATTRIBUTE).filter_map(|text| {
-            let DnBinary { binary, .. } = text.parse().ok()?;
-            Some(KeyValue { blob: binary })
-        });
-        let mut user = User::read(&entry, self.domain())?;
-        user.protection = full_protection(&entry, &user);
-        Ok(Some(KeyHolder {
-            values: values.collect(),
-            user,
-        }))
+        let filter = any_of(users);
+        let search = Search {
+            base: &self.domain().dn,
+            scope: Scope::Subtree,
+            filter: &filter,
+            attributes: HOLDER,
+            page: None,
+            extended_dn: false,
+        };
+        let found = self.all(&search).await?;
+        let holders = found
+            .iter()
+            .filter_map(|entry| holder(entry, self.domain()).ok());
+        Ok(holders.collect())
+    }
+
+    /// Every account below `base` that has keys, computers too.
+    pub fn key_holders(&self, base: &str) -> Pages<'_, KeyHolder> {
+        self.holders(base, Filter::Present(ATTRIBUTE))
+    }
+
+    /// Every account below `base` that has changed since `usn`, with the keys that it has.
+    pub fn changed_key_holders(&self, base: &str, usn: u64) -> Pages<'_, KeyHolder> {
+        self.holders(base, Filter::AtLeast("uSNChanged", usn))
+    }
+
+    fn holders(&self, base: &str, filter: Filter) -> Pages<'_, KeyHolder> {
+        let users = Filter::equal("objectClass", "user");
+        self.pages(Query {
+            base: base.to_owned(),
+            filter: Filter::And(vec![filter, users]),
+            attributes: HOLDER,
+            extended_dn: false,
+            read: holder,
+        })
+    }
+
+    /// Which release of its system the domain controller runs, where the directory says so.
+    pub async fn dc_release(&self) -> Result<Option<String>, Error> {
+        let filter = Filter::And(vec![
+            Filter::equal("objectCategory", "computer"),
+            Filter::equal("dNSHostName", self.dc().as_bytes()),
+        ]);
+        let search = Search {
+            base: &self.domain().dn,
+            scope: Scope::Subtree,
+            filter: &filter,
+            attributes: &["operatingSystemVersion"],
+            page: None,
+            extended_dn: false,
+        };
+        let found = self.one(&search).await?;
+        Ok(found.and_then(|entry| Some(entry.text("operatingSystemVersion")?.to_owned())))
     }
 
     /// One value more. A value that is already there is no error.
@@ -88,6 +154,28 @@ impl Directory {
         }
         success(outcome).map(drop)
     }
+}
+
+/// The objects that have one of these GUIDs. Without a kind, so that the index of GUIDs alone answers.
+pub(crate) fn any_of(guids: &[Guid]) -> Filter {
+    let one = |guid: &Guid| Filter::equal("objectGUID", guid.to_le_bytes());
+    Filter::Or(guids.iter().map(one).collect())
+}
+
+fn holder(entry: &Entry, domain: &Domain) -> Result<KeyHolder, Error> {
+    if entry.range(ATTRIBUTE).is_some() {
+        return Err(Error::Malformed(
+            "a user with more keys than one answer holds",
+        ));
+    }
+    let values = entry.texts(ATTRIBUTE).filter_map(|text| {
+        let DnBinary { binary, .. } = text.parse().ok()?;
+        Some(KeyValue { blob: binary })
+    });
+    Ok(KeyHolder {
+        values: values.collect(),
+        user: User::read(entry, domain)?,
+    })
 }
 
 /// The text of a value. A value keeps the DN that its owner had when it was written, and Samba

@@ -149,6 +149,7 @@ fn heard(result: ChangeResult) -> store::ChangeResult {
             ResultState::Removed => ChangeOutcome::Removed,
             ResultState::Refused => ChangeOutcome::Refused,
             ResultState::NeedsProof => ChangeOutcome::NeedsProof,
+            ResultState::Lost => ChangeOutcome::Lost,
         },
         dc: result.dc,
         code: result.code,

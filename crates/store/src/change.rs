@@ -44,6 +44,8 @@ pub enum ChangeOutcome {
     Refused,
     /// Refused until there is a fresh proof.
     NeedsProof,
+    /// It was in AD, and somebody else took it out.
+    Lost,
 }
 
 /// What an agent says became of a change.
@@ -103,6 +105,9 @@ fn store_result(
     result: &ChangeResult,
     now_ms: i64,
 ) -> Result<()> {
+    if result.outcome == ChangeOutcome::Lost {
+        return store_loss(db, tenant, domain, result);
+    }
     // Only the newest change of a key is ever open, so that an outcome that comes late, for one
     // that was replaced meanwhile, finds nothing to close.
     let sql = "UPDATE changes SET open = 0
@@ -128,6 +133,18 @@ fn store_result(
     let (code, detail, dc) = (&result.code, &result.detail, &result.dc);
     let args = args![tenant, kid, state, code, detail, dc, confirmed_ms];
     db.execute(sql, args)?;
+    Ok(())
+}
+
+/// A key that was confirmed by that addition, the newest change of it, is not in AD any more.
+fn store_loss(db: &dyn Sql, tenant: Guid, domain: Guid, result: &ChangeResult) -> Result<()> {
+    let sql = "UPDATE keys SET state = 'failed', code = ?4, detail = ?5
+         WHERE tenant = ?2 AND state = 'confirmed' AND kid =
+           (SELECT c.kid FROM changes c WHERE c.seq = ?1 AND c.tenant = ?2 AND c.domain = ?3
+            AND c.op = 'add' AND NOT EXISTS
+              (SELECT 1 FROM changes n WHERE n.tenant = ?2 AND n.kid = c.kid AND n.seq > c.seq))";
+    let (code, detail) = (&result.code, &result.detail);
+    db.execute(sql, args![result.seq, tenant, domain, code, detail])?;
     Ok(())
 }
 

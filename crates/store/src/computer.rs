@@ -3,7 +3,7 @@
 use model::{Guid, Sid};
 
 use crate::{
-    Result, Store,
+    Result, Store, key,
     sql::{Put, Sql, args, fields},
 };
 
@@ -62,6 +62,8 @@ fn delete_certificates(db: &dyn Sql, tenant: Guid, guid: Guid) -> Result<()> {
 
 pub(crate) fn delete(db: &dyn Sql, tenant: Guid, guid: Guid) -> Result<()> {
     delete_certificates(db, tenant, guid)?;
+    // A computer that is no more signs nobody in.
+    key::remove_all(db, tenant, "device", guid)?;
     let sql = "DELETE FROM computers WHERE tenant = ?1 AND guid = ?2";
     db.execute(sql, args![tenant, guid]).map(|_| ())
 }

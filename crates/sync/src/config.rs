@@ -37,6 +37,20 @@ pub struct Config {
     pub scope: Scope,
     /// How much at most.
     pub limits: Limits,
+    /// Whether keys that others took out are written again.
+    pub reassert: Reassert,
+}
+
+/// What becomes of a key that somebody else took out of the directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reassert {
+    /// It counts as revoked.
+    #[default]
+    Never,
+    /// It is written again where the domain controller is of a release that is known to take keys
+    /// out by itself.
+    Auto,
 }
 
 /// Caps that hold whatever the server says.
@@ -86,6 +100,8 @@ struct Raw {
     scope: RawScope,
     #[serde(default)]
     limits: Limits,
+    #[serde(default)]
+    reassert: Reassert,
 }
 
 #[derive(Deserialize)]
@@ -145,6 +161,7 @@ impl Config {
             staging: raw.staging,
             allow_foreign_keys: raw.allow_foreign_keys,
             limits: raw.limits,
+            reassert: raw.reassert,
         })
     }
 

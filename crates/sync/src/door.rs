@@ -30,7 +30,7 @@ impl Door {
     /// A door that is not open yet. Doors of one process share `tickets`.
     pub fn new(config: Arc<Config>, tickets: Arc<Tickets>) -> Self {
         Self {
-            locator: locator(&config),
+            locator: locator(&config, config.dc.as_deref()),
             config,
             tickets,
             current: Mutex::new(None),
@@ -51,6 +51,12 @@ impl Door {
         );
         *current = Some(directory.clone());
         Ok(directory)
+    }
+
+    /// A connection more, of one's own, to the same domain controller.
+    pub async fn beside(&self, first: &Directory) -> Result<Directory, directory::Error> {
+        let locator = locator(&self.config, Some(first.dc()));
+        connect_by(&locator, &self.config, &self.tickets).await
     }
 
     /// Uses the connection, so that the domain controller does not close it as idle, and gives it up
@@ -78,12 +84,12 @@ impl Door {
 
 /// Connects with a fresh ticket from the keytab.
 pub async fn connect(config: &Config, tickets: &Tickets) -> Result<Directory, directory::Error> {
-    connect_by(&locator(config), config, tickets).await
+    connect_by(&locator(config, config.dc.as_deref()), config, tickets).await
 }
 
 /// Nothing of the agent's is for a read-only domain controller.
-fn locator(config: &Config) -> Locator {
-    Locator::new(&config.realm, config.dc.as_deref(), Need::Write)
+fn locator(config: &Config, dc: Option<&str>) -> Locator {
+    Locator::new(&config.realm, dc, Need::Write)
 }
 
 async fn connect_by(

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use api::agent::{ChangeResult, ResultState};
 use keycred::{KeySource, Timestamp};
 use model::{Filetime, UnixTime};
 use serde::{Deserialize, Serialize};
@@ -177,6 +178,30 @@ fn failure(error: &anyhow::Error) -> (RunResult, &'static str) {
 }
 
 impl Outcome {
+    /// Counts what came of a change of a key.
+    pub(crate) fn count(&mut self, object: String, result: &ChangeResult) {
+        match result.state {
+            ResultState::Confirmed => self.added += 1,
+            ResultState::Removed => self.removed += 1,
+            ResultState::Refused | ResultState::NeedsProof | ResultState::Lost => {
+                self.errors.push(ObjectError {
+                    object,
+                    code: result.code.clone().unwrap_or_default(),
+                    detail: result.detail.clone().unwrap_or_default(),
+                });
+            }
+        }
+    }
+
+    /// Takes another one in.
+    pub(crate) fn take_in(&mut self, other: Self) {
+        self.added += other.added;
+        self.changed += other.changed;
+        self.removed += other.removed;
+        self.unchanged += other.unchanged;
+        self.errors.extend(other.errors);
+    }
+
     /// How a step with this outcome ended.
     pub fn result(&self) -> RunResult {
         let stopped = |error: &ObjectError| error.code == DELETION_THRESHOLD;

@@ -1,44 +1,57 @@
-//! Keys down: each change of the feed is checked, written, read back and reported.
+//! Keys down: the changes of the feed are checked, written, read back and reported, page by page.
+//!
+//! A user's changes are carried out in their order, those of different users side by side. What
+//! cannot be carried out now does not hold up the rest: the feed is read on, and from the first
+//! unfinished change once more.
+//!
+//! Removals wait until the feed's end is reached, because only then is it known how many they are:
+//! more than the threshold are stopped before the first of them.
+
+mod lanes;
+mod proof;
+mod reconcile;
+mod round;
 
 use std::{
+    collections::HashSet,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::{Context as _, ensure};
 use api::agent::{ChangeOp, ChangeResult, Changes, KeyChange, ResultState, StatusReport};
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use client::Agent;
-use directory::{By, Directory, KeyHolder, KeyValue};
+use directory::{Directory, KeyValue};
 use joints::Joint;
-use kerberos::gss;
 use keycred::{KeyCredential, RsaPublicKey};
-use model::{Filetime, Guid, UnixTime};
-use protocol::Statement;
-use tokio::{
-    sync::mpsc,
-    task::{block_in_place, spawn_blocking},
-};
+use model::{Guid, UnixTime};
+use tokio::{sync::mpsc, task::block_in_place, time::Instant};
 
+use self::reconcile::Watch;
 use crate::{
-    addition::{self, Facts, Proof, Refusal, Rules},
+    addition::Refusal,
+    alarms::{self, Alarms},
     config::Config,
     cycle::Asked,
     door::Door,
-    history::{Connector, ObjectError, Outcome},
-    lease::Lease,
+    history::{Connector, DELETION_THRESHOLD, ObjectError, Outcome},
     ledger::{self, Ledger},
+    lease::Lease,
     metrics::Counters,
     pending::{Action, Pending},
     retry::Backoff,
     state::Folder,
+    threshold::{self, Threshold},
+    written::{self, Written},
 };
-
-/// KRB_AP_ERR_TKT_EXPIRED as libkrb5 numbers it.
-const TICKET_EXPIRED: i64 = -1_765_328_384 + 32;
 
 /// Result codes that say "not now" (RFC 4511 appendix A): operationsError, busy, unavailable.
 const NOT_NOW: [u32; 3] = [1, 51, 52];
+
+/// The most changes of a page, and results of a report.
+const PAGE: usize = 100;
+
+/// How long to wait for changes, so that what is to be watched is watched.
+const WAIT_S: u32 = reconcile::WATCH.as_secs() as u32;
 
 /// The way down.
 pub struct Keys {
@@ -47,9 +60,29 @@ pub struct Keys {
     agent: Arc<Agent>,
     folder: Folder,
     ledger: Ledger,
+    written: Written,
+    alarms: Alarms,
+    /// More connections, while there is much to do.
+    lanes: Vec<Arc<Directory>>,
+    /// How far the feed is read, beyond the ledger's place where something is unfinished.
+    place: String,
+    /// Removals, and what follows them for the same users, until the feed's end is reached.
+    waiting: Vec<KeyChange>,
+    unfinished: Unfinished,
+    watch: Option<Watch>,
     lease: Arc<Lease>,
     pending: Arc<Pending>,
     counters: Arc<Counters>,
+}
+
+/// What the feed is read once more for.
+#[derive(Default)]
+struct Unfinished {
+    /// Something before the place is unfinished.
+    is: bool,
+    /// When the feed is read from there.
+    again: Option<Instant>,
+    backoff: Backoff,
 }
 
 /// How a change ended.
@@ -84,13 +117,20 @@ impl Keys {
         (lease, pending): (Arc<Lease>, Arc<Pending>),
         counters: Arc<Counters>,
     ) -> anyhow::Result<Self> {
-        let ledger = folder.read(ledger::FILE)?.unwrap_or_default();
+        let ledger: Ledger = folder.read(ledger::FILE)?.unwrap_or_default();
         Ok(Self {
             config,
             door,
             agent,
-            folder,
+            place: ledger.feed.clone(),
             ledger,
+            written: folder.read(written::FILE)?.unwrap_or_default(),
+            alarms: folder.read(alarms::FILE)?.unwrap_or_default(),
+            folder,
+            lanes: Vec::new(),
+            waiting: Vec::new(),
+            unfinished: Unfinished::default(),
+            watch: None,
             lease,
             pending,
             counters,
@@ -102,26 +142,25 @@ impl Keys {
         let mut backoff = Backoff::default();
         let mut pause = Duration::ZERO;
         loop {
-            let (agent, lease, feed) = (
-                self.agent.clone(),
-                self.lease.clone(),
-                self.ledger.feed.clone(),
-            );
+            let wait_s = self.wait_s();
+            let (agent, lease, place) =
+                (self.agent.clone(), self.lease.clone(), self.place.clone());
             let page = async {
                 tokio::time::sleep(pause).await;
                 lease.wait().await;
-                agent.changes(&feed, api::MAX_WAIT_S).await
+                agent.changes(&place, wait_s).await
             };
             let done = tokio::select! {
                 Some(asked) = turns.recv() => {
-                    if !asked.answer(self.reconcile()).await {
+                    if !asked.answer(self.cycle()).await {
                         // Stopped or failed in the middle of something.
                         self.door.forget().await;
+                        self.start_over();
                     }
                     continue;
                 }
                 page = page => match page {
-                    Ok(page) => self.carry_out(&page).await,
+                    Ok(page) => self.step(page).await,
                     Err(error) => Err(error.into()),
                 },
             };
@@ -135,84 +174,230 @@ impl Keys {
                     if let Some(error) = error.downcast_ref() {
                         self.door.forget_if_broken(error).await;
                     }
+                    self.start_over();
                     pause = backoff.pause();
                 }
             }
         }
     }
 
-    /// What the server has that AD has not yet, and the other way round.
-    pub async fn reconcile(&mut self) -> anyhow::Result<Outcome> {
+    /// How long to wait for the next page.
+    fn wait_s(&mut self) -> u32 {
+        let now = Instant::now();
+        if self.unfinished.again.is_some_and(|again| again <= now) {
+            self.start_over();
+        }
+        match (self.unfinished.again, self.waiting.is_empty()) {
+            (_, false) => 0,
+            (Some(again), true) => whole_seconds(again - now).min(WAIT_S),
+            (None, true) => WAIT_S,
+        }
+    }
+
+    /// Settles a page, and looks at what others did meanwhile.
+    async fn step(&mut self, page: Changes) -> anyhow::Result<()> {
+        self.carry_out(page, &mut Outcome::default()).await?;
+        match self.lease.may_write() {
+            true => self.watch().await,
+            false => Ok(()),
+        }
+    }
+
+    /// What the server has that AD has not yet, and what AD does not have any more.
+    async fn cycle(&mut self) -> anyhow::Result<Outcome> {
         let mut outcome = Outcome::default();
+        self.start_over();
         loop {
-            let page = self.agent.changes(&self.ledger.feed, 0).await?;
+            let page = self.agent.changes(&self.place, 0).await?;
             if !self.lease.may_write() {
                 for change in &page.changes {
                     let (object, action) = named(change);
-                    self.pending
-                        .wait(Connector::Directory, &object, action, None);
+                    let side = Connector::Directory;
+                    self.pending.wait(side, &object, action, None);
                 }
                 return Ok(outcome);
             }
-            if page.changes.is_empty() {
-                return Ok(outcome);
+            let is_last = page.changes.len() < PAGE;
+            self.carry_out(page, &mut outcome).await?;
+            if is_last {
+                break;
             }
-            self.carry_out_counted(&page, &mut outcome).await?;
         }
+        let there = self.reconcile().await?;
+        outcome.take_in(there);
+        Ok(outcome)
     }
 
-    async fn carry_out(&mut self, page: &Changes) -> anyhow::Result<()> {
-        self.carry_out_counted(page, &mut Outcome::default()).await
-    }
-
-    /// Settles changes in their order.
-    async fn carry_out_counted(
-        &mut self,
-        page: &Changes,
-        outcome: &mut Outcome,
-    ) -> anyhow::Result<()> {
-        for change in &page.changes {
+    /// Settles a page's changes in their order.
+    async fn carry_out(&mut self, page: Changes, outcome: &mut Outcome) -> anyhow::Result<()> {
+        for _ in &page.changes {
             block_in_place(|| joints::reach("agent", Joint::ChangeReceived));
-            let (object, action) = named(change);
-            let settled = self.settle(change).await;
-            if let Err(error) = &settled {
-                let error = Some(("not_now", format!("{error:#}")));
-                self.pending
-                    .wait(Connector::Directory, &object, action, error);
-            }
-            let result = settled?;
-            self.pending.settled(Connector::Directory, &object);
-            self.counters.settled(&result, change.key.created, now());
-            match result.state {
-                ResultState::Confirmed => outcome.added += 1,
-                ResultState::Removed => outcome.removed += 1,
-                ResultState::Refused | ResultState::NeedsProof => {
-                    outcome.errors.push(ObjectError {
-                        object,
-                        code: result.code.clone().unwrap_or_default(),
-                        detail: result.detail.clone().unwrap_or_default(),
-                    });
-                }
-            }
-            self.agent
-                .status(&StatusReport {
-                    results: vec![result],
-                })
-                .await?;
         }
-        if page.next != self.ledger.feed {
-            self.ledger.feed.clone_from(&page.next);
-            self.folder.write(ledger::FILE, &self.ledger)?;
+        let is_last = page.changes.len() < PAGE;
+        let now = self.put_off_removals(page.changes);
+        self.settle(&now, outcome).await?;
+        self.place = page.next;
+        if is_last {
+            self.settle_removals(outcome).await?;
+            self.lanes.clear();
+        }
+        if !self.unfinished.is && self.waiting.is_empty() && self.ledger.feed != self.place {
+            self.ledger.feed.clone_from(&self.place);
+            self.ledger.changed = true;
+        }
+        if is_last {
+            self.keep_ledger()?;
+        }
+        if is_last && self.unfinished.is && self.unfinished.again.is_none() {
+            self.unfinished.again = Some(Instant::now() + self.unfinished.backoff.pause());
+        }
+        if is_last && !self.unfinished.is {
+            self.unfinished.backoff.reset();
         }
         Ok(())
     }
 
-    /// Carries a change out, or says why not. An error is for trying again.
-    async fn settle(&mut self, change: &KeyChange) -> anyhow::Result<ChangeResult> {
-        let done = match change.op {
-            ChangeOp::Add => self.add(change).await,
-            ChangeOp::Remove => self.remove(change).await,
-        };
+    /// The next page is that of the first change that is unfinished.
+    fn start_over(&mut self) {
+        self.place.clone_from(&self.ledger.feed);
+        self.waiting.clear();
+        self.lanes.clear();
+        self.unfinished.is = false;
+        self.unfinished.again = None;
+    }
+
+    /// The changes that need not wait.
+    fn put_off_removals(&mut self, changes: Vec<KeyChange>) -> Vec<KeyChange> {
+        let mut users: HashSet<Guid> = self.waiting.iter().map(anchor).collect();
+        let (wait, now) = changes.into_iter().partition(|change| {
+            if change.op == ChangeOp::Remove {
+                users.insert(change.user.anchor);
+            }
+            users.contains(&change.user.anchor)
+        });
+        let wait: Vec<KeyChange> = wait;
+        self.waiting.extend(wait);
+        now
+    }
+
+    /// Carries out what waited for the feed's end, if it is not too much.
+    async fn settle_removals(&mut self, outcome: &mut Outcome) -> anyhow::Result<()> {
+        let waiting = std::mem::take(&mut self.waiting);
+        let is_removal = |change: &&KeyChange| change.op == ChangeOp::Remove;
+        let removals = waiting.iter().filter(is_removal).count();
+        let mut threshold: Threshold = self.folder.read(threshold::FILE)?.unwrap_or_default();
+        let total = self.written.count().max(removals);
+        if threshold.stops(removals, total) {
+            self.unfinished.is = true;
+            let detail = format!(
+                "{removals} of {total} keys are to be taken out of the directory, and none was: \
+                 that is more than the deletion threshold. If it is meant, run `latchkey-sync \
+                 threshold confirm`"
+            );
+            for change in waiting.iter().filter(is_removal) {
+                let (object, action) = named(change);
+                let error = Some((DELETION_THRESHOLD, detail.clone()));
+                self.pending
+                    .wait(Connector::Directory, &object, action, error);
+            }
+            outcome.errors.push(ObjectError {
+                object: String::new(),
+                code: DELETION_THRESHOLD.to_owned(),
+                detail: detail.clone(),
+            });
+            self.alarms
+                .raise(DELETION_THRESHOLD, TOO_MANY_DELETIONS, detail, now());
+            return self.alarms.keep(&self.folder, now());
+        }
+        for page in waiting.chunks(PAGE) {
+            self.settle(page, outcome).await?;
+        }
+        if threshold.confirmed && removals > 0 {
+            threshold.confirmed = false;
+            self.folder.write(threshold::FILE, &threshold)?;
+        }
+        Ok(())
+    }
+
+    /// Carries changes out, and reports each or says why not: what can be tried again is left for
+    /// the next reading of the feed, and so are later changes of the same user.
+    async fn settle(
+        &mut self,
+        changes: &[KeyChange],
+        outcome: &mut Outcome,
+    ) -> anyhow::Result<()> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let directory = self.door.open().await?;
+        let mut left: Vec<&KeyChange> = changes.iter().collect();
+        let (mut results, mut broken, mut stuck) = (Vec::new(), None, HashSet::new());
+        while !left.is_empty() && broken.is_none() {
+            let mut users = HashSet::new();
+            let (round, rest) = left
+                .into_iter()
+                .filter(|change| !stuck.contains(&change.user.anchor))
+                .partition(|change| users.insert(change.user.anchor));
+            left = rest;
+            for (change, ended) in self.round(&directory, round).await? {
+                let (object, action) = named(change);
+                match self.told(change, ended) {
+                    Ok(result) => {
+                        self.pending.settled(Connector::Directory, &object);
+                        self.counters.settled(&result, change.key.created, now());
+                        outcome.count(object, &result);
+                        results.push(result);
+                    }
+                    Err(error) => {
+                        let why = Some(("not_now", format!("{error:#}")));
+                        self.pending.wait(Connector::Directory, &object, action, why);
+                        tracing::warn!(
+                            code = "change_put_off",
+                            seq = change.seq,
+                            kid = change.key.kid,
+                            error = format!("{error:#}")
+                        );
+                        self.unfinished.is = true;
+                        stuck.insert(change.user.anchor);
+                        let cause = error.downcast_ref::<directory::Error>();
+                        if cause.is_some_and(directory::Error::is_broken) {
+                            broken = Some(error);
+                        }
+                    }
+                }
+            }
+        }
+        self.folder_keeps_up()?;
+        results.sort_by_key(|result| result.seq);
+        if !results.is_empty() {
+            self.agent.status(&StatusReport { results }).await?;
+        }
+        broken.map_or(Ok(()), Err)
+    }
+
+    fn keep_ledger(&mut self) -> anyhow::Result<()> {
+        if self.ledger.changed {
+            self.folder.write(ledger::FILE, &self.ledger)?;
+            self.ledger.changed = false;
+        }
+        Ok(())
+    }
+
+    /// What was written, and what was refused: on disk before the server hears of it.
+    fn folder_keeps_up(&mut self) -> anyhow::Result<()> {
+        if self.written.changed {
+            self.folder.write(written::FILE, &self.written)?;
+            self.written.changed = false;
+        }
+        self.alarms.keep(&self.folder, now())
+    }
+
+    /// What the server is told of an outcome. An error is for trying again.
+    fn told(
+        &mut self,
+        change: &KeyChange,
+        outcome: Result<End, Failure>,
+    ) -> anyhow::Result<ChangeResult> {
         let (seq, kid) = (change.seq, change.key.kid.as_str());
         let user = &change.user.sid;
         let blank = ChangeResult {
@@ -223,7 +408,7 @@ impl Keys {
             code: None,
             detail: None,
         };
-        match done {
+        match outcome {
             Ok(end) => {
                 let (state, place) = match end {
                     End::Confirmed(place) => (ResultState::Confirmed, place),
@@ -248,6 +433,10 @@ impl Keys {
                     true => ResultState::NeedsProof,
                     false => ResultState::Refused,
                 };
+                if state == ResultState::Refused {
+                    let detail = format!("a key for {user} was refused: {detail}");
+                    self.alarms.raise(code, CHANGE_REFUSED, detail, now());
+                }
                 let (code, detail) = (Some(code.to_owned()), Some(detail));
                 Ok(ChangeResult {
                     state,
@@ -259,205 +448,6 @@ impl Keys {
             Err(Failure::Later(error)) => Err(error),
         }
     }
-
-    async fn add(&mut self, change: &KeyChange) -> Result<End, Failure> {
-        let key = addition::key_of(change)?;
-        let directory = self.door.open().await?;
-        let holder = directory.keys(change.user.anchor).await?;
-        let statement = addition::statement(change, &key);
-        let replayed = statement
-            .as_ref()
-            .is_some_and(|statement| self.ledger.is_replay(statement));
-        let counted = statement
-            .as_ref()
-            .is_some_and(|statement| self.ledger.is_counted(statement));
-        if let Some(KeyHolder { user, values }) = &holder
-            && addition::user_of(change, Some(user), &self.config.scope).is_ok()
-            && !replayed
-            && ours(values, &key, change.key.device).next().is_some()
-        {
-            // Written before the last kill, or delivered twice. Nothing is written, so that
-            // nothing needs to be proven; nothing is noted, since nothing was.
-            let place = Place {
-                dc: directory.dc().to_owned(),
-                usn: Some(user.usn),
-            };
-            return Ok(End::Confirmed(place));
-        }
-        let device = directory.computer(&By::Guid(change.key.device)).await?;
-        let proof = self.proof(change, &key, &directory).await?;
-        let now = now();
-        let facts = Facts {
-            user: holder.as_ref().map(|holder| &holder.user),
-            user_keys: holder.as_ref().map_or(0, |holder| holder.values.len()),
-            device: device.as_ref(),
-            proof,
-            replayed,
-            exhausted: !counted && self.ledger.additions_exhausted(&self.config.limits, now),
-            now,
-        };
-        let rules = Rules {
-            scope: &self.config.scope,
-            allow_foreign: self.config.allow_foreign_keys,
-            per_user_keys: self.config.limits.per_user_keys,
-        };
-        addition::check(change, &key, &facts, &rules)?;
-        let user = addition::user_of(change, facts.user, &self.config.scope)?;
-        block_in_place(|| joints::reach("agent", Joint::ChangeVerified));
-
-        // The signed time: delivered again, the same change makes the same value.
-        let made = change
-            .evidence
-            .as_ref()
-            .map_or(change.key.created, |evidence| evidence.time);
-        let made = Filetime::from(made);
-        let blob = KeyCredential::for_user(&key, change.key.device, made, made).encode();
-        self.note(statement.as_ref(), now)?;
-        self.expect_lease()?;
-        directory.add_key(user, &blob).await?;
-        block_in_place(|| joints::reach("agent", Joint::ValueWritten));
-
-        let holder = directory.keys(user.guid).await?;
-        let found = holder.filter(|holder| holder.values.iter().any(|value| value.blob == blob));
-        let Some(holder) = found else {
-            return Err(Failure::Later(anyhow::anyhow!(
-                "the value is not there after the write"
-            )));
-        };
-        block_in_place(|| joints::reach("agent", Joint::ValueConfirmed));
-        Ok(End::Confirmed(Place {
-            dc: directory.dc().to_owned(),
-            usn: Some(holder.user.usn),
-        }))
-    }
-
-    async fn remove(&mut self, change: &KeyChange) -> Result<End, Failure> {
-        let key = addition::key_of(change)?;
-        let directory = self.door.open().await?;
-        let gone = |usn| {
-            End::Removed(Place {
-                dc: directory.dc().to_owned(),
-                usn,
-            })
-        };
-        let Some(KeyHolder { user, values }) = directory.keys(change.user.anchor).await? else {
-            return Ok(gone(None));
-        };
-        addition::user_of(change, Some(&user), &self.config.scope)?;
-        // Before the value goes: from here on its statement does not bring it back.
-        self.ledger
-            .burn(change.key.device, &user.sid, &key.key_id(), now());
-        self.folder.write(ledger::FILE, &self.ledger)?;
-        for value in ours(&values, &key, change.key.device) {
-            let now = now();
-            if self.config.limits.removals_per_hour == 0 {
-                return Err(Failure::Refused(Refusal::new(
-                    "limit_reached",
-                    "The agent's configuration allows no removals.",
-                )));
-            }
-            if self.ledger.removals_exhausted(&self.config.limits, now) {
-                // Not for ever: a stolen computer's key must go, if an hour later.
-                return Err(Failure::Later(anyhow::anyhow!(
-                    "as many keys as the configuration allows in an hour have been removed"
-                )));
-            }
-            self.expect_lease()?;
-            directory.delete_key(&user, value).await?;
-            self.ledger.count_removal(now);
-            self.folder.write(ledger::FILE, &self.ledger)?;
-        }
-        let Some(KeyHolder { user, values }) = directory.keys(user.guid).await? else {
-            return Ok(gone(None));
-        };
-        match ours(&values, &key, change.key.device).next() {
-            Some(_) => Err(Failure::Later(anyhow::anyhow!(
-                "the value is there after its removal"
-            ))),
-            None => Ok(gone(Some(user.usn))),
-        }
-    }
-
-    /// Right before a write: this agent is the one that writes, still.
-    fn expect_lease(&self) -> anyhow::Result<()> {
-        ensure!(
-            self.lease.may_write(),
-            "nothing is written: {}",
-            self.lease.why_not()
-        );
-        Ok(())
-    }
-
-    /// What the user's Kerberos proof shows.
-    async fn proof(
-        &self,
-        change: &KeyChange,
-        key: &RsaPublicKey,
-        directory: &Directory,
-    ) -> Result<Proof, Failure> {
-        let Some((evidence, statement)) = change
-            .evidence
-            .as_ref()
-            .zip(addition::statement(change, key))
-        else {
-            return Ok(Proof::Absent);
-        };
-        let Some(proof) = &evidence.user_proof else {
-            return Ok(Proof::Absent);
-        };
-        let (Ok(token), Ok(mic)) = (STANDARD.decode(&proof.token), STANDARD.decode(&proof.mic))
-        else {
-            return Ok(Proof::Bad("it is not base64".to_owned()));
-        };
-        let keytab = self.config.keytab.clone();
-        // A keytab that cannot be read is the agent's own trouble, and says nothing of the proof.
-        std::fs::File::open(&keytab).context("the keytab")?;
-        let accepted = spawn_blocking(move || {
-            gss::accept(&keytab, &gss::Proof { token, mic }, &statement.to_bytes())
-        });
-        let client = match accepted.await.map_err(anyhow::Error::from)? {
-            Ok(client) => client,
-            Err(kerberos::Error::ClockSkew(_))
-            | Err(kerberos::Error::Other {
-                code: TICKET_EXPIRED,
-                ..
-            }) => {
-                return Ok(Proof::Expired);
-            }
-            Err(error) => return Ok(Proof::Bad(error.to_string())),
-        };
-        // A name with an escape or an instance is no account's that gets keys.
-        match client.rsplit_once('@') {
-            Some((account, realm))
-                if realm == self.config.realm && !account.contains(['\\', '/', '@']) =>
-            {
-                Ok(Proof::By(directory.claimants(account).await?))
-            }
-            _ => Ok(Proof::By(Vec::new())),
-        }
-    }
-
-    /// Counts an addition, on disk before the value is written: neither a kill nor a server that
-    /// never lets the feed move on makes the agent forget it. Tried again, it counts once.
-    fn note(&mut self, statement: Option<&Statement>, now: UnixTime) -> anyhow::Result<()> {
-        match statement {
-            Some(statement) if self.ledger.is_counted(statement) => return Ok(()),
-            Some(statement) => self.ledger.carried_out(statement),
-            None => {}
-        }
-        self.ledger.count_addition(now);
-        self.folder.write(ledger::FILE, &self.ledger)
-    }
-}
-
-/// A change for people: the key and whose it is.
-fn named(change: &KeyChange) -> (String, Action) {
-    let action = match change.op {
-        ChangeOp::Add => Action::Put,
-        ChangeOp::Remove => Action::Delete,
-    };
-    let object = format!("key {} of {}", change.key.kid, change.user.sid);
-    (object, action)
 }
 
 /// The values that hold this key and name this device. All others are someone else's.
@@ -472,6 +462,24 @@ fn ours<'v>(
             credential.material() == Some(&material) && credential.device() == Some(device)
         })
     })
+}
+
+/// What a change is called where things wait.
+fn named(change: &KeyChange) -> (String, Action) {
+    let action = match change.op {
+        ChangeOp::Add => Action::Put,
+        ChangeOp::Remove => Action::Delete,
+    };
+    let object = format!("key {} of {}", change.key.kid, change.user.sid);
+    (object, action)
+}
+
+fn anchor(change: &KeyChange) -> Guid {
+    change.user.anchor
+}
+
+fn whole_seconds(time: Duration) -> u32 {
+    time.as_millis().div_ceil(1000) as u32
 }
 
 /// The agent's clock.
@@ -504,6 +512,11 @@ impl From<directory::Error> for Failure {
         }
     }
 }
+
+/// Events as an administrator of the original knows them: 116 is its own number for this.
+const TOO_MANY_DELETIONS: u32 = 116;
+const CHANGE_REFUSED: u32 = 6801;
+const KEY_REMOVED: u32 = 6802;
 
 #[cfg(test)]
 mod tests;

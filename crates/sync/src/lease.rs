@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use api::agent::{LeaseAnswer, LeaseAsk};
 use client::Agent;
 use model::Guid;
@@ -125,6 +125,12 @@ impl Lease {
     /// Whether a write may begin now.
     pub fn may_write(&self) -> bool {
         self.may_write_at(Moment::now())
+    }
+
+    /// An error where no write may begin now.
+    pub fn check(&self) -> anyhow::Result<()> {
+        ensure!(self.may_write(), "nothing is written: {}", self.why_not());
+        Ok(())
     }
 
     fn may_write_at(&self, moment: Moment) -> bool {

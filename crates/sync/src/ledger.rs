@@ -30,6 +30,9 @@ pub struct Ledger {
     burnt: BTreeMap<String, UnixTime>,
     additions: VecDeque<UnixTime>,
     removals: VecDeque<UnixTime>,
+    /// It is not on disk as it is here.
+    #[serde(skip)]
+    pub(crate) changed: bool,
 }
 
 /// The last statement of a device about a user.
@@ -73,11 +76,13 @@ impl Ledger {
     pub fn carried_out(&mut self, statement: &Statement) {
         let name = name(statement.device, &statement.user);
         self.statements.insert(name, Used::by(statement));
+        self.changed = true;
     }
 
     /// A key goes in.
     pub fn count_addition(&mut self, now: UnixTime) {
         self.additions.push_back(now);
+        self.changed = true;
     }
 
     fn used(&self, statement: &Statement) -> Option<&Used> {
@@ -90,6 +95,7 @@ impl Ledger {
         self.burnt
             .retain(|_, since| since.plus(MAX_AGE_S + MAX_AHEAD_S) >= now);
         self.burnt.insert(key_name(device, user, key_id), now);
+        self.changed = true;
         let fresh = Used {
             sequence: 0,
             key_id: hex(key_id),
@@ -101,9 +107,17 @@ impl Ledger {
         }
     }
 
+    /// Whether the agent itself took this key out.
+    pub fn is_burnt(&self, device: Guid, user: &Sid, key_id: &[u8; 32]) -> bool {
+        let used = self.statements.get(&name(device, user));
+        self.burnt.contains_key(&key_name(device, user, key_id))
+            || used.is_some_and(|used| used.removed && used.key_id == hex(key_id))
+    }
+
     /// A key has gone out.
     pub fn count_removal(&mut self, now: UnixTime) {
         self.removals.push_back(now);
+        self.changed = true;
     }
 
     /// Whether one addition more would be too many this hour.
@@ -147,8 +161,21 @@ fn key_name(device: Guid, user: &Sid, key_id: &[u8; 32]) -> String {
     format!("{device}/{user}/{}", hex(key_id))
 }
 
-fn hex(bytes: &[u8; 32]) -> String {
+/// Hexadecimal digits, as the agent's files have them.
+pub(crate) fn hex(bytes: &[u8; 32]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The bytes of such digits.
+pub(crate) fn from_hex(digits: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    if digits.len() != 64 {
+        return None;
+    }
+    for (byte, at) in bytes.iter_mut().zip((0..).step_by(2)) {
+        *byte = u8::from_str_radix(digits.get(at..at + 2)?, 16).ok()?;
+    }
+    Some(bytes)
 }
 
 #[cfg(test)]

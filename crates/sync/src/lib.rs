@@ -12,8 +12,10 @@
 
 pub mod addition;
 pub mod agent_key;
+pub mod alarms;
 pub mod check;
 pub mod checks;
+pub mod cleanup;
 pub mod config;
 pub mod control;
 pub mod cycle;
@@ -42,4 +44,6 @@ pub mod state;
 pub mod status;
 #[cfg(test)]
 mod testing;
+pub mod threshold;
 pub mod work;
+pub mod written;

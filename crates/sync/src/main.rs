@@ -10,7 +10,8 @@ use anyhow::bail;
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use latchkey_sync::{
-    check, config, config::Config, enroll, hardening, init, publish, run, scheduling, status,
+    check, cleanup, config, config::Config, enroll, hardening, init, publish, run, scheduling,
+    status,
 };
 use tracing_subscriber::EnvFilter;
 
@@ -69,6 +70,8 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Reports key values that nobody should have, and takes them out on demand.
+    Cleanup(cleanup::Args),
     /// Tries what the configuration names.
     CheckConfig,
     /// Says what the agent's files say.
@@ -152,6 +155,7 @@ fn work(cli: Cli) -> anyhow::Result<String> {
             Verb::Enroll(args) => enroll::enroll(config, args).await,
             Verb::Publish => publish::publish(config).await,
             Verb::Run => run::run(config).await.map(|()| String::new()),
+            Verb::Cleanup(args) => cleanup::cleanup(config, args).await,
             Verb::CheckConfig => check::check(config).await,
             Verb::Scheduler(verb) => scheduling::scheduler(&config, verb),
             Verb::Runs { last, json } => scheduling::runs(&config, last, json),

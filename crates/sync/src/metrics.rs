@@ -40,6 +40,7 @@ impl Counters {
             ResultState::Confirmed => &self.confirmed,
             ResultState::Removed => &self.removed,
             ResultState::Refused | ResultState::NeedsProof => &self.refused,
+            ResultState::Lost => return,
         };
         counter.fetch_add(1, Relaxed);
         if result.state == ResultState::Confirmed {

@@ -1,17 +1,19 @@
 //! `status`: what the agent's files say about it, and the agent that runs.
 
-use std::fmt::Write;
+use std::{collections::BTreeMap, fmt::Write};
 
 use model::Guid;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
+    alarms::{self, Alarm, Alarms},
     config::Config,
     control::{Line, Request},
     known,
     ledger::{self, Ledger},
     state::Folder,
+    written::{self, Written},
 };
 
 /// The agent at a glance.
@@ -29,6 +31,10 @@ pub struct Status {
     computers: usize,
     /// What the agent that runs says: lease, scheduler, what waits.
     running: Option<Value>,
+    /// Keys that it has written.
+    keys: usize,
+    /// What somebody must look at, by its code.
+    alarms: BTreeMap<String, Alarm>,
 }
 
 /// Reads the files; answers what to say.
@@ -38,12 +44,16 @@ pub fn status(config: &Config, json: bool) -> anyhow::Result<String> {
     let ledger: Ledger = folder.read(ledger::FILE)?.unwrap_or_default();
     let ids: known::Ids = folder.read(known::FILE)?.unwrap_or_default();
     let known = known::Known::from_ids(ids);
+    let written: Written = folder.read(written::FILE)?.unwrap_or_default();
+    let alarms: Alarms = folder.read(alarms::FILE)?.unwrap_or_default();
     let status = Status {
         agent: enrolled.agent,
         tenant: enrolled.tenant,
         server: enrolled.server,
         statements: ledger.statements(),
         feed: ledger.feed,
+        keys: written.count(),
+        alarms: alarms.alarms,
         users: known.count(directory::Kind::User),
         groups: known.count(directory::Kind::Group),
         computers: known.count(directory::Kind::Computer),
@@ -65,6 +75,11 @@ pub fn status(config: &Config, json: bool) -> anyhow::Result<String> {
         status.users, status.groups, status.computers
     )?;
     writeln!(said, "feed       {}", status.feed)?;
+    writeln!(said, "keys       {} written", status.keys)?;
+    for (code, alarm) in &status.alarms {
+        let Alarm { count, detail, .. } = alarm;
+        writeln!(said, "alarm      {code}, {count} times, lastly: {detail}")?;
+    }
     let Some(running) = &status.running else {
         writeln!(said, "running    no")?;
         return Ok(said);

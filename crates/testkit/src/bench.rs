@@ -4,6 +4,7 @@
 //! it, after a warm-up; compared are medians. Absolute times say more about the machine than about
 //! the product, so what a budget limits is the ratio.
 
+mod export;
 mod footprint;
 mod policies;
 mod policy;
@@ -18,6 +19,7 @@ use serde::Serialize;
 use crate::company::Company;
 use crate::lab::{Lab, Options, Profile};
 
+pub use export::export;
 pub use policies::policies;
 pub use policy::policy;
 pub use server::server;

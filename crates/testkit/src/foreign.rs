@@ -6,8 +6,9 @@
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -73,6 +74,27 @@ pub fn node(wanted: &[&str], say: fn(&str)) -> Result<PathBuf> {
         ]);
         ok(npm.arg(folder).args(wanted))
     })
+}
+
+/// What a program prints that is fed `input`.
+///
+/// # Errors
+/// When it fails.
+pub fn fed(command: &mut Command, input: &str) -> Result<String> {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let mut pipe = child.stdin.take().context("no input")?;
+    pipe.write_all(input.as_bytes())?;
+    drop(pipe);
+    let answer = child.wait_with_output()?;
+    if !answer.status.success() {
+        let told = String::from_utf8_lossy(&answer.stderr);
+        bail!("{command:?}: {}", told.trim());
+    }
+    Ok(String::from_utf8(answer.stdout)?)
 }
 
 /// The folder of `wanted`, filled by `fill` where it is not complete. One process at a time.

@@ -11,6 +11,7 @@
 
 pub mod bench;
 pub mod company;
+pub mod crowd;
 pub mod foreign;
 pub mod lab;
 pub mod packages;

@@ -28,6 +28,8 @@ struct Plan {
     idle: Duration,
     /// Registrations of keys.
     registrations: usize,
+    /// Keys that are written at once.
+    exported: usize,
     /// Readings of the policies, cold and warm.
     readings: usize,
 }
@@ -60,7 +62,8 @@ pub(crate) fn run(mut words: lexopt::Parser) -> Result<ExitCode> {
         quick,
         pairs: if quick { 10 } else { 50 },
         idle: Duration::from_secs(if quick { 20 } else { 180 }),
-        registrations: if quick { 5 } else { 40 },
+        registrations: if quick { 5 } else { 500 },
+        exported: if quick { 400 } else { 10_000 },
         readings: if quick { 3 } else { 10 },
     };
     if !packages::is_root() {
@@ -75,6 +78,7 @@ pub(crate) fn run(mut words: lexopt::Parser) -> Result<ExitCode> {
         "--example",
         "raw_signature",
     ])?;
+    build(&["--release", "--package", "sync", "--example", "key-maker"])?;
 
     let start = Instant::now();
     let mut rows = Vec::new();
@@ -119,9 +123,14 @@ fn measure(plan: Plan) -> Result<Vec<Row>> {
         rows.extend(bench::sync(&company, plan.registrations)?);
     }
     if plan.policy {
-        // The last one: it leaves the domain with its objects.
+        // Late: it leaves the domain with its objects.
         complain("measuring the way of the policies to a device");
         rows.extend(bench::policy(&company, POLICY_OBJECTS, plan.readings)?);
+    }
+    if plan.sync {
+        // The last one: it leaves the domain with its users.
+        complain("measuring many keys at once into AD");
+        rows.extend(bench::export(&company, plan.exported)?);
     }
     Ok(rows)
 }

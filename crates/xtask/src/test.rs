@@ -14,8 +14,9 @@ use crate::{complain, say};
 const LONG: &str = "LATCHKEY_LONG_TESTS";
 
 /// Names of labs that tests bring up, which are taken down at the end.
-const LABS: [&str; 10] = [
+const LABS: [&str; 11] = [
     "tests",
+    "tests-export",
     "tests-exported",
     "tests-killed",
     "tests-company",

@@ -23,6 +23,8 @@ on_every_store!(
     keys_have_pages_the_newest_first,
     a_key_of_a_user_whom_ad_does_not_have_stays_here,
     the_keys_of_a_user_who_is_gone_go_out,
+    the_keys_of_a_computer_that_is_gone_go_out,
+    a_key_that_was_lost_counts_as_revoked_unless_something_newer_is_known,
     what_was_found_about_a_key_is_kept,
 );
 
@@ -179,6 +181,34 @@ async fn an_outcome_that_comes_late_or_from_elsewhere_changes_nothing(store: Sto
     report(&store, domain(), second.seq, ChangeOutcome::Removed).await;
     report(&store, domain(), second.seq, ChangeOutcome::Refused).await;
     assert_eq!(state(&store, 50).await, KeyState::Removed);
+}
+
+async fn a_key_that_was_lost_counts_as_revoked_unless_something_newer_is_known(store: Store) {
+    register(&store, new_key(50, 11, 31, 1, "one")).await;
+    let first = open(&store).await.remove(0).seq;
+    report(&store, domain(), first, ChangeOutcome::Lost).await;
+    assert_eq!(state(&store, 50).await, KeyState::Registered, "never there");
+    report(&store, domain(), first, ChangeOutcome::Confirmed).await;
+    report(&store, other_domain(), first, ChangeOutcome::Lost).await;
+    assert_eq!(state(&store, 50).await, KeyState::Confirmed);
+    report(&store, domain(), first, ChangeOutcome::Lost).await;
+    let lost = store.key(tenant(), guid(50)).await.unwrap().unwrap();
+    assert_eq!(
+        (lost.state, lost.code.as_deref()),
+        (KeyState::Failed, Some("code"))
+    );
+    register(&store, new_key(50, 11, 31, 1, "two")).await;
+    let second = open(&store).await.remove(0).seq;
+    report(&store, domain(), second, ChangeOutcome::Confirmed).await;
+    report(&store, domain(), first, ChangeOutcome::Lost).await;
+    assert_eq!(state(&store, 50).await, KeyState::Confirmed, "of before");
+}
+
+async fn the_keys_of_a_computer_that_is_gone_go_out(store: Store) {
+    register(&store, new_key(50, 11, 31, 1, "one")).await;
+    let gone = store::DirectoryChange::Delete(store::ObjectKind::Computer, guid(31));
+    crate::people::apply(&store, vec![gone]).await;
+    assert_eq!(told(&store).await, [(ChangeOp::Remove, guid(50), None)]);
 }
 
 async fn every_outcome_gives_its_state(store: Store) {

@@ -1,4 +1,4 @@
-use protocol::Operation;
+use protocol::{Operation, Statement};
 
 use super::*;
 use crate::testing::Parts;
@@ -29,16 +29,17 @@ fn start(parts: &Parts) -> Keys {
 fn what_was_counted_is_counted_after_a_kill_on_an_unfinished_page() {
     let parts = Parts::new("restart", "additions_per_hour = 2");
     let limits = parts.config.limits;
-    start(&parts)
-        .note(Some(&statement([1; 32], 5)), NOW)
-        .unwrap();
     let mut keys = start(&parts);
-    keys.note(Some(&statement([1; 32], 5)), NOW).unwrap();
+    keys.count_addition(Some(&statement([1; 32], 5)), NOW);
+    keys.keep_ledger().unwrap();
+    let mut keys = start(&parts);
+    keys.count_addition(Some(&statement([1; 32], 5)), NOW);
     assert!(
         !keys.ledger.additions_exhausted(&limits, NOW),
         "one that is tried again counts once"
     );
-    keys.note(None, NOW).unwrap();
+    keys.count_addition(None, NOW);
+    keys.keep_ledger().unwrap();
     let mut keys = start(&parts);
     assert!(keys.ledger.additions_exhausted(&limits, NOW));
     assert!(keys.ledger.is_replay(&statement([2; 32], 4)));

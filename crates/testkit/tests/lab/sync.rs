@@ -32,21 +32,21 @@ for name in user user2 device rogue; do
 done";
 
 /// What the directory says of the accounts in play.
-struct Stage<'l> {
-    lab: &'l Lab,
-    server: Host,
-    dc: Host,
-    device: String,
+pub(crate) struct Stage<'l> {
+    pub(crate) lab: &'l Lab,
+    pub(crate) server: Host,
+    pub(crate) dc: Host,
+    pub(crate) device: String,
 }
 
 /// One account.
-struct Account {
-    guid: String,
-    sid: String,
+pub(crate) struct Account {
+    pub(crate) guid: String,
+    pub(crate) sid: String,
 }
 
 impl<'l> Stage<'l> {
-    fn set(lab: &'l Lab) -> Result<Self> {
+    pub(crate) fn set(lab: &'l Lab) -> Result<Self> {
         let (server, dc) = (lab.host("server")?, lab.host("dc")?);
         lab.install(&server, Profile::Debug)?;
         let double = target_folder().join("debug/examples/hostile-server");
@@ -78,7 +78,7 @@ impl<'l> Stage<'l> {
     }
 
     /// Changes an entry as the domain controller itself.
-    fn change(&self, dn: &str, change: &str) -> Result<()> {
+    pub(crate) fn change(&self, dn: &str, change: &str) -> Result<()> {
         let ldif = format!("dn: {dn}\nchangetype: modify\n{change}\n");
         self.dc
             .command(&["ldbmodify", "-H", SAM])
@@ -101,7 +101,7 @@ impl<'l> Stage<'l> {
         Ok(values.map(str::to_owned).collect())
     }
 
-    fn account(&self, account: &str) -> Result<Account> {
+    pub(crate) fn account(&self, account: &str) -> Result<Account> {
         let one = |name| {
             let values = self.attribute(account, name)?;
             values
@@ -115,12 +115,12 @@ impl<'l> Stage<'l> {
         })
     }
 
-    fn keys(&self, account: &str) -> Result<Vec<String>> {
+    pub(crate) fn keys(&self, account: &str) -> Result<Vec<String>> {
         self.attribute(account, "msDS-KeyCredentialLink")
     }
 
     /// An addition as an honest device of an honest user makes it.
-    fn honest(&self, user: &Account) -> Value {
+    pub(crate) fn honest(&self, user: &Account) -> Value {
         json!({
             "op": "add", "anchor": user.guid, "sid": user.sid, "device": self.device,
             "key": "/tmp/lies/user.pem", "signer": "/tmp/lies/device.pem",
@@ -130,7 +130,7 @@ impl<'l> Stage<'l> {
 
     /// Lets the lying server feed `lies`, with `person`'s ticket for the proofs, to an agent without
     /// a past; returns what the agent reported of each.
-    fn play(&self, person: &str, lies: &[Value]) -> Result<Vec<Value>> {
+    pub(crate) fn play(&self, person: &str, lies: &[Value]) -> Result<Vec<Value>> {
         let ticket = "FILE:/tmp/lies/ticket";
         let reports = "/tmp/lies/reports";
         self.server

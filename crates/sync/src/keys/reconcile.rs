@@ -1,0 +1,250 @@
+//! What the directory has against what the agent wrote into it.
+//!
+//! A key that was there and is not, without the server's having asked for it, was taken out by
+//! somebody else: it counts as revoked, and only a new enrollment brings a key again.
+
+use std::{collections::HashMap, time::Duration};
+
+use api::agent::{ChangeResult, ResultState, StatusReport};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use directory::{By, Directory, KeyHolder, KeyValue, User};
+use keycred::KeyCredential;
+use model::Guid;
+use tokio::time::Instant;
+
+use super::{KEY_REMOVED, Keys, PAGE, now};
+use crate::{
+    cleanup::{self, Cleaned},
+    config::Reassert,
+    history::{ObjectError, Outcome},
+    ledger::{from_hex, hex},
+    written::Key,
+};
+
+/// How often users that changed are looked at.
+pub(super) const WATCH: Duration = Duration::from_secs(5);
+
+/// Builds of Windows Server 2016 and 2019, of which some take a key out after its first sign-in.
+const FORGETFUL: [&str; 2] = ["10.0 (14393)", "10.0 (17763)"];
+
+/// How far the changes of users were looked at.
+pub(super) struct Watch {
+    dc: String,
+    usn: u64,
+    looked: Instant,
+}
+
+impl Keys {
+    /// Looks at every key that the agent wrote.
+    pub async fn reconcile(&mut self) -> anyhow::Result<Outcome> {
+        let directory = self.door.open().await?;
+        let usn = directory.highest_usn().await?;
+        let mut outcome = Outcome::default();
+        for users in self.written.users().chunks(PAGE) {
+            let holders = by_guid(directory.keys_of(users).await?);
+            for user in users {
+                self.compare(&directory, *user, holders.get(user), &mut outcome)
+                    .await?;
+            }
+            self.tell_lost().await?;
+        }
+        self.watched(&directory, usn);
+        Ok(outcome)
+    }
+
+    /// Looks at the keys of users that have changed since the last time, every few seconds.
+    pub(super) async fn watch(&mut self) -> anyhow::Result<()> {
+        if self.written.count() == 0 {
+            return Ok(());
+        }
+        let directory = self.door.open().await?;
+        let since = match &self.watch {
+            Some(watch) if watch.looked.elapsed() < WATCH => return Ok(()),
+            Some(watch) if watch.dc == directory.dc() => watch.usn,
+            _ => return self.reconcile().await.map(drop),
+        };
+        let usn = directory.highest_usn().await?;
+        if usn > since {
+            let mut outcome = Outcome::default();
+            let bases: Vec<String> = self.config.scope.bases().map(str::to_owned).collect();
+            for base in bases {
+                let mut pages = directory.changed_key_holders(&base, since + 1);
+                while let Some(page) = pages.next().await? {
+                    for holder in page {
+                        let user = holder.user.guid;
+                        self.compare(&directory, user, Some(&holder), &mut outcome)
+                            .await?;
+                    }
+                }
+            }
+            self.tell_lost().await?;
+        }
+        self.watched(&directory, usn);
+        Ok(())
+    }
+
+    fn watched(&mut self, directory: &Directory, usn: u64) {
+        self.watch = Some(Watch {
+            dc: directory.dc().to_owned(),
+            usn,
+            looked: Instant::now(),
+        });
+    }
+
+    /// Compares one user's keys.
+    async fn compare(
+        &mut self,
+        directory: &Directory,
+        user: Guid,
+        holder: Option<&KeyHolder>,
+        outcome: &mut Outcome,
+    ) -> anyhow::Result<()> {
+        let dc = directory.dc();
+        for key in self.written.of(user).to_vec() {
+            if key.is_lost() {
+                continue;
+            }
+            let there = holder.is_some_and(|holder| value_of(holder, &key).is_some());
+            match holder {
+                Some(_) if there => {
+                    self.written.put(user, key, dc);
+                    outcome.unchanged += 1;
+                }
+                // It has not come from the other domain controller yet.
+                Some(_) if !self.written.was_seen(&key, dc) => outcome.unchanged += 1,
+                Some(holder) if self.is_taken_out_by_us(&holder.user, &key) => {
+                    self.written.forget(user, &key.id, key.device);
+                    outcome.removed += 1;
+                }
+                Some(_) if self.is_cleaned(user, &key)? => {
+                    let detail = "`latchkey-sync cleanup` took it out".to_owned();
+                    self.written.lose(user, &key, detail);
+                    outcome.removed += 1;
+                }
+                Some(holder) => match self.reassert(directory, &holder.user, &key).await? {
+                    true => outcome.added += 1,
+                    false => {
+                        self.lose(&holder.user, &key);
+                        outcome.removed += 1;
+                    }
+                },
+                // The keys of an account that is deleted go with it.
+                None if directory.user(&By::Guid(user)).await?.is_none() => {
+                    self.written.forget(user, &key.id, key.device);
+                    outcome.removed += 1;
+                }
+                None => outcome.errors.push(ObjectError {
+                    object: user.to_string(),
+                    code: "directory_refused".to_owned(),
+                    detail: "the user's keys cannot be read".to_owned(),
+                }),
+            }
+        }
+        Ok(())
+    }
+
+    /// A kill may have come between the removal and its note.
+    fn is_taken_out_by_us(&self, user: &User, key: &Key) -> bool {
+        from_hex(&key.id).is_some_and(|id| self.ledger.is_burnt(key.device, &user.sid, &id))
+    }
+
+    fn is_cleaned(&self, user: Guid, key: &Key) -> anyhow::Result<bool> {
+        let cleaned: Option<Cleaned> = self.folder.read(cleanup::FILE)?;
+        Ok(cleaned.is_some_and(|cleaned| cleaned.values.contains(&(user, key.id.clone()))))
+    }
+
+    /// A key was taken out by somebody else. Its statement does not bring it back.
+    fn lose(&mut self, user: &User, key: &Key) {
+        let detail = format!(
+            "somebody else took the key {} of {} out of the directory; it counts as revoked, and a \
+             new enrollment brings a new one",
+            key.id, user.dn
+        );
+        if let Some(id) = from_hex(&key.id) {
+            self.ledger.burn(key.device, &user.sid, &id, now());
+        }
+        self.alarms
+            .raise("key_removed_by_other", KEY_REMOVED, detail.clone(), now());
+        self.written.lose(user.guid, key, detail);
+    }
+
+    /// Writes a key again that the domain controller itself took out, if that is configured and the
+    /// user may still have one.
+    async fn reassert(
+        &mut self,
+        directory: &Directory,
+        user: &User,
+        key: &Key,
+    ) -> anyhow::Result<bool> {
+        let Some(blob) = key
+            .value
+            .as_ref()
+            .and_then(|value| STANDARD.decode(value).ok())
+        else {
+            return Ok(false);
+        };
+        let is_forgetful = self.config.reassert == Reassert::Auto
+            && directory
+                .dc_release()
+                .await?
+                .is_some_and(|release| FORGETFUL.contains(&release.as_str()));
+        if !is_forgetful || self.ledger.additions_exhausted(&self.config.limits, now()) {
+            return Ok(false);
+        }
+        let Some(KeyHolder { user, .. }) = directory.keys(user.guid).await? else {
+            return Ok(false);
+        };
+        let device = directory.computer(&By::Guid(key.device)).await?;
+        let is_allowed = self.config.scope.contains(&user.dn)
+            && user.enabled
+            && user.protection.is_none()
+            && device.is_some_and(|device| device.enabled);
+        if !is_allowed {
+            return Ok(false);
+        }
+        self.ledger.count_addition(now());
+        self.keep_ledger()?;
+        self.lease.check()?;
+        directory.add_key(&user, &blob).await?;
+        tracing::warn!(code = "key_reasserted", user = %user.sid, key = key.id);
+        Ok(true)
+    }
+
+    /// Tells the server of keys that are lost. A key is forgotten when the server has heard of it.
+    async fn tell_lost(&mut self) -> anyhow::Result<()> {
+        self.keep_ledger()?;
+        self.folder_keeps_up()?;
+        for lost in self.written.lost().chunks(PAGE) {
+            let result = |(_, key, detail): &(Guid, Key, String)| ChangeResult {
+                seq: key.seq,
+                state: ResultState::Lost,
+                dc: None,
+                usn: None,
+                code: Some("key_removed_by_other".to_owned()),
+                detail: Some(detail.clone()),
+            };
+            let results = lost.iter().map(result).collect();
+            self.agent.status(&StatusReport { results }).await?;
+            for (user, key, _) in lost {
+                self.written.forget(*user, &key.id, key.device);
+            }
+        }
+        self.folder_keeps_up()
+    }
+}
+
+/// The value of a key that the agent wrote.
+fn value_of<'h>(holder: &'h KeyHolder, key: &Key) -> Option<&'h KeyValue> {
+    holder.values.iter().find(|value| {
+        KeyCredential::decode(&value.blob).is_ok_and(|credential| {
+            let material = credential.material();
+            material.is_some_and(|material| hex(&model::sha256(material)) == key.id)
+                && credential.device() == Some(key.device)
+        })
+    })
+}
+
+fn by_guid(holders: Vec<KeyHolder>) -> HashMap<Guid, KeyHolder> {
+    let by_guid = |holder: KeyHolder| (holder.user.guid, holder);
+    holders.into_iter().map(by_guid).collect()
+}

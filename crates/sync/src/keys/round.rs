@@ -1,0 +1,395 @@
+//! One round of changes, at most one of each user: looked at, decided, written, read back.
+//!
+//! What is read of users and written to them goes over several connections. What is decided is
+//! decided in the feed's order, by one hand, and is on disk before the first value is written: what
+//! was counted stays counted, and what was removed does not come back.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use api::agent::{ChangeOp, KeyChange};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use directory::{Computer, Directory, KeyHolder, KeyValue, User};
+use joints::Joint;
+use keycred::{KeyCredential, RsaPublicKey};
+use model::{Filetime, Guid, UnixTime};
+use protocol::Statement;
+use tokio::task::block_in_place;
+
+use super::{
+    End, Failure, Keys, Place,
+    lanes::{LANES, Lanes, each},
+    now, ours, proof,
+};
+use crate::{
+    addition::{self, Facts, Proof, Refusal, Rules},
+    config::{Config, Reassert},
+    ledger::hex,
+    lease::Lease,
+    written::Key,
+};
+
+/// A change, and what the directory says about it.
+struct Sight {
+    key: RsaPublicKey,
+    holder: Option<KeyHolder>,
+    /// Of an addition that is not there yet.
+    proof: Proof,
+}
+
+/// What is to be done.
+enum Step {
+    /// Nothing.
+    Done(End),
+    /// One value more.
+    Add(User, Vec<u8>),
+    /// These values out.
+    Remove(User, Vec<KeyValue>),
+}
+
+/// A change that is written, and the key that it is about.
+struct Writing<'c> {
+    change: &'c KeyChange,
+    key: RsaPublicKey,
+    step: Step,
+}
+
+type Outcome<'c> = (&'c KeyChange, Result<End, Failure>);
+
+impl Keys {
+    /// Carries out a round.
+    pub(super) async fn round<'c>(
+        &mut self,
+        directory: &Arc<Directory>,
+        changes: Vec<&'c KeyChange>,
+    ) -> anyhow::Result<Vec<Outcome<'c>>> {
+        let lanes = self.lanes(directory, changes.len()).await?;
+        let seen = self.look(&lanes, &changes).await;
+        let devices = devices(directory, &changes).await?;
+
+        let (mut outcomes, mut writings) = (Vec::new(), Vec::new());
+        for (change, seen) in changes.into_iter().zip(seen) {
+            let decided = seen.and_then(|sight| {
+                let device = devices.get(&change.key.device);
+                let step = self.decide(change, &sight, device, directory.dc())?;
+                Ok((step, sight.key))
+            });
+            match decided {
+                Ok((Step::Done(end), key)) => outcomes.push((change, Ok(end), Some(key))),
+                Ok((step, key)) => writings.push(Writing { change, key, step }),
+                Err(failure) => outcomes.push((change, Err(failure), None)),
+            }
+        }
+        self.keep_ledger()?;
+        outcomes.extend(write(directory, &lanes, &self.lease, writings).await?);
+        let noted = outcomes.into_iter().map(|(change, outcome, key)| {
+            if let (Ok(end), Some(key)) = (&outcome, key) {
+                self.note_written(change, &key, end);
+            }
+            (change, outcome)
+        });
+        Ok(noted.collect())
+    }
+
+    /// As many connections as a round is worth.
+    async fn lanes(&mut self, first: &Arc<Directory>, changes: usize) -> anyhow::Result<Lanes> {
+        if self.lanes.iter().any(|lane| lane.dc() != first.dc()) {
+            self.lanes.clear();
+        }
+        if changes > LANES {
+            while self.lanes.len() + 1 < LANES {
+                self.lanes.push(Arc::new(self.door.beside(first).await?));
+            }
+        }
+        let mut more = self.lanes.iter();
+        Ok(std::array::from_fn(|_| match changes {
+            0..=LANES => first.clone(),
+            _ => more.next().unwrap_or(first).clone(),
+        }))
+    }
+
+    /// What the directory says of each change's user, and of the proof of each addition.
+    async fn look(&self, lanes: &Lanes, changes: &[&KeyChange]) -> Vec<Result<Sight, Failure>> {
+        let items = changes.iter().map(|&change| {
+            let key = addition::key_of(change);
+            let replayed = key
+                .as_ref()
+                .ok()
+                .and_then(|key| addition::statement(change, key))
+                .is_some_and(|statement| self.ledger.is_replay(&statement));
+            (change.clone(), key, replayed)
+        });
+        let config = &self.config;
+        each(
+            lanes,
+            items.collect(),
+            |directory, (change, key, replayed)| {
+                let config = config.clone();
+                async move {
+                    let key = key?;
+                    let holder = directory.keys(change.user.anchor).await?;
+                    let proof = match change.op {
+                        ChangeOp::Add
+                            if replayed || !is_there(&change, &key, holder.as_ref(), &config) =>
+                        {
+                            proof::of(&change, &key, &directory, &config).await?
+                        }
+                        _ => Proof::Absent,
+                    };
+                    Ok(Sight { key, holder, proof })
+                }
+            },
+        )
+        .await
+    }
+
+    /// What is to be done about a change. Counts it, too.
+    fn decide(
+        &mut self,
+        change: &KeyChange,
+        sight: &Sight,
+        device: Option<&Computer>,
+        dc: &str,
+    ) -> Result<Step, Failure> {
+        match change.op {
+            ChangeOp::Add => self.decide_addition(change, sight, device, dc),
+            ChangeOp::Remove => self.decide_removal(change, sight, dc),
+        }
+    }
+
+    fn decide_addition(
+        &mut self,
+        change: &KeyChange,
+        Sight { key, holder, proof }: &Sight,
+        device: Option<&Computer>,
+        dc: &str,
+    ) -> Result<Step, Failure> {
+        let statement = addition::statement(change, key);
+        let replayed = statement
+            .as_ref()
+            .is_some_and(|statement| self.ledger.is_replay(statement));
+        let counted = statement
+            .as_ref()
+            .is_some_and(|statement| self.ledger.is_counted(statement));
+        if let Some(holder) = holder
+            && !replayed
+            && is_there(change, key, Some(holder), &self.config)
+        {
+            // Written before the last kill, or delivered twice. Nothing is written, so that
+            // nothing needs to be proven; nothing is counted, since nothing was.
+            let usn = Some(holder.user.usn);
+            return Ok(Step::Done(End::Confirmed(Place::at(dc, usn))));
+        }
+        let now = now();
+        let facts = Facts {
+            user: holder.as_ref().map(|holder| &holder.user),
+            user_keys: holder.as_ref().map_or(0, |holder| holder.values.len()),
+            device,
+            proof: proof.clone(),
+            replayed,
+            exhausted: !counted && self.ledger.additions_exhausted(&self.config.limits, now),
+            now,
+        };
+        let rules = Rules {
+            scope: &self.config.scope,
+            allow_foreign: self.config.allow_foreign_keys,
+            per_user_keys: self.config.limits.per_user_keys,
+        };
+        addition::check(change, key, &facts, &rules)?;
+        let user = addition::user_of(change, facts.user, &self.config.scope)?.clone();
+        block_in_place(|| joints::reach("agent", Joint::ChangeVerified));
+        self.count_addition(statement.as_ref(), now);
+        Ok(Step::Add(user, value(change, key)))
+    }
+
+    fn decide_removal(
+        &mut self,
+        change: &KeyChange,
+        Sight { key, holder, .. }: &Sight,
+        dc: &str,
+    ) -> Result<Step, Failure> {
+        let Some(KeyHolder { user, values }) = holder else {
+            return Ok(Step::Done(End::Removed(Place::at(dc, None))));
+        };
+        addition::user_of(change, Some(user), &self.config.scope)?;
+        let now = now();
+        self.ledger
+            .burn(change.key.device, &user.sid, &key.key_id(), now);
+        let mut values: Vec<KeyValue> = ours(values, key, change.key.device).cloned().collect();
+        if values.is_empty() {
+            return Ok(Step::Done(End::Removed(Place::at(dc, Some(user.usn)))));
+        }
+        let limits = &self.config.limits;
+        if limits.removals_per_hour == 0 {
+            return Err(Failure::Refused(Refusal::new(
+                "limit_reached",
+                "The agent's configuration allows no removals.",
+            )));
+        }
+        values.retain(|_| {
+            let is_allowed = !self.ledger.removals_exhausted(limits, now);
+            if is_allowed {
+                self.ledger.count_removal(now);
+            }
+            is_allowed
+        });
+        if values.is_empty() {
+            // Not for ever: a stolen computer's key must go, if an hour later.
+            return Err(Failure::Later(anyhow::anyhow!(
+                "as many keys as the configuration allows in an hour have been removed"
+            )));
+        }
+        Ok(Step::Remove(user.clone(), values))
+    }
+
+    /// Counts an addition, which is on disk before the value is written: neither a kill nor a
+    /// server that never lets the feed move on makes the agent forget it. Tried again, it counts
+    /// once.
+    pub(super) fn count_addition(&mut self, statement: Option<&Statement>, now: UnixTime) {
+        match statement {
+            Some(statement) if self.ledger.is_counted(statement) => return,
+            Some(statement) => self.ledger.carried_out(statement),
+            None => {}
+        }
+        self.ledger.count_addition(now);
+    }
+
+    fn note_written(&mut self, change: &KeyChange, key: &RsaPublicKey, end: &End) {
+        let (user, device, id) = (change.user.anchor, change.key.device, key.key_id());
+        match end {
+            End::Confirmed(place) => {
+                let is_kept = self.config.reassert == Reassert::Auto;
+                let value = is_kept.then(|| STANDARD.encode(value(change, key)));
+                let mut key = Key::new(&id, device, change.seq);
+                key.value = value;
+                self.written.put(user, key, &place.dc);
+            }
+            End::Removed(_) => self.written.forget(user, &hex(&id), device),
+        }
+    }
+}
+
+impl Place {
+    fn at(dc: &str, usn: Option<u64>) -> Self {
+        let dc = dc.to_owned();
+        Self { dc, usn }
+    }
+}
+
+/// Whether the value of an addition is there already, on a user that the agent may write to.
+fn is_there(
+    change: &KeyChange,
+    key: &RsaPublicKey,
+    holder: Option<&KeyHolder>,
+    config: &Config,
+) -> bool {
+    holder.is_some_and(|KeyHolder { user, values }| {
+        addition::user_of(change, Some(user), &config.scope).is_ok()
+            && ours(values, key, change.key.device).next().is_some()
+    })
+}
+
+/// The devices of the additions that have one.
+async fn devices(
+    directory: &Directory,
+    changes: &[&KeyChange],
+) -> anyhow::Result<HashMap<Guid, Computer>> {
+    let proven = changes.iter().filter(|change| change.evidence.is_some());
+    let guids: HashSet<Guid> = proven.map(|change| change.key.device).collect();
+    let guids: Vec<Guid> = guids.into_iter().collect();
+    let found = directory.computers_of(&guids).await?;
+    Ok(found
+        .into_iter()
+        .map(|computer| (computer.guid, computer))
+        .collect())
+}
+
+/// The value of an addition. With the signed time: delivered again, the same change makes the same
+/// value.
+fn value(change: &KeyChange, key: &RsaPublicKey) -> Vec<u8> {
+    let made = change
+        .evidence
+        .as_ref()
+        .map_or(change.key.created, |evidence| evidence.time);
+    let made = Filetime::from(made);
+    KeyCredential::for_user(key, change.key.device, made, made).encode()
+}
+
+/// Writes, then reads back what is there of all of it in one answer.
+async fn write<'c>(
+    directory: &Arc<Directory>,
+    lanes: &Lanes,
+    lease: &Lease,
+    writings: Vec<Writing<'c>>,
+) -> anyhow::Result<Vec<(&'c KeyChange, Result<End, Failure>, Option<RsaPublicKey>)>> {
+    let done = each(lanes, writings, |directory, writing| async move {
+        let wrote = carry_out(&directory, lease, &writing.step).await;
+        if wrote.is_ok() {
+            block_in_place(|| joints::reach("agent", Joint::ValueWritten));
+        }
+        (writing, wrote)
+    })
+    .await;
+    let users: Vec<Guid> = done
+        .iter()
+        .map(|(writing, _)| writing.change.user.anchor)
+        .collect();
+    let found = directory.keys_of(&users).await?;
+    let found: HashMap<Guid, KeyHolder> = found
+        .into_iter()
+        .map(|holder| (holder.user.guid, holder))
+        .collect();
+    let ended = done.into_iter().map(|(writing, wrote)| {
+        let end = match wrote {
+            Err(failure) => Err(failure),
+            Ok(()) => {
+                let holder = found.get(&writing.change.user.anchor);
+                read_back(&writing, holder, directory.dc())
+            }
+        };
+        if end.is_ok() {
+            block_in_place(|| joints::reach("agent", Joint::ValueConfirmed));
+        }
+        (writing.change, end, Some(writing.key))
+    });
+    Ok(ended.collect())
+}
+
+/// Whoever wakes after the lease has ended writes nothing more.
+async fn carry_out(directory: &Directory, lease: &Lease, step: &Step) -> Result<(), Failure> {
+    match step {
+        Step::Done(_) => {}
+        Step::Add(user, blob) => {
+            lease.check()?;
+            directory.add_key(user, blob).await?;
+        }
+        Step::Remove(user, values) => {
+            for value in values {
+                lease.check()?;
+                directory.delete_key(user, value).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether what was written is what is there.
+fn read_back(writing: &Writing<'_>, holder: Option<&KeyHolder>, dc: &str) -> Result<End, Failure> {
+    let not = |what: &str| Err(Failure::Later(anyhow::anyhow!("the value is {what}")));
+    let place = Place::at(dc, holder.map(|holder| holder.user.usn));
+    let values = holder.map_or(&[][..], |holder| &holder.values);
+    match &writing.step {
+        Step::Add(_, blob) if !values.iter().any(|value| value.blob == *blob) => {
+            not("not there after the write")
+        }
+        Step::Add(..) => Ok(End::Confirmed(place)),
+        Step::Remove(..) | Step::Done(_) => {
+            match ours(values, &writing.key, writing.change.key.device).next() {
+                Some(_) => not("there after its removal"),
+                None => Ok(End::Removed(place)),
+            }
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Which keys the agent has written, so that it knows what is its own and sees what others took out.
+//!
+//! A key is added after it was read back and before the server hears of it. A kill in between loses
+//! nothing: the change is handed out again, the value is found, and noted then.
+
+use std::collections::BTreeMap;
+
+use model::Guid;
+use serde::{Deserialize, Serialize};
+
+use crate::ledger::hex;
+
+/// The file's name.
+pub const FILE: &str = "written.json";
+
+/// The keys, by user.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Written {
+    /// Domain controllers by name, which a key refers to by their place.
+    dcs: Vec<String>,
+    keys: BTreeMap<Guid, Vec<Key>>,
+    /// It is not on disk as it is here.
+    #[serde(skip)]
+    pub(crate) changed: bool,
+}
+
+/// One key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Key {
+    /// SHA-256 of its material, hexadecimal.
+    pub id: String,
+    /// The device that made it.
+    pub device: Guid,
+    /// The change that brought it.
+    pub seq: u64,
+    /// Where it has been seen, as places in the list. Only where it was seen can it be missing.
+    #[serde(default)]
+    seen: Vec<usize>,
+    /// The value, base64, where it may be written again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// Why it is lost, until the server has heard of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lost: Option<String>,
+}
+
+impl Key {
+    /// A key that nobody has seen yet.
+    pub fn new(id: &[u8; 32], device: Guid, seq: u64) -> Self {
+        Self {
+            id: hex(id),
+            device,
+            seq,
+            seen: Vec::new(),
+            value: None,
+            lost: None,
+        }
+    }
+
+    /// The server has not heard yet that somebody else took it out.
+    pub fn is_lost(&self) -> bool {
+        self.lost.is_some()
+    }
+
+    fn is(&self, id: &str, device: Guid) -> bool {
+        self.id == id && self.device == device
+    }
+}
+
+impl Written {
+    /// A key is in the directory, as `dc` says.
+    pub fn put(&mut self, user: Guid, key: Key, dc: &str) {
+        let place = self.place(dc);
+        let keys = self.keys.entry(user).or_default();
+        match keys.iter_mut().find(|known| known.is(&key.id, key.device)) {
+            Some(known) => {
+                self.changed |= known.seq != key.seq || !known.seen.contains(&place);
+                known.seq = key.seq;
+                if !known.seen.contains(&place) {
+                    known.seen.push(place);
+                }
+            }
+            None => {
+                let seen = vec![place];
+                keys.push(Key { seen, ..key });
+                self.changed = true;
+            }
+        }
+    }
+
+    /// A key is no longer the agent's.
+    pub fn forget(&mut self, user: Guid, id: &str, device: Guid) {
+        let Some(keys) = self.keys.get_mut(&user) else {
+            return;
+        };
+        let before = keys.len();
+        keys.retain(|key| !key.is(id, device));
+        self.changed |= keys.len() < before;
+        if keys.is_empty() {
+            self.keys.remove(&user);
+        }
+    }
+
+    /// Somebody else took a key out, of which the server is to hear.
+    pub fn lose(&mut self, user: Guid, key: &Key, why: String) {
+        let keys = self.keys.get_mut(&user).into_iter().flatten();
+        for known in keys.filter(|known| known.is(&key.id, key.device)) {
+            known.lost = Some(why.clone());
+            self.changed = true;
+        }
+    }
+
+    /// Keys that are lost, whose, and why.
+    pub fn lost(&self) -> Vec<(Guid, Key, String)> {
+        let all = self.keys.iter();
+        let all = all.flat_map(|(user, keys)| keys.iter().map(|key| (*user, key)));
+        all.filter_map(|(user, key)| Some((user, key.clone(), key.lost.clone()?)))
+            .collect()
+    }
+
+    /// Whether the agent wrote this.
+    pub fn has(&self, user: Guid, id: &str, device: Guid) -> bool {
+        self.of(user).iter().any(|key| key.is(id, device))
+    }
+
+    /// Whether `dc` has shown this key.
+    pub fn was_seen(&self, key: &Key, dc: &str) -> bool {
+        let place = self.dcs.iter().position(|known| known == dc);
+        place.is_some_and(|place| key.seen.contains(&place))
+    }
+
+    /// A user's keys.
+    pub fn of(&self, user: Guid) -> &[Key] {
+        self.keys.get(&user).map_or(&[], Vec::as_slice)
+    }
+
+    /// The users that have keys.
+    pub fn users(&self) -> Vec<Guid> {
+        self.keys.keys().copied().collect()
+    }
+
+    /// How many keys.
+    pub fn count(&self) -> usize {
+        self.keys.values().map(Vec::len).sum()
+    }
+
+    fn place(&mut self, dc: &str) -> usize {
+        match self.dcs.iter().position(|known| known == dc) {
+            Some(place) => place,
+            None => {
+                self.dcs.push(dc.to_owned());
+                self.dcs.len() - 1
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: [u8; 32] = [1; 32];
+
+    fn guid(byte: u8) -> Guid {
+        Guid::from_le_bytes([byte; 16])
+    }
+
+    #[test]
+    fn a_key_is_missing_only_where_it_was_seen() {
+        let mut written = Written::default();
+        written.put(guid(1), Key::new(&A, guid(9), 5), "dc1");
+        assert!(std::mem::take(&mut written.changed));
+        written.put(guid(1), Key::new(&A, guid(9), 5), "dc1");
+        assert!(!written.changed);
+        let key = written.of(guid(1)).first().unwrap().clone();
+        assert!(written.was_seen(&key, "dc1"));
+        assert!(!written.was_seen(&key, "dc2"));
+        written.put(guid(1), key, "dc2");
+        let key = written.of(guid(1)).first().unwrap();
+        assert!(written.was_seen(key, "dc2"));
+        assert_eq!(written.count(), 1);
+    }
+
+    #[test]
+    fn a_key_that_is_lost_stays_so_until_the_server_has_heard_of_it() {
+        let mut written = Written::default();
+        written.put(guid(1), Key::new(&A, guid(9), 5), "dc1");
+        let key = written.of(guid(1)).first().unwrap().clone();
+        written.lose(guid(1), &key, "gone".to_owned());
+        let text = serde_json::to_string(&written).unwrap();
+        let mut written: Written = serde_json::from_str(&text).unwrap();
+        let lost = written.lost();
+        assert_eq!(lost.len(), 1);
+        assert!(written.of(guid(1)).iter().all(Key::is_lost));
+        written.forget(guid(1), &key.id, key.device);
+        assert_eq!(written.lost(), []);
+    }
+
+    #[test]
+    fn a_key_is_one_user_s_and_one_device_s() {
+        let mut written = Written::default();
+        written.put(guid(1), Key::new(&A, guid(9), 5), "dc1");
+        let id = hex(&A);
+        assert!(written.has(guid(1), &id, guid(9)));
+        assert!(!written.has(guid(2), &id, guid(9)));
+        written.forget(guid(1), &id, guid(8));
+        assert_eq!(written.count(), 1);
+        written.forget(guid(1), &id, guid(9));
+        assert_eq!((written.count(), written.users()), (0, vec![]));
+    }
+}
