@@ -177,6 +177,15 @@ const MAX_CERTIFICATES: usize = 32;
 const MAX_CERTIFICATE: usize = 16 * 1024;
 
 impl Kind {
+    /// The attributes that are read of an account of this kind.
+    pub fn attributes(self) -> &'static [&'static str] {
+        match self {
+            Self::User => USER,
+            Self::Group => GROUP,
+            Self::Computer => COMPUTER,
+        }
+    }
+
     pub(crate) fn filter(self) -> Filter {
         match self {
             Self::User => Filter::And(vec![

@@ -86,15 +86,6 @@ impl Directory {
         self.modify(&old.dn, &changes).await
     }
 
-    /// Sets owner, group and DACL of a policy; its SACL stays.
-    pub async fn set_gpo_descriptor(&self, dn: &str, descriptor: &[u8]) -> Result<(), Error> {
-        self.modify(
-            dn,
-            &[Change::Replace("nTSecurityDescriptor", &[descriptor])],
-        )
-        .await
-    }
-
     /// Removes a policy with everything below it; one that is gone is no error.
     pub async fn delete_gpo(&self, dn: &str) -> Result<(), Error> {
         let filter = Filter::Present("objectClass");

@@ -16,6 +16,7 @@ mod authorities;
 mod ber;
 mod clock;
 mod connection;
+mod descriptors;
 mod dns;
 mod entry;
 mod ffi;
@@ -32,6 +33,7 @@ mod trust;
 
 pub use accounts::{By, Computer, Group, Kind, Protection, User};
 pub use authorities::{Authorities, DomainController};
+pub use descriptors::{Guarded, Identity, Property};
 pub use gpo_write::Principal;
 pub use keys::{KeyHolder, KeyValue};
 pub use locate::{Locator, Need};

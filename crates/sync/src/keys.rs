@@ -34,8 +34,8 @@ use crate::{
     cycle::Asked,
     door::Door,
     history::{Connector, DELETION_THRESHOLD, ObjectError, Outcome},
-    ledger::{self, Ledger},
     lease::Lease,
+    ledger::{self, Ledger},
     metrics::Counters,
     pending::{Action, Pending},
     retry::Backoff,
@@ -321,11 +321,7 @@ impl Keys {
 
     /// Carries changes out, and reports each or says why not: what can be tried again is left for
     /// the next reading of the feed, and so are later changes of the same user.
-    async fn settle(
-        &mut self,
-        changes: &[KeyChange],
-        outcome: &mut Outcome,
-    ) -> anyhow::Result<()> {
+    async fn settle(&mut self, changes: &[KeyChange], outcome: &mut Outcome) -> anyhow::Result<()> {
         if changes.is_empty() {
             return Ok(());
         }
@@ -350,7 +346,8 @@ impl Keys {
                     }
                     Err(error) => {
                         let why = Some(("not_now", format!("{error:#}")));
-                        self.pending.wait(Connector::Directory, &object, action, why);
+                        self.pending
+                            .wait(Connector::Directory, &object, action, why);
                         tracing::warn!(
                             code = "change_put_off",
                             seq = change.seq,

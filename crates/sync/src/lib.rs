@@ -33,6 +33,7 @@ pub mod ledger;
 pub mod metrics;
 pub mod notify;
 pub mod pending;
+pub mod permissions;
 pub mod policies;
 pub mod publish;
 pub mod retry;

@@ -10,8 +10,8 @@ use anyhow::bail;
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use latchkey_sync::{
-    check, cleanup, config, config::Config, enroll, hardening, init, publish, run, scheduling,
-    status,
+    check, cleanup, config, config::Config, enroll, hardening, init, permissions, publish, run,
+    scheduling, status,
 };
 use tracing_subscriber::EnvFilter;
 
@@ -50,6 +50,9 @@ enum Verb {
     Enroll(enroll::Args),
     /// Writes where the server is into the directory, with an Enterprise Admin's ticket.
     Publish,
+    /// What the agent may do in the directory, and giving it the right that it needs.
+    #[command(subcommand)]
+    Permissions(permissions::Verb),
     /// Works until it is told to stop.
     Run,
     /// Shows and sets when cycles run, begins and stops them.
@@ -101,6 +104,10 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::FAILURE,
         },
+        Err(error) if error.is::<permissions::Incomplete>() => {
+            let _ = write!(std::io::stdout(), "{error}");
+            ExitCode::FAILURE
+        }
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "latchkey-sync: {error:#}");
             ExitCode::FAILURE
@@ -139,7 +146,11 @@ fn work(cli: Cli) -> anyhow::Result<String> {
         _ => {}
     }
     hardening::harden()?;
-    if !matches!(cli.verb, Verb::Publish) {
+    let is_administrators = matches!(
+        cli.verb,
+        Verb::Publish | Verb::Permissions(permissions::Verb::Grant { .. })
+    );
+    if !is_administrators {
         hardening::use_own_tickets();
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -154,6 +165,7 @@ fn work(cli: Cli) -> anyhow::Result<String> {
         match cli.verb {
             Verb::Enroll(args) => enroll::enroll(config, args).await,
             Verb::Publish => publish::publish(config).await,
+            Verb::Permissions(verb) => permissions::run(config, verb).await,
             Verb::Run => run::run(config).await.map(|()| String::new()),
             Verb::Cleanup(args) => cleanup::cleanup(config, args).await,
             Verb::CheckConfig => check::check(config).await,

@@ -31,6 +31,12 @@ impl Scope {
         })
     }
 
+    /// Whether an object is one of the units, or below one.
+    pub fn covers(&self, dn: &str) -> bool {
+        let dn = Dn::parse(dn);
+        dn.is_some_and(|dn| self.ous.iter().any(|ou| dn.is_below(ou)))
+    }
+
     /// The units' DNs, without those that another one contains.
     pub fn bases(&self) -> impl Iterator<Item = &str> {
         self.ous
@@ -95,7 +101,8 @@ impl Dn {
         })
     }
 
-    fn is_below(&self, ancestor: &Self) -> bool {
+    /// Whether it is `ancestor` or below it.
+    pub fn is_below(&self, ancestor: &Self) -> bool {
         self.parts.starts_with(&ancestor.parts)
     }
 }

@@ -426,12 +426,20 @@ impl Company {
         self.controller()?.sh(line)
     }
 
-    /// How many key credentials AD has for a person.
+    /// The key credentials that AD has for a person.
     ///
     /// # Errors
     /// When the directory cannot be read.
     pub fn keys_in_directory(&self, person: &str) -> Result<Vec<String>> {
-        let found = self.on_controller(&format!(
+        self.keys_at("dc", person)
+    }
+
+    /// Those that one domain controller has.
+    ///
+    /// # Errors
+    /// When its database cannot be read.
+    pub fn keys_at(&self, controller: &str, person: &str) -> Result<Vec<String>> {
+        let found = self.lab.host(controller)?.sh(&format!(
             "ldbsearch -H /var/lib/samba/private/sam.ldb '(sAMAccountName={person})' msDS-KeyCredentialLink"
         ))?;
         // Long values are folded: a line that begins with a space goes on.

@@ -168,7 +168,7 @@ async fn change(
     if changed {
         domain
             .directory
-            .set_gpo_descriptor(&gpc.dn, &after.to_bytes())
+            .set_descriptor(&gpc.dn, &after.to_bytes())
             .await?;
     }
     if takes {

@@ -13,6 +13,8 @@ pub const APPLY_GROUP_POLICY: &str = "edacfd8f-ffb3-11d1-b41d-00a0c968f939";
 pub const CONTROL_ACCESS: u32 = 0x100;
 /// May read properties (ADS_RIGHT_DS_READ_PROP).
 pub const READ_PROPERTY: u32 = 0x10;
+/// May write properties (ADS_RIGHT_DS_WRITE_PROP).
+pub const WRITE_PROPERTY: u32 = 0x20;
 
 /// A security descriptor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,7 +130,29 @@ pub fn allows(
     Err(Refused { denied_by: None })
 }
 
+impl Ace {
+    /// The rights, with the generic ones spelled out for objects of the directory.
+    pub fn rights(&self) -> u32 {
+        specific(self.mask)
+    }
+
+    /// It lets somebody do something, without a condition.
+    pub fn is_allowing(&self) -> bool {
+        matches!(self.kind, ALLOW | ALLOW_OBJECT)
+    }
+
+    /// The text form (MS-DTYP 2.5.1), with whole SIDs.
+    pub fn to_sddl(&self) -> String {
+        sddl::ace(self, None)
+    }
+}
+
 impl Descriptor {
+    /// Whether entries from above do not reach the object.
+    pub fn is_blocked(&self) -> bool {
+        self.control & DACL_PROTECTED != 0
+    }
+
     /// The self-relative form: owner, group, SACL, DACL.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut body = Vec::new();
@@ -181,6 +205,12 @@ impl Descriptor {
             ace(ALLOW_OBJECT, CONTROL_ACCESS, apply_right()),
             ace(ALLOW, READ, None),
         ];
+        self.allow(&wanted)
+    }
+
+    /// Puts entries that allow in front of the others, as far as they are not there. False if all were
+    /// there.
+    pub fn allow(&mut self, wanted: &[Ace]) -> bool {
         let dacl = self.dacl.get_or_insert_with(|| Acl {
             revision: 4,
             aces: Vec::new(),
@@ -194,8 +224,8 @@ impl Descriptor {
             .count();
         let mut at = start;
         for ace in wanted {
-            if !dacl.aces.contains(&ace) {
-                dacl.aces.insert(at, ace);
+            if !dacl.aces.contains(ace) {
+                dacl.aces.insert(at, ace.clone());
                 at += 1;
             }
         }
@@ -413,12 +443,17 @@ const DACL_PRESENT: u16 = 4;
 const SACL_PRESENT: u16 = 0x10;
 const ALLOW: u8 = 0;
 const DENY: u8 = 1;
-const ALLOW_OBJECT: u8 = 5;
+/// Allows something of one property, class or right.
+pub const ALLOW_OBJECT: u8 = 5;
 const DENY_OBJECT: u8 = 6;
 const DENY_CALLBACK: u8 = 10;
 const DENY_CALLBACK_OBJECT: u8 = 12;
 const OBJECT_INHERIT: u8 = 1;
-const CONTAINER_INHERIT: u8 = 2;
-const INHERIT_ONLY: u8 = 8;
+/// Objects below inherit the entry.
+pub const CONTAINER_INHERIT: u8 = 2;
+/// The entry says nothing about the object that has it.
+pub const INHERIT_ONLY: u8 = 8;
+/// The entry came from above.
+pub const INHERITED: u8 = 0x10;
 /// Read properties, list contents, list the object, read the descriptor's owner and DACL.
 const READ: u32 = 0x0002_0094;

@@ -1,7 +1,5 @@
 //! The text form of a security descriptor (MS-DTYP 2.5.1), for people and for comparison.
 
-use std::fmt::Write;
-
 use model::Sid;
 
 use super::descriptor::{Ace, Acl, DACL_PROTECTED, Descriptor};
@@ -35,20 +33,22 @@ pub(super) fn write(descriptor: &Descriptor, domain: Option<&Sid>) -> String {
 }
 
 fn write_aces(text: &mut String, acl: &Acl, domain: Option<&Sid>) {
-    for ace in &acl.aces {
-        let guid = |guid: &Option<model::Guid>| guid.map(|g| g.to_string()).unwrap_or_default();
-        // Writing to a String cannot fail.
-        let _ = write!(
-            text,
-            "({};{};{};{};{};{})",
-            kind(ace),
-            flags(ace),
-            rights(ace.mask),
-            guid(&ace.object_type),
-            guid(&ace.inherited_type),
-            name(&ace.sid, domain)
-        );
+    for entry in &acl.aces {
+        text.push_str(&ace(entry, domain));
     }
+}
+
+pub(super) fn ace(ace: &Ace, domain: Option<&Sid>) -> String {
+    let guid = |guid: &Option<model::Guid>| guid.map(|g| g.to_string()).unwrap_or_default();
+    format!(
+        "({};{};{};{};{};{})",
+        kind(ace),
+        flags(ace),
+        rights(ace.mask),
+        guid(&ace.object_type),
+        guid(&ace.inherited_type),
+        name(&ace.sid, domain)
+    )
 }
 
 fn kind(ace: &Ace) -> String {

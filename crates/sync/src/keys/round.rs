@@ -26,8 +26,8 @@ use super::{
 use crate::{
     addition::{self, Facts, Proof, Refusal, Rules},
     config::{Config, Reassert},
-    ledger::hex,
     lease::Lease,
+    ledger::hex,
     written::Key,
 };
 

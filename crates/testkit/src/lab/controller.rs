@@ -63,6 +63,14 @@ impl Lab {
         Ok(host)
     }
 
+    /// Starts the Samba of a domain controller again; returns when directory and KDC answer.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn start_samba(&self, controller: &str) -> Result<()> {
+        domain::start_samba(&self.host(controller)?)
+    }
+
     /// Brings every change of the domain that `from` has to `to`; returns when it is there.
     ///
     /// # Errors

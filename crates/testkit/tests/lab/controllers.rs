@@ -1,0 +1,156 @@
+//! More than one domain controller: one that stops, and one that may not be written to.
+
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use testkit::company::Company;
+use testkit::lab::address::full_name;
+use testkit::lab::{Host, Lab, Options, Profile};
+use testkit::wait::{until, until_some};
+
+use crate::name;
+
+const PIN: &str = "271828459045";
+const LOG: &str = "/var/log/latchkey-sync.log";
+/// How long the agent may be without a domain controller while another one runs.
+const FAILOVER: Duration = Duration::from_secs(5);
+
+/// A company with the domain controllers `dc`, `dc2` and `rodc`.
+fn company() -> (MutexGuard<'static, ()>, &'static Company) {
+    static TURN: Mutex<()> = Mutex::new(());
+    static COMPANY: OnceLock<Company> = OnceLock::new();
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let founded = || founded().expect("a company with three domain controllers");
+    (turn, COMPANY.get_or_init(founded))
+}
+
+fn founded() -> Result<Company> {
+    let name = name("tests-controllers");
+    Lab::down(&name)?;
+    let mut lab = Lab::up(&name, Options::default())?;
+    for controller in ["dc2", "rodc"] {
+        lab.add_controller(controller)?;
+    }
+    let company = Company::new(lab);
+    let fingerprint = company.start_server(Profile::Debug)?;
+    company.connect_agent(&fingerprint)?;
+    company.join_workstation(Profile::Debug)?;
+    Ok(company)
+}
+
+/// What the agent has logged, from a place on.
+fn log(server: &Host, from: usize) -> Result<String> {
+    let all = server.read_text(LOG)?;
+    Ok(all.get(from..).unwrap_or_default().to_owned())
+}
+
+/// The controller that the agent connected to last, of what it logged from a place on.
+fn connected(server: &Host, from: usize) -> Result<String> {
+    let log = log(server, from)?;
+    let mut lines = log.lines().rev();
+    let line = lines.find(|line| line.contains("connected to the domain controller"));
+    let (_, host) = line
+        .and_then(|line| line.split_once("dc=\""))
+        .with_context(|| format!("not connected: {log}"))?;
+    let host = host.split('.').next().unwrap_or_default();
+    Ok(host.to_owned())
+}
+
+/// Ends every process of Samba without a word to anybody.
+fn end_samba(host: &Host) -> Result<()> {
+    host.sh("pkill -KILL 'samba|smbd|winbindd|rpcd' || true")?;
+    host.stop("samba")
+}
+
+#[test]
+fn where_a_domain_controller_stops_the_other_serves_within_five_seconds() -> Result<()> {
+    let (_turn, company) = company();
+    let (lab, server) = (&company.lab, company.server()?);
+    company.workstation()?.sh("id alice && id bob")?;
+    company.enrolled("alice", PIN)?;
+    let serving = connected(&server, 0)?;
+    let other = if serving == "dc" { "dc2" } else { "dc" };
+    ensure!(company.keys_at(&serving, "alice")?.len() == 1);
+    lab.replicate(&serving, other)?;
+    ensure!(company.keys_at(other, "alice")? == company.keys_at(&serving, "alice")?);
+
+    let from = log(&server, 0)?.len();
+    let stopped = lab.host(&serving)?;
+    end_samba(&stopped)?;
+    let since = Instant::now();
+    let now = until_some("the other one", 3 * FAILOVER, || connected(&server, from))?;
+    let took = since.elapsed();
+    ensure!(now == other && took < FAILOVER, "{now} after {took:?}");
+
+    // Work goes on there, from the password to the key.
+    company.enrolled("bob", PIN)?;
+    ensure!(company.keys_at(other, "bob")?.len() == 1);
+    lab.start_samba(&serving)?;
+    let signed_in = company.sign_in("bob", PIN)?.ok();
+    lab.replicate(other, &serving)?;
+    ensure!(company.keys_at(&serving, "bob")? == company.keys_at(other, "bob")?);
+    company.forget_everyone()?;
+    signed_in.map(drop)
+}
+
+#[test]
+fn a_read_only_domain_controller_is_named_and_never_written_to() -> Result<()> {
+    let (_turn, company) = company();
+    let server = company.server()?;
+    let read_only = format!(
+        "no writable domain controller: {} is read-only",
+        full_name("rodc")
+    );
+    let config = server.read_text("/etc/latchkey/sync.toml")?;
+    let pinned = format!("dc = \"{}\"\n{config}", full_name("rodc"));
+    server.write_file("/etc/latchkey/pinned.toml", pinned, 0o600)?;
+    let check = [
+        "latchkey-sync",
+        "--config",
+        "/etc/latchkey/pinned.toml",
+        "check-config",
+    ];
+    let said = server.command(&check).run()?;
+    ensure!(
+        said.status == 1 && said.stderr.contains(&read_only),
+        "{}",
+        said.text()
+    );
+
+    // A branch whose only way is to the read-only one: it waits, and says for what.
+    company.enrolled("alice", PIN)?;
+    let kid = company.status("alice")?;
+    let kid = kid
+        .pointer("/credentials/0/kid")
+        .and_then(|kid| kid.as_str());
+    let kid = kid.context("no credential")?.to_owned();
+    let from = log(&server, 0)?.len();
+    let wall = "table inet away { chain out { type filter hook output priority 0; \
+                ip daddr { 10.77.0.10, 10.77.0.11 } th dport 389 drop; }; }";
+    server.command(&["nft", "-f", "-"]).stdin(wall).ok()?;
+    let waited = until_some("the agent to say so", Duration::from_secs(30), || {
+        let log = log(&server, from)?;
+        ensure!(log.contains(&read_only), "{log}");
+        Ok(())
+    });
+    company
+        .workstation()?
+        .command(&["latchkey", "keys", "delete", &kid])
+        .ok()?;
+    let kept = company.keys_in_directory("alice")?.len();
+    let from = log(&server, 0)?.len();
+    server.sh("nft delete table inet away")?;
+    waited?;
+    ensure!(kept <= 1);
+    until("the key to go", Duration::from_secs(40), || {
+        let serving = connected(&server, from);
+        serving.is_ok_and(|dc| {
+            company
+                .keys_at(&dc, "alice")
+                .is_ok_and(|keys| keys.is_empty())
+        })
+    })?;
+    ensure!(connected(&server, 0)? != "rodc");
+    Ok(())
+}
