@@ -108,6 +108,37 @@ fn a_cycle_runs_on_the_administrators_word_and_tells_its_steps() -> Result<()> {
     })
 }
 
+#[test]
+fn an_old_key_of_the_agent_is_renewed_also_where_the_answer_is_lost() -> Result<()> {
+    let (_turn, company) = company();
+    let server = company.server()?;
+    let holds = || {
+        let status = first(&server, &["status"]);
+        status.is_ok_and(|status| status["running"]["lease"]["held"] == true)
+    };
+    let keys = "/var/lib/latchkey-sync/agent.key";
+    let former = server.read_text(keys)?;
+    server.stop(ONE)?;
+    server.sh(&format!(
+        "touch -d '91 days ago' {keys}; rm /var/lib/latchkey-sync/scheduler.json"
+    ))?;
+    company.run_agent()?;
+    until("a new key", SOON, || {
+        server.read_text(keys).is_ok_and(|key| key != former)
+    })?;
+    until("the agent to go on with it", SOON, holds)?;
+
+    // As if it had died before it heard that the server took the key.
+    let renewed = server.read_text(keys)?;
+    server.stop(ONE)?;
+    server.sh(&format!("mv {keys} {keys}.next"))?;
+    server.write_file(keys, &former, 0o600)?;
+    company.run_agent()?;
+    until("the agent to try both keys", SOON, holds)?;
+    assert_eq!(server.read_text(keys)?, renewed);
+    Ok(())
+}
+
 /// A second agent of the same domain, beside the first; it goes with this.
 struct Second<'c> {
     company: &'c Company,
