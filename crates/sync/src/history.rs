@@ -349,13 +349,6 @@ impl History {
     pub fn last(&self, count: usize) -> impl Iterator<Item = &Run> {
         self.runs.iter().skip(self.runs.len().saturating_sub(count))
     }
-
-    /// When the last row with this result ended.
-    pub fn last_success(&self) -> Option<UnixTime> {
-        let mut rows = self.runs.iter().rev();
-        rows.find(|run| run.result == RunResult::Success)
-            .map(|run| run.ended)
-    }
 }
 
 impl Outcome {

@@ -122,6 +122,7 @@ impl Import {
             match self.step().await {
                 Ok(()) => {
                     backoff.reset();
+                    self.tally = Outcome::default();
                     pause = POLL;
                 }
                 Err(error) => {

@@ -26,15 +26,14 @@ use crate::{
     work::Labour,
 };
 
+/// How long the loops have to end.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// Runs until SIGTERM or SIGINT.
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let folder = Folder::open(&config.state)?;
     let _alone = folder.take()?;
     folder.sweep()?;
-    // The service manager makes it; by hand it may be missing.
-    std::fs::create_dir_all(&config.runtime)
-        .with_context(|| format!("cannot make {}", config.runtime.display()))?;
-    let listener = control::listen(&config.runtime)?;
     let (enrolled, key) = folder.enrolled()?;
     if let Some(server) = config
         .server
@@ -47,6 +46,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             enrolled.server
         );
     }
+    // The service manager makes it; by hand it may be missing.
+    std::fs::create_dir_all(&config.runtime)
+        .with_context(|| format!("cannot make {}", config.runtime.display()))?;
+    let listener = control::listen(&config.runtime)?;
     let client = Client::new(&enrolled.server, &enrolled.anchor()?)?;
     let identity = AgentIdentity {
         agent: enrolled.agent,
@@ -142,7 +145,12 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     }
     tracing::info!("stopping");
     notify::tell("STOPPING=1");
-    loops.shutdown().await;
-    lease.give_back(&agent, ask).await;
+    // One that waits for a domain controller is not waited for.
+    if tokio::time::timeout(PATIENCE, loops.shutdown())
+        .await
+        .is_ok()
+    {
+        lease.give_back(&agent, ask).await;
+    }
     Ok(())
 }

@@ -21,7 +21,8 @@ impl Place {
             std::env::temp_dir().join(format!("latchkey-sync-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(&path).unwrap();
-        let state = format!("state = {:?}\n", path.join("state"));
+        let (state, runtime) = (path.join("state"), path.join("run"));
+        let state = format!("state = {state:?}\nruntime = {runtime:?}\n");
         fs::write(path.join("sync.toml"), state + config).unwrap();
         Self(path)
     }
@@ -141,6 +142,45 @@ fn status_is_the_same_for_people_and_for_programs() {
         serde_json::from_slice(&place.agent(&["status", "--json"]).stdout).unwrap();
     assert_eq!(programs["server"], "https://server.corp.test");
     assert_eq!(programs["users"], 0);
+}
+
+#[test]
+fn the_scheduler_is_seen_and_set_while_no_agent_runs_and_begins_no_cycle() {
+    let place = Place::new("scheduler", GOOD);
+    let interval = "--customized-sync-cycle-interval=03:00:00";
+    let set = place.agent(&["scheduler", "set", interval]);
+    assert!(set.status.success(), "{set:?}");
+    let shown = place.agent(&["scheduler", "show", "--json"]);
+    let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!(shown["CurrentlyEffectiveSyncCycleInterval"], "03:00:00");
+    assert_eq!(shown["AllowedSyncCycleInterval"], "00:30:00");
+    for verb in ["start", "stop"] {
+        let output = place.agent(&["scheduler", verb]);
+        fails_with(&output, &["does not run", "systemctl start"]);
+    }
+    fails_with(&place.agent(&["pending"]), &["does not run"]);
+    let runs = place.agent(&["runs"]);
+    assert_eq!(String::from_utf8_lossy(&runs.stdout), "Nothing ran yet.\n");
+}
+
+#[test]
+fn init_leaves_a_configuration_alone_that_says_something_else_and_tries_the_keytab_first() {
+    let place = Place::new("init", GOOD);
+    let words = [
+        "init",
+        "--server=https://server.corp.test",
+        "--realm=CORP.TEST",
+        "--account=svc",
+        "--principal=latchkey-sync/server.corp.test",
+        "--keytab=/nonexistent/sync.keytab",
+        "--ou=OU=Staff,DC=corp,DC=test",
+    ];
+    let file = place.0.join("sync.toml");
+    let before = fs::read_to_string(&file).unwrap();
+    fails_with(&place.agent(&words), &["sync.toml", "--replace"]);
+    let words = [&words[..], &["--replace"]].concat();
+    fails_with(&place.agent(&words), &["/nonexistent/sync.keytab"]);
+    assert_eq!(fs::read_to_string(&file).unwrap(), before);
 }
 
 #[test]
