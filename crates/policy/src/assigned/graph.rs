@@ -8,16 +8,15 @@
 
 mod definitions;
 mod read;
+mod template;
 mod write;
 
 use crate::settings::{Scope, Setting};
 
 pub use definitions::{categories, definition, definition_ids, definitions};
 pub use read::settings as read;
+pub use template::{ACCOUNT_PROTECTION, setting_templates};
 pub use write::settings as write;
-
-/// The template of the account protection profile.
-pub const ACCOUNT_PROTECTION: &str = "fcef01f2-439d-4c3f-9184-823fd6e97646_1";
 
 /// The most settings, and the most children, in one policy; no tree has as many nodes.
 pub const MOST: usize = 500;

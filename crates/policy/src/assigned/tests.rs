@@ -69,7 +69,7 @@ fn whatever_is_written_is_read_again_for_every_setting_and_value() {
                 let Ok(given) = Given::new(setting, scope, value) else {
                     continue;
                 };
-                let written = Json::from(graph::write(std::slice::from_ref(&given)));
+                let written = Json::from(graph::write(std::slice::from_ref(&given), None));
                 assert_eq!(graph::read(&written, None), Ok(vec![given.clone()]));
                 let kept = serde_json::to_string(&given).unwrap();
                 assert_eq!(serde_json::from_str::<Given>(&kept).unwrap(), given);
@@ -102,6 +102,52 @@ fn each_definition_is_there_once_and_leads_to_its_setting() {
     assert_eq!(digits["displayName"], "Digits (User)");
     assert_eq!(digits["options"].as_array().unwrap().len(), 3);
     assert_eq!(graph::definition("device_vendor_msft_nothing"), None);
+}
+
+/// Every value below a name, however deep.
+fn below<'a>(json: &'a Json, name: &str, found: &mut Vec<&'a Json>) {
+    match json {
+        Json::Object(fields) => {
+            found.extend(fields.get(name).filter(|value| value.is_string()));
+            fields.values().for_each(|inner| below(inner, name, found));
+        }
+        Json::Array(values) => values.iter().for_each(|inner| below(inner, name, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_template_has_every_choice_of_the_profile_and_its_policies_name_its_ids() {
+    let templates = Json::from(graph::setting_templates());
+    let all = |name| {
+        let mut found = Vec::new();
+        below(&templates, name, &mut found);
+        found
+    };
+    let settings: usize = [Scope::Device, Scope::User]
+        .iter()
+        .map(|scope| profile::choices(*scope).len())
+        .sum();
+    let definitions = all("settingDefinitionId");
+    // The two collections beside.
+    assert_eq!(definitions.len(), settings + 2);
+    for id in &definitions {
+        assert!(graph::definition(id.as_str().unwrap()).is_some(), "{id}");
+    }
+    for name in ["settingInstanceTemplateId", "settingValueTemplateId"] {
+        let ids: BTreeSet<_> = all(name).iter().map(ToString::to_string).collect();
+        assert_eq!(ids.len(), definitions.len(), "{name}");
+        let values = graph::read(&pilot(), Some(graph::ACCOUNT_PROTECTION)).unwrap();
+        let written = Json::from(graph::write(&values, Some(graph::ACCOUNT_PROTECTION)));
+        let mut named = Vec::new();
+        below(&written, name, &mut named);
+        assert_eq!(named.len(), values.len() + 1, "{name}");
+        assert!(named.iter().all(|id| ids.contains(&id.to_string())));
+        assert_eq!(
+            graph::read(&written, Some(graph::ACCOUNT_PROTECTION)),
+            Ok(values)
+        );
+    }
 }
 
 #[test]
@@ -168,7 +214,7 @@ fn a_body_that_is_not_as_it_should_be_is_refused_with_the_place() {
 
 #[test]
 fn a_template_takes_its_own_settings_only() {
-    let digits = graph::write(&[given("digits", Scope::User, 1)]);
+    let digits = graph::write(&[given("digits", Scope::User, 1)], None);
     let refused = graph::read(&Json::from(digits), Some(graph::ACCOUNT_PROTECTION));
     assert!(
         refused

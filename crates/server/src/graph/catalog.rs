@@ -4,13 +4,10 @@
 use std::sync::LazyLock;
 
 use axum::{Json, extract::Path, routing::get};
-use policy::{
-    assigned::{graph, profile},
-    settings::{SETTINGS, Scope},
-};
+use policy::assigned::graph;
 use serde_json::{Value, json};
 
-use super::{call::Call, query::Query};
+use super::{call::Call, policies::with_definitions, query::Query};
 use crate::{
     admin::{
         caller::{Caller, needs},
@@ -42,6 +39,14 @@ pub(super) fn routes() -> Paths {
             .route(&format!("/deviceManagement/{path}/{{id}}"), read(get(one)));
     }
     paths
+        .route(
+            "/deviceManagement/configurationPolicyTemplates/{id}/settingTemplates",
+            read(get(setting_templates)),
+        )
+        .route(
+            "/deviceManagement/configurationPolicyTemplates/{id}/settingTemplates/{template}",
+            read(get(setting_template)),
+        )
 }
 
 /// What is listed.
@@ -75,8 +80,6 @@ impl What {
 
 /// A template as it is told.
 pub(super) fn template(id: &str) -> Value {
-    let has = |scope| SETTINGS.iter().filter(move |one| profile::has(one, scope));
-    let count = [Scope::Device, Scope::User].map(|scope| has(scope).count());
     let base = id.rsplit_once('_').map_or(id, |(base, _)| base);
     json!({
         "id": id,
@@ -91,7 +94,7 @@ pub(super) fn template(id: &str) -> Value {
         "templateFamily": "endpointSecurityAccountProtection",
         "allowUnmanagedSettings": false,
         "disableEntraGroupPolicyAssignment": false,
-        "settingTemplateCount": count.iter().sum::<usize>(),
+        "settingTemplateCount": graph::setting_templates().len(),
     })
 }
 
@@ -145,10 +148,43 @@ async fn show(
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Refusal> {
     let rows = what.rows(&call.app, &call.caller).await?;
+    Ok(call.place(what.path()).one(&query, by_id(rows, &id)?))
+}
+
+fn by_id(rows: Vec<Value>, id: &str) -> Result<Value, Refusal> {
     let found = rows.into_iter().find(|row| {
         let own = row.get("id").and_then(Value::as_str);
-        own.is_some_and(|own| own.eq_ignore_ascii_case(&id))
+        own.is_some_and(|own| own.eq_ignore_ascii_case(id))
     });
-    let found = found.ok_or_else(|| unknown("there is nothing of that id"))?;
-    Ok(call.place(what.path()).one(&query, found))
+    found.ok_or_else(|| unknown("there is nothing of that id"))
+}
+
+/// What the template of that id is made of, and where that stands.
+fn parts(id: &str, query: &Query) -> Result<(Vec<Value>, String), Refusal> {
+    query.expect_expands(&["settingDefinitions"])?;
+    let id = match template_id(id) {
+        Ok(Some(id)) => id,
+        _ => return Err(unknown("there is nothing of that id")),
+    };
+    let rows = with_definitions(graph::setting_templates(), query);
+    let path = format!("{}/{id}/settingTemplates", What::Templates.path());
+    Ok((rows, path))
+}
+
+async fn setting_templates(
+    call: Call,
+    query: Query,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Refusal> {
+    let (rows, path) = parts(&id, &query)?;
+    call.place(&path).list(&query, rows)
+}
+
+async fn setting_template(
+    call: Call,
+    query: Query,
+    Path((id, template)): Path<(String, String)>,
+) -> Result<Json<Value>, Refusal> {
+    let (rows, path) = parts(&id, &query)?;
+    Ok(call.place(&path).one(&query, by_id(rows, &template)?))
 }

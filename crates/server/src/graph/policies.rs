@@ -85,7 +85,7 @@ pub(super) fn routes() -> Paths {
 /// A policy as it is told, with what is to be expanded.
 fn told(policy: &Policy, query: &Query) -> Value {
     let content = &policy.content;
-    let settings = graph::write(&content.values);
+    let settings = graph::write(&content.values, content.template.as_deref());
     let mut told = json!({
         "id": policy.id,
         "name": content.name,
@@ -127,8 +127,8 @@ fn template_told(template: Option<&str>) -> Value {
     })
 }
 
-/// Settings, each with the definitions that it names where these are asked for.
-fn with_definitions(mut settings: Vec<Value>, query: &Query) -> Vec<Value> {
+/// Settings, or templates of some, each with the definitions that it names where these are asked for.
+pub(super) fn with_definitions(mut settings: Vec<Value>, query: &Query) -> Vec<Value> {
     if !query.expands("settingDefinitions") {
         return settings;
     }
@@ -311,7 +311,9 @@ async fn settings(
 ) -> Result<Json<Value>, Refusal> {
     query.expect_expands(&EXPANDED)?;
     let policy = edit::one(&call.app, &call.caller, Action::ReadPolicies, id_of(&id)?).await?;
-    let rows = with_definitions(graph::write(&policy.content.values), &query);
+    let content = &policy.content;
+    let settings = graph::write(&content.values, content.template.as_deref());
+    let rows = with_definitions(settings, &query);
     let path = format!("{PATH}/{}/settings", policy.id);
     let place = call.place(&path);
     place.list(&query, rows)

@@ -351,6 +351,22 @@ async fn the_catalog_has_every_setting_its_categories_and_the_template() {
     let family = "templateFamily%20eq%20'endpointSecurityAccountProtection'";
     let templates = get(&format!("configurationPolicyTemplates?$filter={family}")).await;
     assert_eq!(templates["value"].as_array().unwrap().len(), 1);
+    let template = &templates["value"][0];
+    let path = format!(
+        "configurationPolicyTemplates/{}/settingTemplates",
+        template["id"].as_str().unwrap()
+    );
+    let parts = get(&format!("{path}?$expand=settingDefinitions")).await;
+    let parts = parts["value"].as_array().unwrap();
+    assert_eq!(template["settingTemplateCount"], parts.len());
+    let collection = &parts[0]["settingInstanceTemplate"];
+    assert_eq!(collection["settingDefinitionId"], HELLO);
+    let children = &collection["groupSettingCollectionValueTemplate"][0]["children"];
+    let children = children.as_array().unwrap().len();
+    let definitions = parts[0]["settingDefinitions"].as_array().unwrap();
+    assert_eq!(definitions.len(), children + 1);
+    let one = get(&format!("{path}/0")).await;
+    assert_eq!(one["settingInstanceTemplate"], *collection);
     let tags = get("roleScopeTags").await;
     assert_eq!(tags["value"][0]["id"], "0");
 }

@@ -201,8 +201,29 @@ async def main():
     (setting,) = (await item.settings.get()).value
     (value,) = setting.setting_instance.group_setting_collection_value
     assert value.children[0].choice_setting_value.value.endswith("digits_1")
+    assert value.children[0].setting_instance_template_reference is None
     changed = await item.patch(Policy(description="Digits are required"))
     assert changed.description == "Digits are required", changed
+
+    templates = graph.device_management.configuration_policy_templates
+    template = templates.by_device_management_configuration_policy_template_id(ACCOUNT_PROTECTION)
+    parts = (await template.setting_templates.get()).value
+    assert len(parts) == (await template.get()).setting_template_count, parts
+    ids = {}
+    for part in parts:
+        instance = part.setting_instance_template
+        for group in getattr(instance, "group_setting_collection_value_template", None) or []:
+            for child in group.children:
+                ids[child.setting_definition_id] = child.setting_instance_template_id
+    assert node("device", "_policies_pincomplexity_minimumpinlength") in ids, ids
+    assert node("user", "_policies_usepassportforwork") in ids, ids
+    assert node("device", "_policies_pincomplexity_digits") not in ids, ids
+    item = policies.by_device_management_configuration_policy_id(pilot.id)
+    (setting,) = (await item.settings.get()).value
+    (value,) = setting.setting_instance.group_setting_collection_value
+    for child in value.children:
+        reference = child.setting_instance_template_reference.setting_instance_template_id
+        assert reference == ids[child.setting_definition_id], child
 
     catalog = await graph.device_management.configuration_settings.get()
     names = [definition.display_name for definition in catalog.value]
@@ -221,7 +242,7 @@ async def main():
     for made in (pilot, digits):
         await policies.by_device_management_configuration_policy_id(made.id).delete()
     try:
-        await item.get()
+        await policies.by_device_management_configuration_policy_id(digits.id).get()
     except APIError as refused:
         assert refused.response_status_code == 404, refused
         assert refused.error.code == "ResourceNotFound", refused

@@ -2,35 +2,37 @@
 
 use serde_json::{Value as Json, json};
 
-use super::{TYPE, collection_id, is_child};
+use super::{TYPE, collection_id, is_child, template};
 use crate::{
     assigned::Given,
     settings::{Kind, Scope, Value},
 };
 
-/// `settings` of a policy; `id` of each is its place.
-pub fn settings(values: &[Given]) -> Vec<Json> {
+/// `settings` of a policy made from a template, if from one; `id` of each is its place.
+pub fn settings(values: &[Given], template: Option<&str>) -> Vec<Json> {
+    let references = References(template == Some(template::ACCOUNT_PROTECTION));
     let mut instances = Vec::new();
     for scope in [Scope::Device, Scope::User] {
         let children: Vec<_> = values
             .iter()
             .filter(|given| given.scope == scope && is_child(given.setting))
-            .map(instance)
+            .map(|given| instance(given, references))
             .collect();
+        let id = collection_id(scope);
         if !children.is_empty() {
             instances.push(json!({
                 "@odata.type": format!("{TYPE}GroupSettingCollectionInstance"),
-                "settingDefinitionId": collection_id(scope),
-                "settingInstanceTemplateReference": null,
+                "settingDefinitionId": id,
+                "settingInstanceTemplateReference": references.instance(id),
                 "groupSettingCollectionValue": [{
-                    "settingValueTemplateReference": null,
+                    "settingValueTemplateReference": references.value(id),
                     "children": children,
                 }],
             }));
         }
     }
     let alone = values.iter().filter(|given| !is_child(given.setting));
-    instances.extend(alone.map(instance));
+    instances.extend(alone.map(|given| instance(given, references)));
     let rows = instances.into_iter().enumerate();
     rows.map(|(at, instance)| {
         json!({
@@ -41,8 +43,24 @@ pub fn settings(values: &[Given]) -> Vec<Json> {
     .collect()
 }
 
-fn instance(given: &Given) -> Json {
-    let id = given.setting.graph_id(given.scope);
+/// Whether instances name the templates that they are of.
+#[derive(Clone, Copy)]
+struct References(bool);
+
+impl References {
+    fn instance(self, id: &str) -> Option<Json> {
+        self.0.then(|| template::instance_reference(id))
+    }
+
+    fn value(self, id: &str) -> Option<Json> {
+        self.0.then(|| template::value_reference(id))
+    }
+}
+
+fn instance(given: &Given, references: References) -> Json {
+    let id = given.setting.graph_id(given.scope).unwrap_or_default();
+    let reference = references.instance(&id);
+    let value_reference = references.value(&id);
     match (given.setting.kind, &given.value) {
         (Kind::Switch | Kind::Choice(_), Value::Number(number)) => {
             let options = given.setting.graph_options(given.scope);
@@ -50,9 +68,9 @@ fn instance(given: &Given) -> Json {
             json!({
                 "@odata.type": format!("{TYPE}ChoiceSettingInstance"),
                 "settingDefinitionId": id,
-                "settingInstanceTemplateReference": null,
+                "settingInstanceTemplateReference": reference,
                 "choiceSettingValue": {
-                    "settingValueTemplateReference": null,
+                    "settingValueTemplateReference": value_reference,
                     "value": option.map(|(option, _)| option),
                     "children": [],
                 },
@@ -66,10 +84,10 @@ fn instance(given: &Given) -> Json {
             json!({
                 "@odata.type": format!("{TYPE}SimpleSettingInstance"),
                 "settingDefinitionId": id,
-                "settingInstanceTemplateReference": null,
+                "settingInstanceTemplateReference": reference,
                 "simpleSettingValue": {
                     "@odata.type": format!("{TYPE}{kind}SettingValue"),
-                    "settingValueTemplateReference": null,
+                    "settingValueTemplateReference": value_reference,
                     "value": value,
                 },
             })
