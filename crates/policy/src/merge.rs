@@ -41,6 +41,9 @@ pub struct Sources<'a> {
 pub struct ServerValue {
     /// The name of the policy that it stands in.
     pub policy: String,
+    /// The names of others that say the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<String>,
     /// Its node.
     pub loc_uri: String,
     /// What the node is set to, as text.
@@ -70,6 +73,9 @@ pub struct Source {
     pub layer: Layer,
     /// The group policy object, or the policy on the server.
     pub name: String,
+    /// Other policies on the server that say the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<String>,
     /// The object's GUID.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guid: Option<String>,
@@ -137,7 +143,11 @@ impl Layer {
 
 impl std::fmt::Display for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "\"{}\" ({})", self.name, self.layer.name())
+        write!(f, "\"{}\"", self.name)?;
+        for other in &self.also {
+            write!(f, " and \"{other}\"")?;
+        }
+        write!(f, " ({})", self.layer.name())
     }
 }
 
@@ -227,8 +237,12 @@ impl ServerSide {
             (Layer::Tenant, sources.tenant, Scope::Device),
         ] {
             for given in values {
-                let (name, guid) = (given.policy.clone(), None);
-                let source = Source { layer, name, guid };
+                let source = Source {
+                    layer,
+                    name: given.policy.clone(),
+                    also: given.also.clone(),
+                    guid: None,
+                };
                 let found = settings::by_loc_uri(&given.loc_uri);
                 let Some((setting, _)) = found.filter(|(_, scope)| *scope == tree) else {
                     notes.push(format!(
@@ -388,6 +402,7 @@ fn source(layer: Layer, gpo: &Origin) -> Source {
     Source {
         layer,
         name: gpo.name.clone(),
+        also: Vec::new(),
         guid: gpo.guid.as_ref().map(ToString::to_string),
     }
 }

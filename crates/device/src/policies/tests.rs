@@ -146,6 +146,7 @@ fn a_node_upon_which_the_servers_policies_do_not_agree_stays_as_it_was_or_is_not
     let alice: Sid = ALICE.parse().unwrap();
     let value = |policy: &str, node: &str, value: &str| ServerValue {
         policy: policy.to_owned(),
+        also: Vec::new(),
         loc_uri: format!("./Device/{POLICIES}/{node}"),
         value: value.to_owned(),
     };

@@ -27,6 +27,7 @@ fn server(policy: &str, scope: Scope, values: &[&str]) -> Vec<ServerValue> {
         let uri = settings::by_id(id).unwrap().loc_uri(scope).unwrap();
         ServerValue {
             policy: policy.to_owned(),
+            also: Vec::new(),
             loc_uri: uri.replace("{TenantId}", TENANT),
             value: value.to_owned(),
         }
@@ -245,6 +246,7 @@ fn a_server_value_that_is_none_is_said_and_left_out() {
     device.extend(server("Mine", Scope::User, &["pin-history=4"]));
     device.push(ServerValue {
         policy: "Odd".to_owned(),
+        also: Vec::new(),
         loc_uri: "./Device/Vendor/MSFT/BitLocker/X".to_owned(),
         value: "1".to_owned(),
     });
@@ -620,6 +622,7 @@ fn a_server_is_told_what_became_of_each_of_its_values() {
     device.extend(server("B", Scope::Device, &["min-pin-length=9"]));
     device.push(ServerValue {
         policy: "A".to_owned(),
+        also: Vec::new(),
         loc_uri: "./Device/Vendor/Nobody".to_owned(),
         value: "1".to_owned(),
     });
@@ -639,4 +642,27 @@ fn a_server_is_told_what_became_of_each_of_its_values() {
     assert_eq!(governed[0].state, Overridden);
     let by = governed[0].by.as_deref();
     assert_eq!(by, Some("\"Everybody\" (group policy, computer half)"));
+}
+
+#[test]
+fn a_value_of_two_policies_is_told_under_both_names() {
+    let mut device = server("One", Scope::Device, &["min-pin-length=8"]);
+    device[0].also = vec!["Two".to_owned()];
+    let empty = Registry::default();
+    let sources = Sources {
+        device_policy: &device,
+        ..Sources::gpo(&empty, None)
+    };
+    let effective = merge(&sources);
+    let (value, source) = effective
+        .resolved("min-pin-length")
+        .and_then(|resolved| resolved.winner.clone())
+        .unwrap();
+    let both = "\"One\" and \"Two\" (server policy for the device)";
+    assert_eq!(
+        (value, source.to_string()),
+        (Value::Number(8), both.to_owned())
+    );
+    let told = effective.outcomes(Layer::DevicePolicy, &device);
+    assert_eq!(told[0].state, State::Applied);
 }

@@ -31,10 +31,15 @@ pub(crate) fn in_tree<'a>(reaching: &[&'a Policy], scope: Scope) -> Combined<'a,
     combine(policies, scope)
 }
 
-/// A value as it is delivered.
-fn delivered(tenant: &str, policy: &str, given: &Given) -> ServerValue {
+/// The most policies that are named with a value: an answer has its bounds.
+const MOST_NAMED: usize = 8;
+
+/// A value as it is delivered, with the names of the policies that give it.
+fn delivered(tenant: &str, by: Vec<String>, given: &Given) -> ServerValue {
+    let mut by = by.into_iter().take(MOST_NAMED);
     ServerValue {
-        policy: policy.to_owned(),
+        policy: by.next().unwrap_or_default(),
+        also: by.collect(),
         loc_uri: given.loc_uri(tenant),
         value: given.text(),
     }
@@ -58,8 +63,7 @@ pub(crate) fn combined(
             policies: names(&conflict.policies),
         }));
         let value = |value: &policy::assigned::Delivered<'_, Policy>| {
-            let by = value.by.first().map(|policy| policy.content.name.as_str());
-            delivered(&tenant, by.unwrap_or_default(), &value.given)
+            delivered(&tenant, names(&value.by), &value.given)
         };
         combined.values.iter().map(value).collect::<Vec<_>>()
     };
@@ -74,7 +78,7 @@ pub(crate) fn combined(
         users.insert(sid.clone(), policies);
     }
     let given = enrollment.map(|enrollment| {
-        let value = |given| delivered(&tenant, &enrollment.configuration, given);
+        let value = |given| delivered(&tenant, vec![enrollment.configuration.clone()], given);
         enrollment.given.iter().map(value).collect()
     });
     Policies {
