@@ -1,4 +1,7 @@
-//! Tenant-wide enrollment configurations, and what a device got of them when it joined.
+//! Tenant-wide enrollment configurations, as they are and as they were, and what a device got of them
+//! when it joined.
+//!
+//! A configuration is changed from the version that whoever changes it has seen; the one before stays.
 
 use model::{Guid, UnixTime};
 use policy::assigned::{Enrollment, Given, Target};
@@ -7,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Audit, Error, Result, Store,
     policies::{expect_groups, read_content, written},
-    sql::{Row, args, fields},
+    sql::{Row, Sql, args, fields},
     store::Touches,
 };
 
@@ -70,6 +73,31 @@ fn configuration(row: &Row) -> Result<EnrollmentConfiguration> {
     })
 }
 
+/// Keeps the version that is in force, which is about to be none any more.
+fn keep(db: &dyn Sql, tenant: Guid, id: Guid) -> Result<()> {
+    let sql = "INSERT INTO enrollment_versions
+         SELECT tenant, id, priority, version, content, created, modified, modified_by
+         FROM enrollment_configurations WHERE tenant = ?1 AND id = ?2";
+    db.execute(sql, args![tenant, id]).map(|_| ())
+}
+
+/// Whether a configuration is the next version of what is there. The default one is there before it is
+/// stored.
+fn expect_next(db: &dyn Sql, tenant: Guid, one: &EnrollmentConfiguration) -> Result<()> {
+    let sql = "SELECT version FROM enrollment_configurations WHERE tenant = ?1 AND id = ?2";
+    let found: Option<u32> = db.only(sql, args![tenant, one.id])?;
+    let is_next = match found {
+        Some(version) => version.checked_add(1) == Some(one.version),
+        None => one.version == 1 || one.priority == 0,
+    };
+    match is_next {
+        true => Ok(()),
+        false => Err(Error::Conflict(
+            "somebody else has changed this configuration meanwhile: look at it again",
+        )),
+    }
+}
+
 impl Store {
     /// Every configuration that was made or changed, by priority.
     pub async fn enrollment_configurations(
@@ -84,7 +112,8 @@ impl Store {
         .await
     }
 
-    /// Makes or replaces configurations, all at once, so that priorities can change places.
+    /// Makes configurations or their next versions, all at once, so that priorities can change places.
+    /// Contradicts what is stored where another version is in force than the one before.
     pub async fn put_enrollment_configurations(
         &self,
         tenant: Guid,
@@ -94,6 +123,8 @@ impl Store {
         self.audited(tenant, audit, move |db| {
             for one in &configurations {
                 expect_groups(db, tenant, &one.content.assignments)?;
+                expect_next(db, tenant, one)?;
+                keep(db, tenant, one.id)?;
                 let row = fields! {
                     tenant: tenant,
                     id: one.id,
@@ -111,7 +142,21 @@ impl Store {
         .await
     }
 
-    /// Deletes a configuration; false where there is none.
+    /// The former versions of a configuration, the newest first.
+    pub async fn former_enrollment_configurations(
+        &self,
+        tenant: Guid,
+        id: Guid,
+    ) -> Result<Vec<EnrollmentConfiguration>> {
+        self.read(move |db| {
+            let sql = "SELECT * FROM enrollment_versions WHERE tenant = ?1 AND id = ?2
+                 ORDER BY version DESC";
+            db.all(sql, args![tenant, id], configuration)
+        })
+        .await
+    }
+
+    /// Deletes a configuration; its versions stay. False where there is none.
     pub async fn delete_enrollment_configuration(
         &self,
         tenant: Guid,
@@ -119,6 +164,7 @@ impl Store {
         audit: Audit,
     ) -> Result<bool> {
         self.audited(tenant, audit, move |db| {
+            keep(db, tenant, id)?;
             let sql = "DELETE FROM enrollment_configurations WHERE tenant = ?1 AND id = ?2";
             db.touched(sql, args![tenant, id])
         })

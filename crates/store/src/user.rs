@@ -212,6 +212,16 @@ impl Store {
         self.look_up(move |db| by_guid(db, tenant, guid)).await
     }
 
+    /// Those of these SIDs who are known, in the order of the SIDs.
+    pub async fn users_by_sid(&self, tenant: Guid, sids: Vec<Sid>) -> Result<Vec<User>> {
+        self.read(move |db| {
+            let sql = "SELECT * FROM users WHERE tenant = ?1 AND sid = ?2";
+            let found = sids.iter().map(|sid| db.one(sql, args![tenant, sid], user));
+            found.filter_map(Result::transpose).collect()
+        })
+        .await
+    }
+
     /// By principal name, in any case; `None` where two users have it.
     pub async fn user_by_upn(&self, tenant: Guid, upn: &str) -> Result<Option<User>> {
         let upn = upn.to_lowercase();

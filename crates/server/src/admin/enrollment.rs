@@ -17,7 +17,6 @@ use super::{
     listing::Rows,
     malformed,
     policies::targets_in_words,
-    stored,
 };
 use crate::{
     app::App,
@@ -36,6 +35,10 @@ pub(super) fn routes() -> Paths {
         .route(
             "/enrollment/{configuration}",
             needs(Action::EditPolicies, put(change)),
+        )
+        .route(
+            "/enrollment/{configuration}/history",
+            needs(Action::ReadPolicies, get(history)),
         )
 }
 
@@ -62,9 +65,51 @@ async fn told(app: &App, one: &EnrollmentConfiguration) -> Result<Value, Refusal
 async fn list(State(app): State<Arc<App>>, caller: Caller) -> Result<Rows, Refusal> {
     let mut rows = Vec::new();
     for one in enrollment::all(&app).await? {
-        if caller.may_tagged(Action::ReadPolicies, &one.content.scope_tags) {
+        if may(&caller, Action::ReadPolicies, &one) {
             rows.push(told(&app, &one).await?);
         }
+    }
+    Ok(Rows::all(rows))
+}
+
+/// The one of that name or id, as far as the caller may do this to it.
+async fn found(
+    app: &App,
+    caller: &Caller,
+    action: Action,
+    named: &str,
+) -> Result<EnrollmentConfiguration, Refusal> {
+    let is_named = |one: &EnrollmentConfiguration| match named {
+        DEFAULT => one.priority == 0,
+        named => named.parse() == Ok(one.id) || one.content.name.eq_ignore_ascii_case(named),
+    };
+    let mut all = enrollment::all(app).await?;
+    all.retain(|one| is_named(one) && may(caller, Action::ReadPolicies, one));
+    let (Some(one), true) = (all.pop(), all.is_empty()) else {
+        return Err(unknown(
+            "there is no configuration of that name, or two are called so",
+        ));
+    };
+    match may(caller, action, &one) {
+        true => Ok(one),
+        false => Err(forbidden()),
+    }
+}
+
+fn may(caller: &Caller, action: Action, one: &EnrollmentConfiguration) -> bool {
+    caller.may_tagged(action, &one.content.scope_tags)
+}
+
+/// Who changed what, the newest version first.
+async fn history(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(named): Path<String>,
+) -> Result<Rows, Refusal> {
+    let one = found(&app, &caller, Action::ReadPolicies, &named).await?;
+    let mut rows = Vec::new();
+    for version in enrollment::history(&app, one).await? {
+        rows.push(told(&app, &version).await?);
     }
     Ok(Rows::all(rows))
 }
@@ -77,32 +122,16 @@ async fn change(
     body: Bytes,
 ) -> Result<Json<Value>, Refusal> {
     let body: Map<String, Value> = read_json(&body)?;
-    let is_named = |one: &&EnrollmentConfiguration| match named.as_str() {
-        DEFAULT => one.priority == 0,
-        named => named.parse() == Ok(one.id) || one.content.name.eq_ignore_ascii_case(named),
-    };
-    let all = enrollment::all(&app).await?;
-    let mut found = all.iter().filter(is_named);
-    let (Some(one), None) = (found.next(), found.next()) else {
-        return Err(unknown(
-            "there is no configuration of that name, or two are called so",
-        ));
-    };
-    if !caller.may_tagged(Action::EditPolicies, &one.content.scope_tags) {
-        return Err(forbidden());
-    }
+    let mut one = found(&app, &caller, Action::EditPolicies, &named).await?;
     let has = policy::assigned::Enrollment::has_property;
     if let Some(other) = body.keys().find(|name| !has(name)) {
         return Err(malformed(&format!("there is no property {other:?}")));
     }
-    let mut changed = one.clone();
-    let patched = changed.content.enrollment.patched(&body);
-    changed.content.enrollment = patched.map_err(|why| malformed(&why.to_string()))?;
-    changed.version = changed.version.saturating_add(1);
-    let changed = enrollment::put(&app, &caller, "enrollment.change", vec![changed]).await;
-    let changed = stored(changed)?;
-    match changed.first() {
-        Some(one) => Ok(Json(told(&app, one).await?)),
-        None => Err(unknown("there is no configuration of that name")),
+    let patched = one.content.enrollment.patched(&body);
+    let patched = patched.map_err(|why| malformed(&why.to_string()))?;
+    if patched != one.content.enrollment {
+        one.content.enrollment = patched;
+        one = enrollment::put(&app, &caller, "enrollment.change", (one, Vec::new())).await?;
     }
+    Ok(Json(told(&app, &one).await?))
 }

@@ -29,14 +29,13 @@ use crate::{
     admin::{
         caller::{Caller, forbidden, needs},
         find::unknown,
-        stored,
     },
     app::App,
     clock::rfc3339,
     error::Refusal,
     policies::{
         edit::{self, bad},
-        enrollment,
+        enrollment::{self, put},
     },
     random,
     roles::Action,
@@ -183,15 +182,6 @@ async fn one(
     }
 }
 
-async fn put(
-    app: &App,
-    caller: &Caller,
-    action: &'static str,
-    changed: Vec<EnrollmentConfiguration>,
-) -> Result<(), Refusal> {
-    stored(enrollment::put(app, caller, action, changed).await).map(|_| ())
-}
-
 async fn list(call: Call, query: Query) -> Result<Json<Value>, Refusal> {
     query.expect_expands(&["assignments"])?;
     let all = seen(&call.app, &call.caller).await?;
@@ -232,16 +222,16 @@ async fn create(call: Call, body: Bytes) -> Result<(StatusCode, Json<Value>), Re
         id: random::guid()?,
         priority: last.saturating_add(1),
         content,
-        version: 1,
+        version: 0,
         created: now,
         modified: now,
         modified_by: String::new(),
     };
-    put(
+    let new = put(
         &call.app,
         &call.caller,
         "enrollment.create",
-        vec![new.clone()],
+        (new, Vec::new()),
     )
     .await?;
     let told = call
@@ -251,26 +241,19 @@ async fn create(call: Call, body: Bytes) -> Result<(StatusCode, Json<Value>), Re
 }
 
 async fn patch(call: Call, Path(id): Path<String>, body: Bytes) -> Result<Json<Value>, Refusal> {
-    let former = one(&call.app, &call.caller, Action::EditPolicies, &id).await?;
-    let mut content = content(&object(&body)?, former.content.clone(), call.version)?;
-    let before = &former.content.scope_tags;
+    let mut one = one(&call.app, &call.caller, Action::EditPolicies, &id).await?;
+    let mut content = content(&object(&body)?, one.content.clone(), call.version)?;
+    let before = &one.content.scope_tags;
     content.scope_tags =
         edit::checked_tags(&call.app, &call.caller, content.scope_tags, before).await?;
-    let changed = EnrollmentConfiguration {
-        content,
-        version: former.version.saturating_add(1),
-        ..former
-    };
-    put(
-        &call.app,
-        &call.caller,
-        "enrollment.change",
-        vec![changed.clone()],
-    )
-    .await?;
+    if content != one.content {
+        one.content = content;
+        let changed = (one, Vec::new());
+        one = put(&call.app, &call.caller, "enrollment.change", changed).await?;
+    }
     Ok(call
         .place(PATH)
-        .one(&Query::default(), told(&changed, call.version)))
+        .one(&Query::default(), told(&one, call.version)))
 }
 
 fn expect_other(one: &EnrollmentConfiguration) -> Result<(), Refusal> {
@@ -319,8 +302,10 @@ async fn assign(
     let body = Value::Object(object(&body)?);
     let targets = target::read(&body, "enrollmentConfigurationAssignments")?;
     edit::check_targets(&app, &caller, &targets, &found.content.assignments).await?;
-    found.content.assignments = targets;
-    put(&app, &caller, "enrollment.assign", vec![found]).await?;
+    if targets != found.content.assignments {
+        found.content.assignments = targets;
+        put(&app, &caller, "enrollment.assign", (found, Vec::new())).await?;
+    }
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -350,9 +335,10 @@ async fn set_priority(
         .filter(|(priority, one)| one.priority != *priority)
         .map(|(priority, one)| EnrollmentConfiguration { priority, ..one })
         .collect();
-    moved.sort_by_key(|one| one.id != id);
-    if !moved.is_empty() {
-        put(&app, &caller, "enrollment.priority", moved).await?;
+    // Whatever moves, it does: those beside it have moved because of it.
+    if let Some(at) = moved.iter().position(|one| one.id == id) {
+        let found = moved.remove(at);
+        put(&app, &caller, "enrollment.priority", (found, moved)).await?;
     }
     Ok(StatusCode::NO_CONTENT)
 }

@@ -10,7 +10,11 @@ use policy::assigned::{Reach, Subject, reach};
 use store::{Device, DeviceEnrollment, EnrollmentConfiguration, EnrollmentContent};
 
 use super::edit::shortened;
-use crate::{admin::caller::Caller, app::App};
+use crate::{
+    admin::{caller::Caller, stored},
+    app::App,
+    error::Refusal,
+};
 
 /// What the default configuration is called, as in the original.
 const DEFAULT_NAME: &str = "All users and all devices";
@@ -89,25 +93,48 @@ pub(crate) async fn keep(app: &App, device: &Device) -> Result<(), store::Error>
         .await
 }
 
-/// Stores configurations as the caller has changed them, the one that it is about first; as they are now.
+/// The versions of a configuration, the newest first.
+pub(crate) async fn history(
+    app: &App,
+    one: EnrollmentConfiguration,
+) -> Result<Vec<EnrollmentConfiguration>, store::Error> {
+    let former = app
+        .store
+        .former_enrollment_configurations(app.tenant.id, one.id);
+    let mut versions = vec![one];
+    versions.extend(former.await?);
+    // What the default one was before anybody changed it was never stored.
+    let is_changed_default =
+        |last: &EnrollmentConfiguration| last.priority == 0 && last.version > 1;
+    if versions.last().is_some_and(is_changed_default) {
+        versions.push(default(app));
+    }
+    Ok(versions)
+}
+
+/// Stores the next version of a configuration as the caller has changed it, and of others with it; as it
+/// is now. One that is new has version 0.
 pub(crate) async fn put(
     app: &App,
     caller: &Caller,
     action: &'static str,
-    mut changed: Vec<EnrollmentConfiguration>,
-) -> Result<Vec<EnrollmentConfiguration>, store::Error> {
-    let account = changed.first().map(|one| {
-        let properties = one.content.enrollment.properties();
-        let properties = serde_json::Value::Object(properties);
-        shortened(&format!("{}: {properties}", one.content.name))
-    });
-    let audit = caller.audit(app, action, &account.unwrap_or_default());
-    for one in &mut changed {
-        one.modified = audit.at;
-        one.modified_by.clone_from(&audit.actor);
-    }
-    app.store
-        .put_enrollment_configurations(app.tenant.id, changed.clone(), audit)
-        .await?;
+    (changed, others): (EnrollmentConfiguration, Vec<EnrollmentConfiguration>),
+) -> Result<EnrollmentConfiguration, Refusal> {
+    let properties = serde_json::Value::Object(changed.content.enrollment.properties());
+    let account = shortened(&format!("{}: {properties}", changed.content.name));
+    let audit = caller.audit(app, action, &account);
+    let next = |one: EnrollmentConfiguration| EnrollmentConfiguration {
+        version: one.version.saturating_add(1),
+        modified: audit.at,
+        modified_by: audit.actor.clone(),
+        ..one
+    };
+    let changed = next(changed);
+    let all = [changed.clone()].into_iter();
+    let all = all.chain(others.into_iter().map(next)).collect();
+    let put = app
+        .store
+        .put_enrollment_configurations(app.tenant.id, all, audit);
+    stored(put.await)?;
     Ok(changed)
 }

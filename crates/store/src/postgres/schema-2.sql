@@ -586,6 +586,18 @@ CREATE TABLE enrollment_configurations (
     modified_by TEXT COLLATE "C" NOT NULL,
     PRIMARY KEY (tenant, id)
 );
+-- As they were, column by column.
+CREATE TABLE enrollment_versions (
+    tenant      TEXT COLLATE "C" NOT NULL,
+    id          TEXT COLLATE "C" NOT NULL,
+    priority    BIGINT NOT NULL,
+    version     BIGINT NOT NULL,
+    content     TEXT COLLATE "C" NOT NULL,
+    created     BIGINT NOT NULL,
+    modified    BIGINT NOT NULL,
+    modified_by TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (tenant, id, version)
+);
 -- What a device got when it joined.
 CREATE TABLE device_enrollments (
     tenant        TEXT COLLATE "C" NOT NULL,

@@ -531,6 +531,18 @@ CREATE TABLE enrollment_configurations (
     modified_by TEXT NOT NULL,
     PRIMARY KEY (tenant, id)
 ) STRICT, WITHOUT ROWID;
+-- As they were, column by column.
+CREATE TABLE enrollment_versions (
+    tenant      TEXT NOT NULL,
+    id          TEXT NOT NULL,
+    priority    INTEGER NOT NULL,
+    version     INTEGER NOT NULL,
+    content     TEXT NOT NULL,
+    created     INTEGER NOT NULL,
+    modified    INTEGER NOT NULL,
+    modified_by TEXT NOT NULL,
+    PRIMARY KEY (tenant, id, version)
+) STRICT, WITHOUT ROWID;
 -- What a device got when it joined.
 CREATE TABLE device_enrollments (
     tenant        TEXT NOT NULL,

@@ -24,7 +24,7 @@ on_every_store!(
     the_stamp_moves_with_policies_and_with_groups_and_with_nothing_else,
     whoever_watches_policies_is_told_of_what_may_change_them,
     a_device_and_its_users_are_found_with_all_their_groups,
-    configurations_are_kept_by_priority,
+    configurations_are_kept_by_priority_and_so_is_what_they_were,
     what_a_device_got_and_reported_goes_with_it,
 );
 
@@ -221,7 +221,7 @@ fn configuration(id: Guid, priority: u32, state: State) -> EnrollmentConfigurati
     }
 }
 
-async fn configurations_are_kept_by_priority(store: Store) {
+async fn configurations_are_kept_by_priority_and_so_is_what_they_were(store: Store) {
     let (one, two) = (
         configuration(guid(71), 2, State::Enabled),
         configuration(guid(72), 1, State::Disabled),
@@ -234,14 +234,29 @@ async fn configurations_are_kept_by_priority(store: Store) {
     put(vec![one.clone(), two.clone()]).await.unwrap();
     let all = async || store.enrollment_configurations(tenant()).await.unwrap();
     assert_eq!(all().await, [two.clone(), one.clone()]);
-    let first = EnrollmentConfiguration { priority: 1, ..one };
-    let second = EnrollmentConfiguration { priority: 2, ..two };
+    let next = |one: EnrollmentConfiguration, priority| EnrollmentConfiguration {
+        priority,
+        version: 2,
+        ..one
+    };
+    let (first, second) = (next(one.clone(), 1), next(two.clone(), 2));
     put(vec![first.clone(), second.clone()]).await.unwrap();
     assert_eq!(all().await, [first.clone(), second]);
     let gone = store.delete_enrollment_configuration(tenant(), guid(72), audit("delete"));
     assert!(gone.await.unwrap());
     assert_eq!(all().await, std::slice::from_ref(&first));
-    let mut missing = first;
+    let former = async |id| {
+        let former = store.former_enrollment_configurations(tenant(), guid(id));
+        former.await.unwrap()
+    };
+    assert_eq!(former(71).await, std::slice::from_ref(&one));
+    assert_eq!(former(72).await, [next(two.clone(), 2), two.clone()]);
+    // From a version that is none any more, and of one that is deleted.
+    for stale in [next(one, 3), next(two, 1)] {
+        assert!(matches!(put(vec![stale]).await, Err(Error::Conflict(_))));
+    }
+    let mut missing = next(first.clone(), 1);
+    missing.version = 3;
     missing.content.assignments = vec![Target::Group(guid(99))];
     assert!(matches!(put(vec![missing]).await, Err(Error::Conflict(_))));
 }
