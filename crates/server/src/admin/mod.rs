@@ -17,6 +17,7 @@ mod keys;
 mod listing;
 mod logs;
 mod policies;
+mod policy_status;
 mod roles;
 mod settings;
 mod signing_keys;
@@ -43,6 +44,7 @@ fn paths() -> Paths {
         .merge(roles::routes())
         .merge(devices::routes())
         .merge(policies::routes())
+        .merge(policy_status::routes())
         .merge(enrollment::routes())
         .merge(device_codes::routes())
         .merge(keys::routes())

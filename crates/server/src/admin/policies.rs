@@ -3,7 +3,10 @@
 //! The form of a policy here is that of its file, too: what is exported on one server is imported on
 //! another, whose groups have other ids.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use axum::{
     Json,
@@ -19,7 +22,7 @@ use policy::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use store::{FormerPolicy, Page, Policy, PolicyContent};
+use store::{FormerPolicy, Policy, PolicyContent};
 
 use super::{
     caller::{Caller, needs},
@@ -30,19 +33,13 @@ use super::{
 use crate::{
     app::App,
     error::{Refusal, read_json},
-    policies::{
-        edit::{self, DEFAULT_TAG},
-        status,
-    },
+    policies::edit::{self, DEFAULT_TAG},
     roles::Action,
     routing::Paths,
 };
 
 /// The word for the template of account protection.
 const ACCOUNT_PROTECTION: &str = "account-protection";
-
-/// Devices of one page of a status.
-const DEVICES: u32 = 100;
 
 pub(super) fn routes() -> Paths {
     let read = |methods| needs(Action::ReadPolicies, methods);
@@ -57,9 +54,6 @@ pub(super) fn routes() -> Paths {
         .route("/policies/{policy}/file", read(get(file)))
         .route("/policies/{policy}/copy", edit(post(copy)))
         .route("/policies/{policy}/history", read(get(history)))
-        .route("/policies/{policy}/status", read(get(status_of)))
-        .route("/policy-conflicts", read(get(conflicts)))
-        .route("/devices/{device}/policies", read(get(status_on)))
 }
 
 /// One value by its names.
@@ -116,7 +110,12 @@ struct PolicyIn {
 }
 
 /// A policy of that id, or of that name if only one has it.
-async fn found(app: &App, caller: &Caller, action: Action, named: &str) -> Result<Policy, Refusal> {
+pub(super) async fn found(
+    app: &App,
+    caller: &Caller,
+    action: Action,
+    named: &str,
+) -> Result<Policy, Refusal> {
     let id = match named.parse() {
         Ok(id) => id,
         Err(_) => {
@@ -155,6 +154,7 @@ async fn read(app: &App, body: PolicyIn, former: PolicyContent) -> Result<Policy
         content.scope_tags = read_tags(app, &tags).await?;
     }
     if let Some(settings) = &body.settings {
+        expect_once(settings)?;
         content.values.clear();
         change_values(&mut content, settings)?;
     }
@@ -170,6 +170,18 @@ async fn read(app: &App, body: PolicyIn, former: PolicyContent) -> Result<Policy
         }
     }
     Ok(content)
+}
+
+/// Whether a list of all values has each node once: which of two counts would be the reader's guess.
+fn expect_once(settings: &[SettingIn]) -> Result<(), Refusal> {
+    let mut seen = BTreeSet::new();
+    for one in settings {
+        let name = &one.setting;
+        if !seen.insert((name, one.scope)) {
+            return Err(malformed(&format!("{name} is there twice")));
+        }
+    }
+    Ok(())
 }
 
 fn change_values(content: &mut PolicyContent, changes: &[SettingIn]) -> Result<(), Refusal> {
@@ -259,6 +271,9 @@ async fn written(app: &App, content: &PolicyContent) -> Result<PolicyIn, Refusal
         Some(tag) => tag.name.clone(),
         None => id.to_string(),
     };
+    // By name: ids are others on another server, and a file is the same wherever it comes from.
+    let mut scope_tags: Vec<String> = content.scope_tags.iter().map(tag).collect();
+    scope_tags.sort();
     let setting = |given: &Given| SettingIn {
         setting: given.setting.id.to_owned(),
         scope: given.scope,
@@ -277,7 +292,7 @@ async fn written(app: &App, content: &PolicyContent) -> Result<PolicyIn, Refusal
         name: Some(content.name.clone()),
         description: Some(content.description.clone()),
         template: Some(template_word(content).to_owned()),
-        scope_tags: Some(content.scope_tags.iter().map(tag).collect()),
+        scope_tags: Some(scope_tags),
         settings: Some(content.values.iter().map(setting).collect()),
         assignments: Some(assignments),
         ..PolicyIn::default()
@@ -532,69 +547,4 @@ async fn history(
         }));
     }
     Ok(Rows::all(rows))
-}
-
-async fn status_of(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-    Path(named): Path<String>,
-    Query(asked): Query<Asked>,
-) -> Result<Rows, Refusal> {
-    let policy = found(&app, &caller, Action::ReadPolicies, &named).await?;
-    let page = Page {
-        most: asked.most().min(DEVICES),
-        ..asked.page()?
-    };
-    let listing = super::stored(app.store.devices(app.tenant.id, page).await)?;
-    let listing = caller.seen(&app, listing, |device| device.id).await?;
-    let mut rows = Vec::new();
-    for device in &listing.rows {
-        for row in status::of_device(&app, device).await? {
-            if row.policy_id == policy.id {
-                rows.push(serde_json::to_value(row)?);
-            }
-        }
-    }
-    Ok(Rows {
-        rows,
-        next: listing.next,
-    })
-}
-
-async fn status_on(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-    Path(named): Path<String>,
-) -> Result<Rows, Refusal> {
-    let device = find::device(&app, &named).await?;
-    caller.expect_on(&app, Action::Read, device.id).await?;
-    let seen = edit::seen(&app, &caller).await?;
-    let mut rows = Vec::new();
-    for row in status::of_device(&app, &device).await? {
-        if seen.iter().any(|policy| policy.id == row.policy_id) {
-            rows.push(serde_json::to_value(row)?);
-        }
-    }
-    Ok(Rows::all(rows))
-}
-
-async fn conflicts(State(app): State<Arc<App>>, caller: Caller) -> Result<Rows, Refusal> {
-    let seen = edit::seen(&app, &caller).await?;
-    let mut found = std::collections::BTreeSet::new();
-    let mut page = Page::first(DEVICES);
-    loop {
-        let listing = app.store.devices(app.tenant.id, page).await?;
-        for device in &listing.rows {
-            status::conflicts_of(&app, device, &mut found).await?;
-        }
-        let Some(next) = listing.next else { break };
-        page = Page {
-            after: Some(next),
-            ..Page::first(DEVICES)
-        };
-    }
-    let is_seen = |name: &String| seen.iter().any(|policy| policy.content.name == *name);
-    found.retain(|row| row.policies.iter().any(is_seen));
-    let rows: Result<Vec<_>, _> = found.iter().map(serde_json::to_value).collect();
-    Ok(Rows::all(rows?))
 }

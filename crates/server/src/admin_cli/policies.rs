@@ -157,10 +157,16 @@ pub(super) enum EnrollmentVerb {
         #[arg(long)]
         configuration: Option<String>,
     },
+    /// Lists the versions of one, the newest first.
+    History {
+        /// Its name or id; else the default one.
+        #[arg(default_value = "default")]
+        configuration: String,
+    },
 }
 
 const STATUS: &[&str] = &[
-    "device", "user", "setting", "scope", "value", "state", "by", "current",
+    "device", "upn", "name", "user", "setting", "scope", "value", "state", "by", "current",
 ];
 
 pub(super) fn policy(verb: &PolicyVerb) -> anyhow::Result<Call> {
@@ -257,7 +263,7 @@ pub(super) fn policy(verb: &PolicyVerb) -> anyhow::Result<Call> {
 /// What became of policies on a device.
 pub(super) fn on_device(device: &str) -> Call {
     const SHOWN: &[&str] = &[
-        "policy", "user", "setting", "scope", "value", "state", "by", "current",
+        "policy", "upn", "name", "user", "setting", "scope", "value", "state", "by", "current",
     ];
     Call::get(path(&["devices", device, "policies"]), SHOWN)
 }
@@ -282,6 +288,17 @@ pub(super) fn enrollment(verb: &EnrollmentVerb) -> anyhow::Result<Call> {
             let named = configuration.as_deref().unwrap_or("default");
             Call::put(path(&["enrollment", named])).with(&body)?
         }
+        EnrollmentVerb::History { configuration } => Call::get(
+            path(&["enrollment", configuration, "history"]),
+            &[
+                "version",
+                "modified",
+                "modified_by",
+                "name",
+                "state",
+                "assigned",
+            ],
+        ),
     })
 }
 

@@ -422,7 +422,8 @@ pub(super) struct AppSettings {
     /// Where a browser may go after signing out, exactly.
     #[arg(long = "post-logout-uri")]
     pub(super) post_logout_uris: Vec<String>,
-    /// An audience that it may ask tokens for.
+    /// An audience that it may ask tokens for; of Graph also one permission:
+    /// `https://graph.microsoft.com/User.Read.All`.
     #[arg(long = "resource")]
     pub(super) resources: Vec<String>,
     /// The public keys that it proves itself with (a JWKS file), which makes it confidential.

@@ -14,10 +14,10 @@ use policy::{
     settings::Scope,
 };
 use serde::Serialize;
-use store::{Device, Policy, PolicyReport};
+use store::{Device, Policy, PolicyReport, User};
 
-use super::{combined, deliver};
-use crate::{app::App, error::Refusal};
+use super::{combined, deliver, edit};
+use crate::{admin::caller::Caller, app::App, error::Refusal, roles::Action};
 
 /// What became of one value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -28,6 +28,9 @@ pub(crate) struct Row {
     pub(crate) device_id: Guid,
     /// Whose; nothing for the device.
     pub(crate) user: Option<Sid>,
+    /// The same, as people know them.
+    #[serde(flatten)]
+    pub(crate) person: Option<Person>,
     pub(crate) setting: &'static str,
     pub(crate) scope: Scope,
     pub(crate) value: String,
@@ -39,6 +42,14 @@ pub(crate) struct Row {
     pub(crate) reported: Option<i64>,
     /// Whether that was about the policies of now.
     pub(crate) current: bool,
+}
+
+/// A user who is known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Person {
+    pub(crate) user_id: Guid,
+    pub(crate) upn: String,
+    pub(crate) name: String,
 }
 
 /// A node upon which policies do not agree.
@@ -102,14 +113,26 @@ pub(crate) async fn of_device(app: &App, device: &Device) -> Result<Vec<Row>, Re
     let policies = app.policies.current(&app.store, app.tenant.id).await?;
     let seen = seen(app, device).await?;
     let tenant = app.tenant.id.to_string();
+    let users = seen.reached.users.iter().map(|(sid, _)| sid.clone());
+    let known = app
+        .store
+        .users_by_sid(app.tenant.id, users.collect())
+        .await?;
     let mut rows = Vec::new();
     for (user, scope, reaching) in subjects(&seen, &policies.all) {
+        let is_it = |known: &&User| user.is_some_and(|sid| known.sid() == Some(sid));
+        let person = known.iter().find(is_it).map(|known| Person {
+            user_id: known.guid,
+            upn: known.upn.clone(),
+            name: known.display_name.clone(),
+        });
         let row = |policy: &Policy, given: &policy::assigned::Given, (state, by)| Row {
             policy: policy.content.name.clone(),
             policy_id: policy.id,
             device: device.display_name.clone(),
             device_id: device.id,
             user: user.cloned(),
+            person: person.clone(),
             setting: given.setting.id,
             scope,
             value: given.setting.describe(&given.value),
@@ -146,6 +169,19 @@ pub(crate) async fn of_device(app: &App, device: &Device) -> Result<Vec<Row>, Re
             }
         }
     }
+    Ok(rows)
+}
+
+/// The same, as far as the caller may look at the device and at policies.
+pub(crate) async fn seen_on(
+    app: &App,
+    caller: &Caller,
+    device: &Device,
+) -> Result<Vec<Row>, Refusal> {
+    caller.expect_on(app, Action::Read, device.id).await?;
+    let policies = edit::seen(app, caller).await?;
+    let mut rows = of_device(app, device).await?;
+    rows.retain(|row| policies.iter().any(|policy| policy.id == row.policy_id));
     Ok(rows)
 }
 
