@@ -119,15 +119,16 @@ const ADMIN_MFA_S: i64 = 12 * 60 * 60;
 
 /// The administrator that asks: a user who has shown both factors.
 pub(crate) async fn administrator(app: &App, headers: &HeaderMap) -> Result<User, Refusal> {
-    strong_user(app, headers, ADMIN_AUDIENCE).await
+    let (user, _) = strong_user(app, headers, ADMIN_AUDIENCE).await?;
+    Ok(user)
 }
 
-/// The user whose token for one audience says that both factors were shown.
+/// The user whose token for one audience says that both factors were shown, and what the token allows.
 pub(crate) async fn strong_user(
     app: &App,
     headers: &HeaderMap,
     audience: &str,
-) -> Result<User, Refusal> {
+) -> Result<(User, String), Refusal> {
     let claims = bearer(app, headers, &[audience])
         .await
         .map_err(NotBorne::told)?;
@@ -143,19 +144,20 @@ pub(crate) async fn strong_user(
             sentence,
         ));
     }
-    Ok(user)
+    Ok((user, claims.scp.unwrap_or_default()))
 }
 
-/// The user whose token, for one of the audiences, is borne.
+/// The user whose token, for one of the audiences, is borne, and what the token allows.
 pub(crate) async fn user(
     app: &App,
     headers: &HeaderMap,
     audiences: &[&str],
-) -> Result<User, Refusal> {
+) -> Result<(User, String), Refusal> {
     let claims = bearer(app, headers, audiences)
         .await
         .map_err(NotBorne::told)?;
-    user_of(app, &claims).await
+    let user = user_of(app, &claims).await?;
+    Ok((user, claims.scp.unwrap_or_default()))
 }
 
 async fn user_of(app: &App, claims: &AccessClaims) -> Result<User, Refusal> {

@@ -17,6 +17,14 @@ use crate::packages::{self, Needed};
 /// Where the folders are.
 const CACHE: &str = "/var/cache/latchkey/foreign";
 
+/// Microsoft's SDK for Graph and what signs its users in: four hundred megabytes, an environment of its
+/// own.
+pub const GRAPH_SDK: [&str; 3] = [
+    "msgraph-beta-sdk==1.66.0",
+    "msal==1.39.0",
+    "requests==2.34.2",
+];
+
 /// What `python` needs.
 const PYTHON: Needed = Needed {
     reason: "run other people's programs in Python",

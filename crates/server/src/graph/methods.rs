@@ -6,7 +6,7 @@ use api::GRAPH_AUDIENCE;
 use axum::{
     Extension, Json,
     extract::{Path, RawQuery, State},
-    http::{HeaderMap, StatusCode},
+    http::{HeaderMap, Method, StatusCode},
     routing::get,
 };
 use model::{Guid, UnixTime};
@@ -17,6 +17,7 @@ use super::{
     Version,
     call::Call,
     query::{Place, Query},
+    scopes,
 };
 use crate::{
     access,
@@ -34,6 +35,9 @@ use crate::{
 /// Below a user, and below `/me`.
 const METHODS: &str = "authentication/windowsHelloForBusinessMethods";
 
+/// The paths of one's own.
+const OWN: &str = "/me/authentication/windowsHelloForBusinessMethods";
+
 pub(super) fn routes() -> Paths {
     Paths::new()
         .route(
@@ -50,14 +54,8 @@ pub(super) fn routes() -> Paths {
 /// What everybody may ask about themselves, by a token for Graph.
 pub(super) fn own_routes() -> Paths {
     Paths::new()
-        .route(
-            "/me/authentication/windowsHelloForBusinessMethods",
-            get(list_own),
-        )
-        .route(
-            "/me/authentication/windowsHelloForBusinessMethods/{id}",
-            get(show_own).delete(delete_own),
-        )
+        .route(OWN, get(list_own))
+        .route(&format!("{OWN}/{{id}}"), get(show_own).delete(delete_own))
 }
 
 /// The keys of a user that are not on their way out.
@@ -146,13 +144,20 @@ async fn delete(
     deleted(&app, user, &id, audit).await
 }
 
+/// Whoever looks at their own, by an application that may.
+async fn own(app: &App, headers: &HeaderMap) -> Result<Guid, Refusal> {
+    let (user, permissions) = access::user(app, headers, &[GRAPH_AUDIENCE]).await?;
+    scopes::expect(&permissions, &Method::GET, OWN)?;
+    Ok(user.guid)
+}
+
 async fn list_own(
     State(app): State<Arc<App>>,
     Extension(version): Extension<Version>,
     headers: HeaderMap,
     RawQuery(raw): RawQuery,
 ) -> Result<Json<Value>, Refusal> {
-    let user = access::user(&app, &headers, &[GRAPH_AUDIENCE]).await?.guid;
+    let user = own(&app, &headers).await?;
     let query = Query::read(raw.as_deref())?;
     let path = format!("me/{METHODS}");
     listed((&app, version), &query, user, &path).await
@@ -164,7 +169,7 @@ async fn show_own(
     headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Refusal> {
-    let user = access::user(&app, &headers, &[GRAPH_AUDIENCE]).await?.guid;
+    let user = own(&app, &headers).await?;
     shown((&app, version), user, &id, &format!("me/{METHODS}")).await
 }
 
@@ -174,7 +179,8 @@ async fn delete_own(
     headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Refusal> {
-    let user = access::strong_user(&app, &headers, GRAPH_AUDIENCE).await?;
+    let (user, permissions) = access::strong_user(&app, &headers, GRAPH_AUDIENCE).await?;
+    scopes::expect(&permissions, &Method::DELETE, OWN)?;
     let audit = Audit {
         at: app.clock.now(),
         actor: format!("user:{}", user.guid),

@@ -15,6 +15,8 @@ mod filter;
 mod methods;
 mod policies;
 mod query;
+mod scopes;
+mod states;
 mod target;
 
 use std::sync::Arc;
@@ -22,7 +24,7 @@ use std::sync::Arc;
 use api::GRAPH_AUDIENCE;
 use axum::{
     Extension, Router,
-    extract::{Request, State},
+    extract::{MatchedPath, Request, State},
     http::HeaderMap,
     middleware::{Next, from_fn_with_state},
     response::Response,
@@ -65,7 +67,8 @@ fn paths(version: Version) -> Paths {
     let both = Paths::new()
         .merge(enrollment::routes())
         .merge(directory::routes())
-        .merge(methods::routes());
+        .merge(methods::routes())
+        .merge(states::routes());
     match version {
         Version::V1 => both,
         Version::Beta => both.merge(policies::routes()).merge(catalog::routes()),
@@ -97,15 +100,26 @@ pub(crate) fn remote(app: &Arc<App>) -> Paths {
     versions(guard, methods::own_routes)
 }
 
-/// Lets in whoever bears a token for Graph with both factors; what its user's roles allow is asked by
-/// each path.
+/// A path as routers write it, below its version.
+fn below(path: &MatchedPath) -> &str {
+    let path = path.as_str();
+    let rest = Version::ALL
+        .iter()
+        .find_map(|version| path.strip_prefix(version.prefix()));
+    rest.unwrap_or(path)
+}
+
+/// Lets in whoever bears a token for Graph with both factors, for what the token is good for; what its
+/// user's roles allow is asked by each path.
 async fn authenticate(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
+    path: MatchedPath,
     mut request: Request,
     next: Next,
 ) -> Result<Response, Refusal> {
-    let user = access::strong_user(&app, &headers, GRAPH_AUDIENCE).await?;
+    let (user, permissions) = access::strong_user(&app, &headers, GRAPH_AUDIENCE).await?;
+    scopes::expect(&permissions, request.method(), below(&path))?;
     let roles = app.store.roles_of(app.tenant.id, user.guid).await?;
     request
         .extensions_mut()

@@ -149,8 +149,8 @@ pub(crate) async fn expect_by(
     })
 }
 
-/// Whether tokens for an audience may be given to a client: those that its registration names, and
-/// those for itself.
+/// Whether tokens for an audience may be given to a client: those that its registration names, in whole
+/// or in part, and those for itself.
 pub(crate) fn may_ask(client: &Application, audience: &str) -> bool {
     let of_its_own = [&client.client_id, &format!("api://{}", client.client_id)]
         .iter()
@@ -159,7 +159,28 @@ pub(crate) fn may_ask(client: &Application, audience: &str) -> bool {
         || client
             .resources
             .iter()
-            .any(|resource| scope::audience(resource) == audience)
+            .any(|resource| part_of(resource).0 == audience)
+}
+
+/// What a client may do for its users at an audience, where its registration names no more than parts of
+/// it (`https://graph.microsoft.com/User.Read.All`).
+pub(crate) fn permissions<'a>(client: &'a Application, audience: &str) -> Option<Vec<&'a str>> {
+    let parts = client.resources.iter().map(|resource| part_of(resource));
+    let parts = parts.filter(|(of, _)| of == audience);
+    let parts: Option<Vec<_>> = parts.map(|(_, permission)| permission).collect();
+    parts.filter(|parts| !parts.is_empty())
+}
+
+/// A resource by its one name, and the permission where one is meant: Graph alone has any.
+fn part_of(resource: &str) -> (String, Option<&str>) {
+    let part = resource
+        .strip_prefix(GRAPH_AUDIENCE)
+        .and_then(|rest| rest.strip_prefix('/'))
+        .filter(|part| !part.is_empty());
+    match part {
+        Some(part) => (GRAPH_AUDIENCE.to_owned(), Some(part)),
+        None => (scope::audience(resource), None),
+    }
 }
 
 /// Whether a client keeps its users signed in without asking for it: brokers are what others ask.
@@ -191,5 +212,23 @@ mod tests {
         assert!(may_ask(&client, KEY_PROVISIONING));
         assert!(!may_ask(&client, GRAPH_AUDIENCE));
         assert!(!may_ask(&client, api::DEVICE_AUDIENCE));
+    }
+
+    #[test]
+    fn a_client_may_be_registered_for_parts_of_graph() {
+        let with = |resources: &[&str]| Application {
+            resources: resources.iter().map(|name| (*name).to_owned()).collect(),
+            ..KNOWN[0].to_application()
+        };
+        let (one, two) = ("User.Read.All", "Device.Read.All");
+        let of = |part: &str| format!("{GRAPH_AUDIENCE}/{part}");
+        let parts = with(&[&of(one), &of(two), "api://a/read"]);
+        assert!(may_ask(&parts, GRAPH_AUDIENCE));
+        assert_eq!(permissions(&parts, GRAPH_AUDIENCE), Some(vec![one, two]));
+        assert_eq!(permissions(&parts, "api://a/read"), None);
+        for whole in [GRAPH_AUDIENCE, "https://graph.microsoft.com/"] {
+            let whole = with(&[&of(one), whole]);
+            assert_eq!(permissions(&whole, GRAPH_AUDIENCE), None);
+        }
     }
 }

@@ -46,8 +46,26 @@ pub(crate) enum Refresh {
 pub(crate) fn audience(client: &Application, asked: &Asked) -> Result<String, Refusal> {
     match &asked.audience {
         None => Ok(USERINFO_AUDIENCE.to_owned()),
-        Some(audience) if clients::may_ask(client, audience) => Ok(audience.clone()),
+        Some(audience) if clients::may_ask(client, audience) => {
+            expect_granted(client, audience, asked)?;
+            Ok(audience.clone())
+        }
         Some(_) => Err(not_registered()),
+    }
+}
+
+/// Whether the registration names each permission that is asked for, where it names any.
+fn expect_granted(client: &Application, audience: &str, asked: &Asked) -> Result<(), Refusal> {
+    let Some(granted) = clients::permissions(client, audience) else {
+        return Ok(());
+    };
+    let is_granted = |one: &&str| granted.iter().any(|given| given.eq_ignore_ascii_case(one));
+    match named(asked).find(|one| !is_granted(one)) {
+        None => Ok(()),
+        Some(one) => {
+            let sentence = format!("the client is not registered for {one}");
+            Err(Refusal::bad("invalid_scope", 65_001, &sentence))
+        }
     }
 }
 
@@ -100,7 +118,8 @@ pub(crate) async fn answer(
     };
     let client = &order.client.client_id;
     let mut access = tokens.claims(order.version, &audience, client, (now, life))?;
-    describe(&mut access, subject, order.asked, now);
+    describe(&mut access, subject, now);
+    access.scp = Some(permissions(order.client, order.asked));
     let access_token = tokens.sign(&access, now)?;
     let id_token = match order.asked.openid {
         false => None,
@@ -138,7 +157,7 @@ pub(crate) async fn id_token(
     Ok(app.tokens().await?.sign(&claims, now)?)
 }
 
-fn describe(access: &mut AccessClaims, subject: &Subject, asked: &Asked, now: UnixTime) {
+fn describe(access: &mut AccessClaims, subject: &Subject, now: UnixTime) {
     let user = &subject.user;
     access.sub = user.guid.to_string();
     access.oid = Some(user.guid);
@@ -148,24 +167,25 @@ fn describe(access: &mut AccessClaims, subject: &Subject, asked: &Asked, now: Un
     access.amr = subject.amr(now);
     access.auth_time = Some(subject.auth_time.0);
     access.mfa_time = subject.mfa_time.map(|time| time.0);
-    access.scp = Some(permissions(asked));
 }
 
-/// `scp`: what the client may do for the user, without the resource that is in `aud`.
-fn permissions(asked: &Asked) -> String {
-    if asked.audience.is_none() {
+/// Permissions by their names; `.default` is none.
+fn named(asked: &Asked) -> impl Iterator<Item = &str> {
+    let all = asked.permissions.iter().map(String::as_str);
+    all.filter(|permission| *permission != ".default")
+}
+
+/// `scp`: what the client may do for the user, without the resource that is in `aud`. Whoever names
+/// nothing gets what the client is registered for.
+fn permissions(client: &Application, asked: &Asked) -> String {
+    let Some(audience) = &asked.audience else {
         return "openid profile email".to_owned();
-    }
-    let named: Vec<&str> = asked
-        .permissions
-        .iter()
-        .map(String::as_str)
-        .filter(|permission| *permission != ".default")
-        .collect();
-    if named.is_empty() {
-        "user_impersonation".to_owned()
-    } else {
-        named.join(" ")
+    };
+    let named: Vec<&str> = named(asked).collect();
+    match clients::permissions(client, audience) {
+        _ if !named.is_empty() => named.join(" "),
+        Some(granted) => granted.join(" "),
+        None => "user_impersonation".to_owned(),
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) async fn userinfo(
 ) -> Result<Json<Value>, Refusal> {
     tenant::expect(&app, &named).await?;
     let audiences = [USERINFO_AUDIENCE, GRAPH_AUDIENCE];
-    let user = access::user(&app, &headers, &audiences).await?;
+    let (user, _) = access::user(&app, &headers, &audiences).await?;
     let mut told = json!({
         "sub": user.guid,
         "oid": user.guid,

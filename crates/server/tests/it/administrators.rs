@@ -15,10 +15,15 @@ const PASSWORD: &str = "Eleven dull fish & a bicycle";
 
 /// Registers the application that administrators sign in with.
 pub(crate) async fn console(server: &TestServer) {
+    console_for(server, &[ADMIN_AUDIENCE, GRAPH_AUDIENCE]).await;
+}
+
+/// The same for other resources.
+pub(crate) async fn console_for(server: &TestServer, resources: &[&str]) {
     let body = json!({
         "name": "The console",
         "redirect_uris": [CALLBACK],
-        "resources": [ADMIN_AUDIENCE, GRAPH_AUDIENCE],
+        "resources": resources,
     });
     server
         .admin("PUT", &format!("/apps/{CONSOLE}"), Some(body))
@@ -58,10 +63,20 @@ pub(crate) async fn token(server: &TestServer, upn: &str) -> String {
 
 /// The same for another interface.
 pub(crate) async fn token_for(server: &TestServer, upn: &str, audience: &str) -> String {
-    let request = Request::new()
+    token_with(server, upn, &format!("{audience}/.default")).await
+}
+
+/// What the console asks the person's browser to get.
+pub(crate) fn request(scope: &str) -> Request {
+    Request::new()
         .with("client_id", CONSOLE)
         .with("redirect_uri", CALLBACK)
-        .with("scope", &format!("{audience}/.default"));
+        .with("scope", scope)
+}
+
+/// The same for a scope.
+pub(crate) async fn token_with(server: &TestServer, upn: &str, scope: &str) -> String {
+    let request = request(scope);
     let mut browser = Browser::new(server);
     let page = browser.get(&request.path(server)).await;
     let page = browser.submit(&page, &[("login", upn)]).await;

@@ -8,10 +8,26 @@ use expect_test::expect_file;
 use serde_json::json;
 
 use crate::{
-    administrators::{console, person, token, token_for, within, without_factor},
+    administrators::{console, person, token, token_for, token_with, within, without_factor},
     parties::{Device, guid, ready, sid},
     server::TestServer,
 };
+
+/// Permissions at Graph that applications ask for.
+const PERMISSIONS: [&str; 12] = [
+    "DeviceManagementConfiguration.Read.All",
+    "DeviceManagementConfiguration.ReadWrite.All",
+    "DeviceManagementServiceConfig.Read.All",
+    "DeviceManagementServiceConfig.ReadWrite.All",
+    "DeviceManagementRBAC.Read.All",
+    "User.Read.All",
+    "Group.Read.All",
+    "Group.ReadWrite.All",
+    "GroupMember.ReadWrite.All",
+    "Device.Read.All",
+    "UserAuthenticationMethod.Read.All",
+    "UserAuthenticationMethod.ReadWrite.All",
+];
 
 /// A caller and what it bears: at Graph, and elsewhere.
 type Caller = (&'static str, [String; 2]);
@@ -51,6 +67,16 @@ async fn callers(
         .admin("DELETE", &format!("/users/{upn}/sessions"), None)
         .await
         .good();
+    // The global role, by an application whose token has one permission.
+    let upn = person(server, "bound", Some("global")).await;
+    for permission in PERMISSIONS {
+        server.pass(31);
+        let scope = format!("{GRAPH_AUDIENCE}/{permission}");
+        people.push((
+            permission,
+            [token_with(server, &upn, &scope).await, String::new()],
+        ));
+    }
     let mut callers = vec![
         alone("no token", String::new()),
         alone("no token of ours", "a.b.c".to_owned()),

@@ -4,7 +4,8 @@ use api::GRAPH_AUDIENCE;
 use serde_json::{Value, json};
 
 use crate::{
-    administrators::{administrator, console, person, token_for, within},
+    administrators::{administrator, console, console_for, person, request, token_for, within},
+    oauth::browser::{Browser, parameter},
     parties::{ALICE, guid, ready},
     server::{Answer, TestServer},
 };
@@ -271,6 +272,14 @@ async fn what_is_not_as_it_should_be_is_refused_and_nothing_is_stored() {
         ),
         (single(wrong_type), "@odata.type"),
         (body("x", "device", vec![on(), on()]), "is there twice"),
+        (
+            body(
+                "x",
+                "device",
+                vec![on(), choice("device", "usepassportforwork", "false")],
+            ),
+            "is there twice",
+        ),
         (body("x", "device", vec![on(); 10_000]), "there are 10000"),
         (body("x", "device", lengths), "must be below the maximum"),
         (unnamed, "the name is empty"),
@@ -636,4 +645,26 @@ async fn whoever_is_limited_to_a_tag_sees_and_edits_what_carries_it_and_nothing_
         "InvalidAuthenticationToken",
         "not for this",
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_does_what_it_is_registered_for_and_what_its_user_may() {
+    let (server, _, _) = ready().await;
+    let read = format!("{GRAPH_AUDIENCE}/DeviceManagementConfiguration.Read.All");
+    console_for(&server, &[&read]).await;
+    let upn = person(&server, "bounded", Some("global")).await;
+    let token = token_for(&server, &upn, GRAPH_AUDIENCE).await;
+    let seen = ask(&server, &token, ("GET", POLICIES), None).await;
+    assert_eq!(seen.good()["value"], json!([]));
+    let wanted = "it needs DeviceManagementConfiguration.ReadWrite.All";
+    let made = ask(&server, &token, ("POST", POLICIES), Some(hello())).await;
+    expect_error(&made, 403, "Forbidden", wanted);
+    let users = ask(&server, &token, ("GET", "/v1.0/users"), None).await;
+    expect_error(&users, 403, "Authorization_RequestDenied", "User.Read.All");
+
+    // What it is not registered for it does not get.
+    let more = request(&format!("{GRAPH_AUDIENCE}/User.Read.All"));
+    let refused = Browser::new(&server).get(&more.path(&server)).await;
+    let error = parameter(refused.location(), "error").unwrap();
+    assert_eq!(error, "invalid_resource");
 }

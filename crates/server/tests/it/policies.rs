@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     crashes::cluster,
     graph::{CONFIGURATIONS, POLICIES, assign, body, choice, create, number, root, target},
-    parties::{Agent, Device, guid, ready, sid},
+    parties::{ALICE, Agent, Device, guid, ready, sid},
     server::{Answer, TestServer},
 };
 
@@ -181,6 +181,31 @@ async fn of_policies_that_differ_the_stricter_counts_and_a_contradiction_is_told
         (&conflict["held"], &conflict["policies"]),
         (&json!("unset"), &json!(["One", "Two"]))
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_that_two_policies_give_is_told_under_both_names() {
+    let (server, _, device) = ready().await;
+    let token = device.token(&server).await;
+    for name in ["Two", "One"] {
+        let length = number("device", "pincomplexity_minimumpinlength", 8);
+        let id = create(&server, body(name, "device", vec![length])).await;
+        assign(&server, &id, all_devices()).await;
+    }
+    let told = ask(&server, &token, "", None).await;
+    let expected = [value("One", "PINComplexity/MinimumPINLength", "8")];
+    assert_eq!(values(&told.body["device"]), expected);
+    assert_eq!(told.body["device"][0]["also"], json!(["Two"]));
+    let report = json!({ "etag": tag(&told), "reports": [
+        { "outcomes": outcomes(&told.body["device"], "applied", None) },
+    ]});
+    let taken = server.post_json(POLICY_STATUS_PATH, &token, &report).await;
+    assert_eq!(taken.status, 204, "{}", taken.text);
+    for name in ["One", "Two"] {
+        let path = format!("/policies/{name}/status");
+        let rows = server.admin("GET", &path, None).await.good();
+        assert_eq!(rows[0]["state"], "applied", "{rows}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -359,6 +384,37 @@ async fn what_became_of_a_policy_is_told_for_each_device_and_person() {
         [overridden(None), overridden(alice)]
     );
     assert_eq!(status("/devices/ws1/policies").await.len(), 4);
+    let rows = server
+        .admin("GET", "/policies/Two/status", None)
+        .await
+        .good();
+    assert_eq!(
+        (&rows[0]["upn"], &rows[1]["upn"], &rows[1]["name"]),
+        (&Value::Null, &json!(ALICE), &json!("alice"))
+    );
+    let states = "/v1.0/deviceManagement/managedDevices";
+    let states = format!("{states}/{}/deviceConfigurationStates", device.id);
+    let states = root(&server, "GET", &states, None).await.good();
+    let of_alice: Vec<_> = states["value"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|state| state["userPrincipalName"] == ALICE)
+        .map(|state| {
+            let setting = &state["settingStates"][0];
+            assert_eq!(setting["userPrincipalName"], ALICE);
+            (
+                state["displayName"].clone(),
+                setting["errorDescription"].clone(),
+            )
+        })
+        .collect();
+    let expected = [
+        (json!("Two"), json!(by)),
+        (json!("One"), json!("Two, which is stricter")),
+    ];
+    assert_eq!(of_alice, expected);
+    assert_eq!(states["value"][0]["state"], "compliant");
 
     let digits = |value| vec![choice("device", "pincomplexity_digits", value)];
     for (name, value) in [("Three", "1"), ("Four", "2")] {
@@ -532,8 +588,120 @@ async fn the_command_line_makes_a_policy_in_the_words_of_the_page() {
         (&shown[0]["state"], &shown[0]["pinMinimumLength"]),
         (&json!("enabled"), &json!(8))
     );
+    let history = server.command(&["admin", "--json", "enrollment", "history"]);
+    let history: Value = serde_json::from_slice(&history.stdout).unwrap();
+    let versions: Vec<_> = history
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| (row["version"].clone(), row["state"].clone()))
+        .collect();
+    assert_eq!(
+        versions,
+        [
+            (json!(2), json!("enabled")),
+            (json!(1), json!("notConfigured"))
+        ]
+    );
     let odd = server.command(&["admin", "enrollment", "set", "digits=1"]);
     assert!(!odd.status.success());
+}
+
+/// What `export` prints, byte by byte.
+fn exported(server: &TestServer, name: &str) -> Vec<u8> {
+    let output = server.command(&["admin", "policies", "export", name]);
+    assert!(output.status.success(), "{output:?}");
+    output.stdout
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_goes_to_an_empty_server_as_a_file_and_its_file_there_is_the_same() {
+    let (from, _, _) = ready().await;
+    let (to, _, _) = ready().await;
+    // The same names have other ids there.
+    let groups = ["North", "South", "East", "West"];
+    for server in [&from, &to] {
+        for name in groups {
+            let group = Some(json!({ "name": name }));
+            server.admin("POST", "/groups", group).await.good();
+            let path = format!("/scope-tags/{name}");
+            server.admin("PUT", &path, Some(json!({}))).await.good();
+        }
+    }
+    let name = "Pilot \"Süd\" & West";
+    let tags = groups.map(|name| ["--scope-tag", name]).concat();
+    let values = ["--setting", "min-pin-length=8", "--description", "a\nb"];
+    run(&from, &[&["create", name][..], &values, &tags].concat());
+    run(
+        &from,
+        &["set", name, "--user", "--setting", "digits=required"],
+    );
+    run(
+        &from,
+        &[
+            "assign",
+            name,
+            "--all-devices",
+            "--group",
+            "West",
+            "--not-group",
+            "North",
+        ],
+    );
+    let file = exported(&from, name);
+    let path = to.folder.join("pilot.json");
+    std::fs::write(&path, &file).unwrap();
+    assert_eq!(run(&to, &["list"]), json!([]));
+    run(&to, &["import", path.to_str().unwrap()]);
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    assert_eq!(text(exported(&to, name)), text(file));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_not_as_it_should_be_is_refused_and_nothing_is_stored() {
+    let (server, _, _) = ready().await;
+    let path = server.folder.join("bad.json");
+    let with = |settings: Value| json!({ "name": "Bad", "settings": settings });
+    let one = |setting: &str, value: &str| json!({ "setting": setting, "value": value });
+    for (file, part) in [
+        (with(json!([one("nothing", "1")])), "there is no setting"),
+        (with(json!([one("min-pin-length", "200")])), "4 to 127"),
+        (
+            with(json!([one("digits", "required"), one("digits", "allowed")])),
+            "is there twice",
+        ),
+        (
+            with(json!([
+                one("min-pin-length", "9"),
+                one("max-pin-length", "8")
+            ])),
+            "below the maximum",
+        ),
+        (
+            with(json!(vec![one("digits", "required"); 10_000])),
+            "longer than 65536 bytes",
+        ),
+        (json!({ "name": " " }), "the name is empty"),
+        (json!({ "name": "Bad", "setting": [] }), "unknown field"),
+        (json!([]), ""),
+        (
+            json!({ "name": "Bad", "template": "other" }),
+            "the templates are",
+        ),
+        (
+            json!({ "name": "Bad", "assignments": [{ "group": "Nobody" }] }),
+            "there is no group",
+        ),
+        (
+            json!({ "name": "Bad", "scope_tags": ["Nobody"] }),
+            "there is no scope tag",
+        ),
+    ] {
+        std::fs::write(&path, file.to_string()).unwrap();
+        let said = refused(&server, &["import", path.to_str().unwrap()]);
+        assert!(said.contains(part), "{said}");
+    }
+    assert_eq!(run(&server, &["list"]), json!([]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

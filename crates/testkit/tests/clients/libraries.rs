@@ -59,16 +59,11 @@ fn msal_signs_people_and_applications_in() {
     bench.ok(bench.command(&python).arg(script("msal_client.py")));
 }
 
-/// Four hundred megabytes: an environment of its own.
-const GRAPH: [&str; 3] = [
-    "msgraph-beta-sdk==1.66.0",
-    "msal==1.39.0",
-    "requests==2.34.2",
-];
-
 #[test]
 fn microsofts_sdk_sets_a_pilot_up_through_graph() {
-    let python = foreign::python(&GRAPH, |_| {}).unwrap().join("bin/python");
+    let python = foreign::python(&foreign::GRAPH_SDK, |_| {})
+        .unwrap()
+        .join("bin/python");
     let bench = bench();
     bench.admin("PUT", &format!("/roles/policy/{DORA}"), "");
     bench.ok(bench.command(&python).arg(script("graph_client.py")));

@@ -1,11 +1,14 @@
 //! Policies of the server on a real workstation: made, assigned, delivered, beaten by group policy, and told
 //! of at the server.
 
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
-use testkit::company::Company;
+use testkit::company::{Company, SERVER_URL, TOTP_SECRET, text, upn};
+use testkit::foreign;
 use testkit::wait::until_some;
 
 use crate::company;
@@ -59,19 +62,84 @@ impl Drop for Assigned<'_> {
 /// A group of the server's own; it is deleted in the end.
 struct Group<'a>(&'a Company, &'static str);
 
-impl<'a> Group<'a> {
-    fn of(company: &'a Company, name: &'static str, member: &str) -> Result<Self> {
-        company.admin(&["group", "create", name])?;
-        let group = Self(company, name);
-        company.admin(&["group", "add", name, member])?;
-        Ok(group)
-    }
-}
-
 impl Drop for Group<'_> {
     fn drop(&mut self) {
         if let Err(error) = self.0.admin(&["group", "delete", self.1]) {
             eprintln!("{} stays: {error:#}", self.1);
+        }
+    }
+}
+
+/// An administrator of policies and the application that asks Graph for her; both go in the end.
+struct Dora<'a>(&'a Company);
+
+impl<'a> Dora<'a> {
+    const UPN: &'static str = "dora@cloud.example";
+    const PASSWORD: &'static str = "Correct horse & battery";
+
+    fn hired(company: &'a Company) -> Result<Self> {
+        let told = |words: &[&str], line: &str| {
+            let admin = ["latchkey-server", "admin"];
+            let call = company.server()?.command(&[&admin, words].concat());
+            call.stdin(format!("{line}\n")).ok()
+        };
+        told(
+            &["user", "create", Self::UPN, "--password-stdin"],
+            Self::PASSWORD,
+        )?;
+        let dora = Self(company);
+        told(&["user", "totp", Self::UPN, "--secret-stdin"], TOTP_SECRET)?;
+        company.admin(&["role", "add", "policy", Self::UPN])?;
+        company.admin(&[
+            "app",
+            "put",
+            "native",
+            "--redirect-uri",
+            "https://rp.test/callback",
+            "--resource",
+            "https://graph.microsoft.com",
+        ])?;
+        Ok(dora)
+    }
+
+    /// Runs Microsoft's SDK at the workstation, with nothing of the workstation's but its network.
+    fn sets_a_pilot_up_for(&self, member: &str) -> Result<()> {
+        let company = self.0;
+        let python = foreign::python(&foreign::GRAPH_SDK, |_| {})?.join("bin/python");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/graph_pilot.py");
+        let host = SERVER_URL.trim_start_matches("https://");
+        let hosts = company.lab.folder().join("sdk-hosts");
+        let known = company.server()?.sh(&format!("getent hosts {host}"))?;
+        std::fs::write(&hosts, known)?;
+        let status = company.status("root")?;
+        let network = company.workstation()?.root().with_file_name("ns/net");
+        let authority = company.lab.pki().path("tls-ca.crt");
+        let with_names = "mount --bind \"$1\" /etc/hosts && exec \"$2\" -B \"$3\"";
+        let mut sdk = Command::new("nsenter");
+        sdk.arg(format!("--net={}", network.display()))
+            .args(["unshare", "--mount", "sh", "-c", with_names, "sh"])
+            .args([&hosts, &python, &script])
+            .env("HOST", host)
+            .env("TENANT", text(&status, "TenantId")?)
+            .env("PASSWORD", Self::PASSWORD)
+            .env("SECRET", TOTP_SECRET)
+            .env("MEMBER", upn(member));
+        for name in ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"] {
+            sdk.env(name, &authority);
+        }
+        let answer = sdk.output()?;
+        let said = String::from_utf8_lossy(&answer.stderr);
+        ensure!(answer.status.success(), "{said}");
+        Ok(())
+    }
+}
+
+impl Drop for Dora<'_> {
+    fn drop(&mut self) {
+        for verb in [["app", "delete", "native"], ["user", "delete", Self::UPN]] {
+            if let Err(error) = self.0.admin(&verb) {
+                eprintln!("{} stays: {error:#}", verb[2]);
+            }
         }
     }
 }
@@ -88,41 +156,28 @@ fn explains(company: &Company, person: &str, setting: &str, part: &str) -> Resul
 }
 
 #[test]
-fn a_profile_for_a_group_is_offered_to_its_member_and_to_nobody_else() -> Result<()> {
+fn a_pilot_made_by_microsofts_sdk_is_offered_to_its_member_and_to_nobody_else() -> Result<()> {
     let (_turn, company) = company();
     company.forget_everyone()?;
-    let group = Group::of(company, "Pilots", "alice")?;
-    let values = [
-        "--profile",
-        "account-protection",
-        "--set",
-        "Block Windows Hello for Business=Disabled",
-        "--set",
-        "Enable to use a Trusted Platform Module (TPM)=Yes",
-        "--set",
-        "Enable to certificate for on-premises resources=Not configured",
-        "--set",
-        "Minimum PIN length=8",
-    ];
-    let pilot = Assigned::made(company, "WHfB pilot", &values, &["--group", "Pilots"])?;
+    // Whatever is there already is gone in the end, policies before the group that they are for.
+    let dora = Dora::hired(company)?;
+    let _group = Group(company, "Windows Hello for Business Users");
+    let pilot = Assigned(company, "Windows Hello for Business");
+    let digits = Assigned(company, "Digits");
+    dora.sets_a_pilot_up_for("alice")?;
     assert!(is_offered(company, "alice")?);
     assert!(!is_offered(company, "bob")?);
-    let by_pilot = "set by \"WHfB pilot\" (server policy for the device)";
+    let by_pilot = "set by \"Windows Hello for Business\" (server policy for the device)";
     explains(company, "alice", "use-hello", by_pilot)?;
+    explains(company, "alice", "require-security-device", by_pilot)?;
+    let shown = ["latchkey", "policy", "show"];
+    let shown = company.workstation()?.command(&shown).user("alice").ok()?;
+    ensure!(shown.contains("Windows Hello for Business"), "{shown}");
     assert_eq!(refusal_of_pin(company, "alice", "481516")?, "pin_refused");
-    pilot.becomes("min-pin-length", true, "applied")?;
+    let row = pilot.becomes("min-pin-length", true, "applied")?;
+    assert_eq!(text(&row, "upn")?, upn("alice"));
 
-    // A change is there without anybody's asking, and so is what only the catalog has.
-    company.admin(&[
-        "policies",
-        "set",
-        "WHfB pilot",
-        "--setting",
-        "min-pin-length=10",
-    ])?;
-    explains(company, "alice", "min-pin-length", "10")?;
-    let values = ["--setting", "digits=required", "--user"];
-    let digits = Assigned::made(company, "Digits", &values, &["--all-users"])?;
+    // What only the catalog has, for users.
     let by_digits = "set by \"Digits\" (server policy for the user)";
     explains(company, "alice", "digits", by_digits)?;
     assert_eq!(
@@ -130,9 +185,18 @@ fn a_profile_for_a_group_is_offered_to_its_member_and_to_nobody_else() -> Result
         "pin_refused"
     );
     digits.becomes("digits", true, "applied")?;
-    company.enrolled("alice", "161803398874")?;
 
-    drop(group);
+    // A change is there without anybody's asking.
+    company.admin(&[
+        "policies",
+        "set",
+        "Windows Hello for Business",
+        "--setting",
+        "min-pin-length=10",
+    ])?;
+    explains(company, "alice", "min-pin-length", "10")?;
+    assert_eq!(refusal_of_pin(company, "alice", "48151623")?, "pin_refused");
+    company.enrolled("alice", "161803398874")?;
     company.forget_everyone()
 }
 
