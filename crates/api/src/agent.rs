@@ -17,6 +17,9 @@ pub const KEY_PATH: &str = "/agent/v1/key";
 /// `GET ?token=&wait=`: [`Changes`].
 pub const CHANGES_PATH: &str = "/agent/v1/changes";
 
+/// Which keys AD has: `GET ?after=`.
+pub const KEYS_PATH: &str = "/agent/v1/keys";
+
 /// `POST`: [`StatusReport`].
 pub const STATUS_PATH: &str = "/agent/v1/status";
 
@@ -95,6 +98,29 @@ pub struct LeaseAnswer {
 pub struct AgentKey {
     /// Base64 DER of a PKCS#10 request by it.
     pub csr: String,
+}
+
+/// Keys that AD has, as an agent has confirmed them, in the order of their additions; at most 500.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ConfirmedKeys {
+    /// The keys; none: the end.
+    pub keys: Vec<ConfirmedKey>,
+}
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfirmedKey {
+    /// The change that added it: the next page is asked for behind the last one.
+    pub seq: u64,
+    /// objectGUID of its user.
+    pub user: Guid,
+    /// SHA-256 of its material, hexadecimal.
+    pub id: String,
+    /// The device that made it.
+    pub device: Guid,
+    /// The domain controller on which it was confirmed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dc: Option<String>,
 }
 
 /// A page of the change feed, oldest first, at most 100 changes.

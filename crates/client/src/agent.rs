@@ -8,8 +8,9 @@ use std::{
 use api::{
     AGENT_AUDIENCE,
     agent::{
-        AgentKey, CHANGES_PATH, Changes, KEY_PATH, LEASE_PATH, LeaseAnswer, LeaseAsk, STATUS_PATH,
-        StatusReport, WORK_PATH, Work, WorkAnswer, work_answer_path,
+        AgentKey, CHANGES_PATH, Changes, ConfirmedKeys, KEY_PATH, KEYS_PATH, LEASE_PATH,
+        LeaseAnswer, LeaseAsk, STATUS_PATH, StatusReport, WORK_PATH, Work, WorkAnswer,
+        work_answer_path,
     },
     oauth::{ASSERTION_JWT_BEARER, TokenAnswer, token_path},
     scim::{BULK_PATH, BulkRequest, BulkResponse},
@@ -111,6 +112,12 @@ impl Agent {
         self.call(|| Ok(Call::get(&path).waiting(wait_s)))
             .await?
             .json()
+    }
+
+    /// The keys that AD has, behind the change `after`; 0: from the first.
+    pub async fn confirmed_keys(&self, after: u64) -> Result<ConfirmedKeys, Error> {
+        let path = format!("{KEYS_PATH}?after={after}");
+        self.call(|| Ok(Call::get(&path))).await?.json()
     }
 
     /// Says what became of changes.

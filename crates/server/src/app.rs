@@ -173,6 +173,7 @@ pub(crate) fn paths(app: &Arc<App>) -> Paths {
         .route(api::agent::LEASE_PATH, post(lease::lease))
         .route(api::agent::KEY_PATH, post(agent::renew))
         .route(api::agent::CHANGES_PATH, get(feed::changes))
+        .route(api::agent::KEYS_PATH, get(feed::confirmed))
         .route(api::agent::STATUS_PATH, post(feed::status))
         .route(api::agent::WORK_PATH, get(work::lease))
         .route(

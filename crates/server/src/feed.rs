@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use api::agent::{
-    ChangeEvidence, ChangeKey, ChangeOp, ChangeResult, ChangeUser, Changes, KeyChange, ResultState,
-    StatusReport,
+    ChangeEvidence, ChangeKey, ChangeOp, ChangeResult, ChangeUser, Changes, ConfirmedKey,
+    ConfirmedKeys, KeyChange, ResultState, StatusReport,
 };
 use axum::{
     Json,
@@ -14,11 +14,13 @@ use axum::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use joints::Joint;
+use model::sha256;
 use serde::Deserialize;
 use store::{Change, ChangeOutcome};
 
 use crate::{
     access,
+    admin::tpms::hex,
     app::App,
     error::{Refusal, read_json},
     wait::Patience,
@@ -26,6 +28,9 @@ use crate::{
 
 /// The most changes of one page, and results of one report.
 const PAGE: u32 = 100;
+
+/// The most keys of one page.
+const CONFIRMED_PAGE: u32 = 500;
 
 /// Begins every token; what follows is the place in the feed, which is nobody else's business.
 const TOKEN: &str = "v1.";
@@ -110,6 +115,36 @@ fn told(change: Change) -> anyhow::Result<KeyChange> {
         },
         evidence,
     })
+}
+
+/// `GET /agent/v1/keys?after=`.
+#[derive(Deserialize)]
+pub(crate) struct ConfirmedQuery {
+    #[serde(default)]
+    after: u64,
+}
+
+/// Which keys AD has, for an agent that was not there when they were written.
+pub(crate) async fn confirmed(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Query(query): Query<ConfirmedQuery>,
+) -> Result<Json<ConfirmedKeys>, Refusal> {
+    let agent = access::agent(&app, &headers).await?;
+    let found = app
+        .store
+        .confirmed_keys(app.tenant.id, agent.domain, query.after, CONFIRMED_PAGE)
+        .await?;
+    let keys = found.into_iter().map(|(seq, key)| ConfirmedKey {
+        seq,
+        user: key.user,
+        id: hex(&sha256(&key.material)),
+        device: key.device,
+        dc: key.dc,
+    });
+    Ok(Json(ConfirmedKeys {
+        keys: keys.collect(),
+    }))
 }
 
 /// `POST /agent/v1/status`. Reporting again changes nothing.

@@ -168,6 +168,30 @@ impl Store {
         .await
     }
 
+    /// The keys of a domain that AD has, each with the place of the addition that brought it, behind
+    /// `after` in that order.
+    pub async fn confirmed_keys(
+        &self,
+        tenant: Guid,
+        domain: Guid,
+        after: u64,
+        most: u32,
+    ) -> Result<Vec<(u64, Key)>> {
+        self.read(move |db| {
+            let sql = "SELECT c.seq, k.* FROM changes c
+                 JOIN keys k ON k.tenant = c.tenant AND k.kid = c.kid
+                 WHERE c.tenant = ?1 AND c.domain = ?2 AND c.seq > ?3 AND c.op = 'add'
+                   AND k.state = 'confirmed' AND NOT EXISTS
+                     (SELECT 1 FROM changes n
+                      WHERE n.tenant = c.tenant AND n.kid = c.kid AND n.seq > c.seq)
+                 ORDER BY c.seq LIMIT ?4";
+            db.all(sql, args![tenant, domain, after, most], |row| {
+                Ok((row.get("seq")?, key::key(row)?))
+            })
+        })
+        .await
+    }
+
     /// The place of the tenant's newest change, open or not; 0 where there is none.
     pub async fn last_change(&self, tenant: Guid) -> Result<u64> {
         self.read(move |db| {

@@ -67,6 +67,8 @@ struct State {
     trouble: Option<String>,
     /// The server has answered once.
     known: bool,
+    /// Counts up whenever it was not held in between.
+    term: u64,
 }
 
 /// The lease.
@@ -136,6 +138,11 @@ impl Lease {
     fn may_write_at(&self, moment: Moment) -> bool {
         let until = self.state().until;
         !self.staging && until.is_some_and(|until| moment.is_before(until))
+    }
+
+    /// Counts up whenever another agent may have written in between.
+    pub fn term(&self) -> u64 {
+        self.state().term
     }
 
     /// Returns as soon as a write may begin.
@@ -238,6 +245,9 @@ impl Lease {
             {
                 tracing::warn!(code = "lease_held", holder, "another agent writes");
             }
+            if held && !state.until.is_some_and(|until| asked.is_before(until)) {
+                state.term += 1;
+            }
             state.until = held.then(|| asked.plus(time));
             state.holder = answer.holder.clone();
             state.trouble = None;
@@ -324,6 +334,9 @@ mod tests {
         assert!(!lease.may_write_at(later(1, 60)), "the machine was stopped");
         lease.told(later(20, 20), &answer(true, 60));
         assert!(lease.may_write_at(later(79, 79)));
+        assert_eq!(lease.term(), 1);
+        lease.told(later(80, 80), &answer(true, 60));
+        assert_eq!(lease.term(), 2, "somebody else may have held it");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use api::agent::ConfirmedKey;
 use model::Guid;
 use serde::{Deserialize, Serialize};
 
@@ -87,6 +88,40 @@ impl Written {
                 self.changed = true;
             }
         }
+    }
+
+    /// Takes what the server says is in the directory for what the agent has written: another agent
+    /// wrote some of it.
+    pub fn learn(&mut self, confirmed: Vec<ConfirmedKey>) {
+        let before = std::mem::take(&mut self.keys);
+        for ConfirmedKey {
+            seq,
+            user,
+            id,
+            device,
+            dc,
+        } in confirmed
+        {
+            let known = before.get(&user).into_iter().flatten();
+            let known = known.filter(|key| key.is(&id, device)).next().cloned();
+            let mut key = known.unwrap_or(Key {
+                id,
+                device,
+                seq,
+                seen: Vec::new(),
+                value: None,
+                lost: None,
+            });
+            key.seq = seq;
+            if let Some(dc) = dc {
+                let place = self.place(&dc);
+                if !key.seen.contains(&place) {
+                    key.seen.push(place);
+                }
+            }
+            self.keys.entry(user).or_default().push(key);
+        }
+        self.changed |= self.keys != before;
     }
 
     /// A key is no longer the agent's.
@@ -195,6 +230,34 @@ mod tests {
         assert!(written.of(guid(1)).iter().all(Key::is_lost));
         written.forget(guid(1), &key.id, key.device);
         assert_eq!(written.lost(), []);
+    }
+
+    #[test]
+    fn what_another_agent_wrote_and_took_out_is_learned_from_the_server() {
+        let confirmed = |user, id: &[u8; 32], seq, dc: &str| ConfirmedKey {
+            seq,
+            user: guid(user),
+            id: hex(id),
+            device: guid(9),
+            dc: Some(dc.to_owned()),
+        };
+        let mut written = Written::default();
+        for user in [1, 2] {
+            written.put(guid(user), Key::new(&A, guid(9), 5), "dc1");
+        }
+        let mine = written.of(guid(1)).to_vec();
+        written.changed = false;
+        let others = confirmed(3, &[2; 32], 8, "dc2");
+        written.learn(vec![confirmed(1, &A, 5, "dc1"), others]);
+        assert_eq!(written.of(guid(1)), mine);
+        assert_eq!(written.users(), [guid(1), guid(3)]);
+        let theirs = written.of(guid(3)).first().unwrap();
+        assert!(written.was_seen(theirs, "dc2") && !written.was_seen(theirs, "dc1"));
+        assert!(written.changed);
+        written.changed = false;
+        let others = confirmed(3, &[2; 32], 8, "dc2");
+        written.learn(vec![confirmed(1, &A, 5, "dc1"), others]);
+        assert!(!written.changed);
     }
 
     #[test]

@@ -22,7 +22,7 @@ mod roles;
 mod settings;
 mod signing_keys;
 mod tenant;
-mod tpms;
+pub(crate) mod tpms;
 mod users;
 
 use std::sync::Arc;

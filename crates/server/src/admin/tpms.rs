@@ -55,7 +55,7 @@ pub(super) fn routes() -> Paths {
         )
 }
 
-fn hex(digest: &Digest) -> String {
+pub(crate) fn hex(digest: &Digest) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -107,6 +107,7 @@ async fn every_path_of_an_agent_or_a_device_wants_its_own_kind_of_token() {
     let keys = format!("{}?user={}", api::device::KEYS_PATH, sid(1104));
     let agents = [
         ("GET", api::agent::CHANGES_PATH),
+        ("GET", api::agent::KEYS_PATH),
         ("GET", api::agent::WORK_PATH),
     ];
     let agents = agents.into_iter().chain([

@@ -25,6 +25,7 @@ on_every_store!(
     the_keys_of_a_user_who_is_gone_go_out,
     the_keys_of_a_computer_that_is_gone_go_out,
     a_key_that_was_lost_counts_as_revoked_unless_something_newer_is_known,
+    keys_that_ad_has_are_told_by_their_newest_addition,
     what_was_found_about_a_key_is_kept,
 );
 
@@ -202,6 +203,37 @@ async fn a_key_that_was_lost_counts_as_revoked_unless_something_newer_is_known(s
     report(&store, domain(), second, ChangeOutcome::Confirmed).await;
     report(&store, domain(), first, ChangeOutcome::Lost).await;
     assert_eq!(state(&store, 50).await, KeyState::Confirmed, "of before");
+}
+
+async fn keys_that_ad_has_are_told_by_their_newest_addition(store: Store) {
+    let told = async |after, domain| {
+        let found = store.confirmed_keys(tenant(), domain, after, 2).await;
+        let seqs = found.unwrap().into_iter();
+        seqs.map(|(seq, key)| (seq, key.kid, key.dc))
+            .collect::<Vec<_>>()
+    };
+    for kid in 50..53 {
+        register(&store, new_key(kid, kid, 31, kid, "one")).await;
+    }
+    let seqs: Vec<u64> = open(&store).await.iter().map(|change| change.seq).collect();
+    assert_eq!(told(0, domain()).await, [], "none is confirmed");
+    for seq in &seqs {
+        report(&store, domain(), *seq, ChangeOutcome::Confirmed).await;
+    }
+    let row = |at: usize| (seqs[at], guid(50 + at as u8), Some("dc".to_owned()));
+    assert_eq!(told(0, domain()).await, [row(0), row(1)]);
+    assert_eq!(told(seqs[1], domain()).await, [row(2)]);
+    assert_eq!(told(0, other_domain()).await, []);
+    // Written again by a newer change, which is not confirmed yet.
+    report(&store, domain(), seqs[0], ChangeOutcome::Lost).await;
+    register(&store, new_key(50, 50, 31, 50, "two")).await;
+    assert_eq!(told(0, domain()).await, [row(1), row(2)]);
+    let newest = open(&store).await.remove(0).seq;
+    report(&store, domain(), newest, ChangeOutcome::Confirmed).await;
+    assert_eq!(
+        told(seqs[2], domain()).await,
+        [(newest, guid(50), Some("dc".to_owned()))]
+    );
 }
 
 async fn the_keys_of_a_computer_that_is_gone_go_out(store: Store) {

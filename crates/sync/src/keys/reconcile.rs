@@ -5,6 +5,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use anyhow::ensure;
 use api::agent::{ChangeResult, ResultState, StatusReport};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use directory::{By, Directory, KeyHolder, KeyValue, User};
@@ -17,6 +18,7 @@ use crate::{
     cleanup::{self, Cleaned},
     config::Reassert,
     history::{ObjectError, Outcome},
+    lease::Lease,
     ledger::{from_hex, hex},
     written::Key,
 };
@@ -24,20 +26,31 @@ use crate::{
 /// How often users that changed are looked at.
 pub(super) const WATCH: Duration = Duration::from_secs(5);
 
+/// More keys than the largest domain has.
+const MAX_KEYS: usize = 2_000_000;
+
 /// Builds of Windows Server 2016 and 2019, of which some take a key out after its first sign-in.
 const FORGETFUL: [&str; 2] = ["10.0 (14393)", "10.0 (17763)"];
 
 /// How far the changes of users were looked at.
 pub(super) struct Watch {
     dc: String,
+    term: u64,
     usn: u64,
     looked: Instant,
 }
 
+impl Watch {
+    fn is_of(&self, directory: &Directory, lease: &Lease) -> bool {
+        self.dc == directory.dc() && self.term == lease.term()
+    }
+}
+
 impl Keys {
-    /// Looks at every key that the agent wrote.
+    /// Looks at every key that this agent, or one before it, wrote.
     pub async fn reconcile(&mut self) -> anyhow::Result<Outcome> {
         let directory = self.door.open().await?;
+        self.learn().await?;
         let usn = directory.highest_usn().await?;
         let mut outcome = Outcome::default();
         for users in self.written.users().chunks(PAGE) {
@@ -54,13 +67,16 @@ impl Keys {
 
     /// Looks at the keys of users that have changed since the last time, every few seconds.
     pub(super) async fn watch(&mut self) -> anyhow::Result<()> {
-        if self.written.count() == 0 {
+        if self
+            .watch
+            .as_ref()
+            .is_some_and(|watch| watch.term == self.lease.term() && watch.looked.elapsed() < WATCH)
+        {
             return Ok(());
         }
         let directory = self.door.open().await?;
         let since = match &self.watch {
-            Some(watch) if watch.looked.elapsed() < WATCH => return Ok(()),
-            Some(watch) if watch.dc == directory.dc() => watch.usn,
+            Some(watch) if watch.is_of(&directory, &self.lease) => watch.usn,
             _ => return self.reconcile().await.map(drop),
         };
         let usn = directory.highest_usn().await?;
@@ -83,9 +99,30 @@ impl Keys {
         Ok(())
     }
 
+    /// What the server says is in the directory.
+    async fn learn(&mut self) -> anyhow::Result<()> {
+        let (mut confirmed, mut after) = (Vec::new(), 0);
+        loop {
+            let page = self.agent.confirmed_keys(after).await?.keys;
+            match page.last() {
+                // A server that goes in circles is not followed.
+                Some(last) if last.seq > after => after = last.seq,
+                _ => break,
+            }
+            confirmed.extend(page);
+            ensure!(
+                confirmed.len() <= MAX_KEYS,
+                "the server tells of too many keys"
+            );
+        }
+        self.written.learn(confirmed);
+        self.folder_keeps_up()
+    }
+
     fn watched(&mut self, directory: &Directory, usn: u64) {
         self.watch = Some(Watch {
             dc: directory.dc().to_owned(),
+            term: self.lease.term(),
             usn,
             looked: Instant::now(),
         });
