@@ -29,6 +29,7 @@ const MAX_SENTENCE: usize = 1000;
 #[derive(Clone)]
 pub struct Client {
     base: String,
+    https: HttpsConnector<HttpConnector>,
     http: legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
 }
 
@@ -73,14 +74,22 @@ impl Client {
         tcp.set_nodelay(true);
         let ssl = tls::connector(anchor).map_err(tls::library)?;
         let https = HttpsConnector::with_connector(tcp, ssl).map_err(tls::library)?;
-        let http = legacy::Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .build(https);
         Ok(Self {
             base: base_url.trim_end_matches('/').to_owned(),
-            http,
+            http: unconnected(https.clone()),
+            https,
         })
+    }
+
+    /// Another client of the same server, with connections of its own. [`Client::new`] costs more than
+    /// most calls: OpenSSL reads every authority of the system first, of which none is trusted then.
+    #[must_use]
+    pub fn another(&self) -> Self {
+        Self {
+            base: self.base.clone(),
+            https: self.https.clone(),
+            http: unconnected(self.https.clone()),
+        }
     }
 
     /// The server's URL without a slash at its end.
@@ -182,6 +191,15 @@ pub(crate) fn unpacked(packed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
         0..=MAX_ANSWER => Ok(body),
         _ => Err(too_long()),
     }
+}
+
+fn unconnected(
+    https: HttpsConnector<HttpConnector>,
+) -> legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>> {
+    legacy::Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE)
+        .build(https)
 }
 
 fn too_long() -> Error {

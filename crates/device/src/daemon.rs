@@ -29,7 +29,7 @@ use crate::{
     policies::Policies,
     presence::Presence,
     primary::Primaries,
-    server::Bearer,
+    server::{Bearer, Pattern},
     text,
     tickets::Tickets,
     turns::Turns,
@@ -55,6 +55,8 @@ pub struct Daemon {
     pub bearer: Bearer,
     /// What the domain demands, allows and offers.
     pub(crate) policies: Policies,
+    /// What clients of the server are made after.
+    pub(crate) pattern: Pattern,
     /// What was decided at sign-ins.
     pub(crate) events: Events,
     /// By which certificates domain controllers answered.
@@ -103,6 +105,7 @@ impl Daemon {
             policies: Policies::in_folder(&config.state)?,
             events: Events::in_folder(&config.state),
             kdcs: Kdcs::in_folder(&config.state),
+            pattern: Pattern::default(),
             confirmations: Confirmations::in_folder(&config.state),
             lockout: Lockout::in_folder(&config.state),
             offline: Offline::in_folder(&config.state)?,

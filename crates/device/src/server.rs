@@ -1,7 +1,7 @@
 //! The server as this device speaks to it: always as itself, by a key that stays in the TPM.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -30,6 +30,27 @@ impl Bearer {
     }
 }
 
+/// A client of the server that was asked last, by its authority: those of later calls are made after it.
+#[derive(Default)]
+pub(crate) struct Pattern(Mutex<Option<(String, Client)>>);
+
+impl Pattern {
+    fn client(&self, joined: &Joined) -> Result<Client, Error> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((anchor, client)) = &*kept
+            && *anchor == joined.anchor
+            && client.base_url() == joined.url.trim_end_matches('/')
+        {
+            return Ok(client.another());
+        }
+        let anchor = X509::from_pem(joined.anchor.as_bytes())?;
+        let client = Client::new(&joined.url, &anchor)?;
+        let another = client.another();
+        *kept = Some((joined.anchor.clone(), client));
+        Ok(another)
+    }
+}
+
 /// A connection to the server that this device belongs to.
 pub struct Server {
     /// The calls.
@@ -46,9 +67,8 @@ impl Daemon {
     /// The server of this device; a refusal when it has none.
     pub fn server(&self) -> Result<Server, Error> {
         let (device, joined) = self.identity.joined()?;
-        let anchor = X509::from_pem(joined.anchor.as_bytes())?;
         Ok(Server {
-            client: Client::new(&joined.url, &anchor)?,
+            client: self.pattern.client(&joined)?,
             device,
             joined,
             chip: Arc::clone(&self.chip),
