@@ -22,6 +22,7 @@ use crate::{
     daemon::Daemon,
     ffi,
     helper::{self, Deadline, Failed, Ids, Obtained, Request, Stored},
+    keytab::Machine,
     peer::Process,
 };
 
@@ -204,7 +205,12 @@ fn prove(
     let tgt = context.unmarshal(ticket)?;
     // The names first: the daemon uses no ticket that it did not ask for.
     is_as_asked(request, obtained, &tgt.client()?, &tgt.server()?)?;
-    Ok(context.verify(&tgt, Some(&daemon.config.keytab))?)
+    let keytab = &daemon.config.keytab;
+    let account = Machine::of_keytab(keytab).map_err(|error| Failed {
+        code: "kdc_not_trusted".to_owned(),
+        message: error.to_string(),
+    })?;
+    Ok(context.verify(&tgt, keytab, &account.principal())?)
 }
 
 /// Is it the person's own ticket-granting ticket, and the one that the helper told of?

@@ -72,12 +72,19 @@ impl Context {
         Credentials::unmarshal(&self.0, bytes).map(Tgt)
     }
 
-    /// Has the KDC make a ticket for this host and opens it with the host's key: proves that the
-    /// ticket comes from a KDC that knows the host. None: the system's keytab. A keytab without a
-    /// key of the host is a failure.
-    pub fn verify(&self, tgt: &Tgt<'_>, keytab: Option<&Path>) -> Result<(), Error> {
-        let keytab = keytab.map(|path| Keytab::open(&self.0, path)).transpose()?;
-        tgt.0.verify(None, keytab.as_ref())
+    /// Has the KDC make a ticket for this host and opens it with the host's key in `keytab`: proves
+    /// that the ticket comes from a KDC that knows the host. `account` is the host's own principal
+    /// there. A keytab without a key of the host is a failure.
+    pub fn verify(&self, tgt: &Tgt<'_>, keytab: &Path, account: &str) -> Result<(), Error> {
+        let keytab = Keytab::open(&self.0, keytab)?;
+        let opened =
+            Principal::parse(&self.0, account).and_then(|service| tgt.0.open(&service, &keytab));
+        match opened {
+            Ok(opened) if opened.is_proof(account) => Ok(()),
+            Err(error @ Error::KdcUnreachable(_)) => Err(error),
+            // Not as simple as most: the library has the last word.
+            Ok(_) | Err(_) => tgt.0.verify(None, &keytab),
+        }
     }
 
     /// Is this the principal's password? Answered by a KDC that proves with a ticket for `service`
@@ -97,9 +104,7 @@ impl Context {
         let exchange = Exchange::new(&client, None)?;
         exchange.set_password(password)?;
         exchange.run(Error::of_password)?;
-        exchange
-            .credentials()?
-            .verify(Some(&service), Some(&keytab))
+        exchange.credentials()?.verify(Some(&service), &keytab)
     }
 
     /// Gets a ticket with a key of `keytab` and puts it into the cache `cache`, as for

@@ -6,6 +6,7 @@
 
 use std::{
     ffi::{CStr, CString, c_char, c_int, c_void},
+    mem::ManuallyDrop,
     os::unix::ffi::OsStrExt,
     path::Path,
     ptr,
@@ -15,7 +16,7 @@ use std::{
 use model::Secret;
 use zeroize::Zeroizing;
 
-use crate::{Error, heard::Heard};
+use crate::{Error, heard::Heard, opened::Opened};
 
 /// A `krb5_context` and what it told besides its results.
 pub(crate) struct Library {
@@ -345,16 +346,60 @@ impl<'l> Credentials<'l> {
         Ok(copy)
     }
 
-    /// Opens a ticket for `service` (None: this host) with a key of `keytab` (None: the system's);
-    /// no key is a failure.
+    /// Has the KDC make a ticket for `service`, opens it with whichever key of `keytab` does, and says what
+    /// stands in it.
+    pub(crate) fn open(
+        &self,
+        service: &Principal<'l>,
+        keytab: &Keytab<'_>,
+    ) -> Result<Opened, Error> {
+        let library = self.library;
+        let scratch = Scratch::new(library)?;
+        scratch.0.fill(self)?;
+        let shown = scratch.0.credentials_for(service)?;
+        let mut raw = ptr::null_mut();
+        // SAFETY: the ticket's bytes are the credential's and only read; `raw` is a place for one pointer.
+        library.check(unsafe { krb5_decode_ticket(&shown.view().ticket, &mut raw) })?;
+        let ticket = Ticket { library, raw };
+        // SAFETY: context, keytab and ticket are alive, and nobody else has the ticket.
+        library.check(unsafe {
+            krb5_server_decrypt_ticket_keytab(library.raw, keytab.raw, ticket.raw)
+        })?;
+        // SAFETY: the ticket is whole.
+        let opened = unsafe { &*ticket.raw };
+        // SAFETY: a ticket that was decrypted has its inner part, which lives as long as it.
+        let inner = unsafe { opened.inner.as_ref() }.ok_or_else(|| Error::unfit("the ticket"))?;
+        // SAFETY: the inner part's session key is whole, or there is none.
+        let session = unsafe { inner.session.as_ref() };
+        let mut now = 0;
+        // SAFETY: `now` is a place for one time.
+        library.check(unsafe { krb5_timeofday(library.raw, &mut now) })?;
+        let seconds = |time: i32| i64::from(time.cast_unsigned());
+        Ok(Opened {
+            key_of: library.principal_text(opened.server)?,
+            // SAFETY: both principals are alive.
+            is_of_client: unsafe {
+                krb5_principal_compare(library.raw, inner.client, self.view().client)
+            } != 0,
+            has_session_key: session.is_some_and(|session| *session == shown.view().key),
+            flags: inner.flags.cast_unsigned(),
+            start: seconds(match inner.times.start {
+                0 => inner.times.auth,
+                start => start,
+            }),
+            end: seconds(inner.times.end),
+            now: seconds(now),
+        })
+    }
+
+    /// Opens a ticket for `service` (None: this host) with its key in `keytab`; no key is a failure.
     pub(crate) fn verify(
         &self,
         service: Option<&Principal<'_>>,
-        keytab: Option<&Keytab<'_>>,
+        keytab: &Keytab<'_>,
     ) -> Result<(), Error> {
         let library = self.library;
         let service = service.map_or(ptr::null_mut(), |service| service.raw);
-        let keytab = keytab.map_or(ptr::null_mut(), |keytab| keytab.raw);
         let mut options = VerifyOptions {
             flags: VERIFY_NOFAIL,
             nofail: 1,
@@ -362,7 +407,14 @@ impl<'l> Credentials<'l> {
         // SAFETY: all objects are of this context and alive; no cache is asked for.
         let code = unsafe {
             let cache = ptr::null_mut();
-            krb5_verify_init_creds(library.raw, self.raw, service, keytab, cache, &mut options)
+            krb5_verify_init_creds(
+                library.raw,
+                self.raw,
+                service,
+                keytab.raw,
+                cache,
+                &mut options,
+            )
         };
         library.sort(code, Error::of_verify)
     }
@@ -439,6 +491,31 @@ impl<'l> Cache<'l> {
     }
 }
 
+/// A cache in memory for one question.
+struct Scratch<'l>(ManuallyDrop<Cache<'l>>);
+
+impl<'l> Scratch<'l> {
+    fn new(library: &'l Library) -> Result<Self, Error> {
+        let mut raw = ptr::null_mut();
+        let (kind, hint) = (c"MEMORY".as_ptr(), ptr::null());
+        // SAFETY: `kind` ends in NUL, there is no hint, and `raw` is a place for one pointer.
+        library.check(unsafe { krb5_cc_new_unique(library.raw, kind, hint, &mut raw) })?;
+        Ok(Self(ManuallyDrop::new(Cache { library, raw })))
+    }
+}
+
+impl Drop for Scratch<'_> {
+    fn drop(&mut self) {
+        // SAFETY: the cache has no other owner and ends here; closed alone, what is in it would stay.
+        unsafe { krb5_cc_destroy(self.0.library.raw, self.0.raw) };
+    }
+}
+
+owner! {
+    /// A ticket as its service sees it.
+    Ticket owns RawTicket, freed by krb5_free_ticket
+}
+
 fn text(text: &str, what: &str) -> Result<CString, Error> {
     CString::new(text).map_err(|_| Error::unfit(what))
 }
@@ -471,6 +548,20 @@ struct RawKey {
     contents: *mut u8,
 }
 
+impl PartialEq for RawKey {
+    fn eq(&self, other: &Self) -> bool {
+        let bytes = |key: &Self| {
+            // SAFETY: a key that the library made has `length` bytes.
+            let bytes = unsafe { std::slice::from_raw_parts(key.contents, key.length as usize) };
+            Secret::new(bytes.to_vec())
+        };
+        !self.contents.is_null()
+            && !other.contents.is_null()
+            && self.enctype == other.enctype
+            && bytes(self) == bytes(other)
+    }
+}
+
 #[repr(C)]
 struct RawTimes {
     auth: i32,
@@ -496,6 +587,35 @@ pub(crate) struct RawCredentials {
 }
 
 const _: () = assert!(size_of::<RawCredentials>() == 120);
+
+/// `krb5_ticket`.
+#[repr(C)]
+struct RawTicket {
+    magic: i32,
+    server: *mut RawPrincipal,
+    enctype_magic: i32,
+    enctype: i32,
+    version: u32,
+    ciphertext: RawData,
+    inner: *mut RawInner,
+}
+
+const _: () = assert!(size_of::<RawTicket>() == 56);
+
+/// `krb5_enc_tkt_part`, as far as it is read.
+#[repr(C)]
+struct RawInner {
+    magic: i32,
+    flags: i32,
+    session: *mut RawKey,
+    client: *mut RawPrincipal,
+    transited_magic: i32,
+    transited_kind: u8,
+    transited: RawData,
+    times: RawTimes,
+}
+
+const _: () = assert!(size_of::<RawInner>() == 64);
 
 #[repr(C)]
 struct VerifyOptions {
@@ -585,6 +705,19 @@ unsafe extern "C" {
         data: *const RawData,
         credentials: *mut *mut RawCredentials,
     ) -> Code;
+    fn krb5_decode_ticket(code: *const RawData, ticket: *mut *mut RawTicket) -> Code;
+    fn krb5_free_ticket(context: *mut RawContext, ticket: *mut RawTicket);
+    fn krb5_server_decrypt_ticket_keytab(
+        context: *mut RawContext,
+        keytab: *mut RawKeytab,
+        ticket: *mut RawTicket,
+    ) -> Code;
+    fn krb5_principal_compare(
+        context: *mut RawContext,
+        one: *const RawPrincipal,
+        other: *const RawPrincipal,
+    ) -> u32;
+    fn krb5_timeofday(context: *mut RawContext, now: *mut i32) -> Code;
     fn krb5_verify_init_creds(
         context: *mut RawContext,
         credentials: *mut RawCredentials,
@@ -607,6 +740,13 @@ unsafe extern "C" {
         name: *const c_char,
         cache: *mut *mut RawCache,
     ) -> Code;
+    fn krb5_cc_new_unique(
+        context: *mut RawContext,
+        kind: *const c_char,
+        hint: *const c_char,
+        cache: *mut *mut RawCache,
+    ) -> Code;
+    fn krb5_cc_destroy(context: *mut RawContext, cache: *mut RawCache) -> Code;
     fn krb5_cc_initialize(
         context: *mut RawContext,
         cache: *mut RawCache,

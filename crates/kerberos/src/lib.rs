@@ -21,6 +21,7 @@ mod error;
 mod ffi;
 pub mod gss;
 mod heard;
+mod opened;
 mod profile;
 
 pub use context::{Context, PkinitRequest, Tgt};
