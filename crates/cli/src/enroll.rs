@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{anyhow, bail};
 use ipc::{
     CallError, Connection, EnrollAnswer, EnrollCancel, EnrollInput, EnrollPoll, EnrollStart,
-    EnrollStep, Failure, Proof, Request, Secret,
+    EnrollStep, Failure, PinReset, Proof, Request, Secret,
 };
 use serde::Serialize;
 
@@ -73,7 +73,7 @@ impl Talk {
     }
 
     /// Leads the person from step to step.
-    fn lead(&mut self, start: &impl Request<Answer = EnrollAnswer>) -> anyhow::Result<Ended> {
+    fn lead<R: Request<Answer = EnrollAnswer>>(&mut self, start: &R) -> anyhow::Result<Ended> {
         let mut at = self.daemon.call(start)?;
         let mut same_key = false;
         loop {
@@ -84,7 +84,7 @@ impl Talk {
                     ..input
                 },
                 EnrollStep::Account { upn } => {
-                    if !self.account(&upn)? {
+                    if !self.answers.confirm(&question(R::OP, &upn))? {
                         let session = input.session;
                         self.daemon.call(&EnrollCancel { session })?;
                         return Ok(Ended::Skipped);
@@ -179,11 +179,6 @@ impl Talk {
             self.answers.tell(what);
             what.clone_into(&mut self.shown);
         }
-    }
-
-    fn account(&mut self, upn: &str) -> anyhow::Result<bool> {
-        let question = format!("Set up a PIN on this machine for {upn}?");
-        self.answers.confirm(&question)
     }
 
     /// Has a second factor typed. None: the person wants another way, and there are some.
@@ -299,6 +294,14 @@ impl Talk {
             (None, Some(problem)) => Err(CallError::Refused(problem).into()),
             (None, None) => Err(anyhow!("no answer {name}= was given")),
         }
+    }
+}
+
+/// What the person is asked first, where the steps were begun by `op`.
+fn question(op: &str, upn: &str) -> String {
+    match op {
+        PinReset::OP => format!("Reset the PIN on this machine for {upn}?"),
+        _ => format!("Set up a PIN on this machine for {upn}?"),
     }
 }
 
