@@ -29,6 +29,10 @@ use crate::{
 /// is one, and root has other ways to be in its own way.
 const MAX_CONNECTIONS: u32 = 32;
 
+/// So many more are for whoever has the right to a signature: what a user's other programs do keeps no
+/// login helper from it.
+const MORE_CONNECTIONS: u32 = 8;
+
 /// How long a caller may take to send the rest of a frame, or to read an answer.
 const FRAME_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -76,7 +80,11 @@ async fn connection(daemon: Arc<Daemon>, mut stream: UnixStream, counts: Counts)
             return;
         }
     };
-    let Some(_counted) = counts.count(peer.process.uid) else {
+    let most = match daemon.tickets().may_sign(&peer.process, Instant::now()) {
+        true => MAX_CONNECTIONS + MORE_CONNECTIONS,
+        false => MAX_CONNECTIONS,
+    };
+    let Some(_counted) = counts.count(peer.process.uid, most) else {
         tracing::warn!(uid = peer.process.uid, "too many connections of one user");
         return;
     };
@@ -208,10 +216,10 @@ struct Counted {
 }
 
 impl Counts {
-    fn count(&self, uid: u32) -> Option<Counted> {
+    fn count(&self, uid: u32, most: u32) -> Option<Counted> {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(uid).or_default();
-        if uid != 0 && *count >= MAX_CONNECTIONS {
+        if uid != 0 && *count >= most {
             return None;
         }
         *count += 1;

@@ -101,6 +101,13 @@ impl<T> Tickets<T> {
             .is_some_and(|expected| now < expected.until)
     }
 
+    /// Has this process the right to a signature, or is it to fetch one?
+    pub fn may_sign(&self, process: &Process, now: Instant) -> bool {
+        let mut open = self.open.values();
+        self.is_expected(process, now)
+            || open.any(|ticket| ticket.process == *process && now < ticket.until)
+    }
+
     /// Takes back whatever the process has not used.
     pub fn revoke(&mut self, process: &Process) {
         self.expected.remove(process);

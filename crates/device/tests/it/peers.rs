@@ -261,6 +261,26 @@ fn one_user_s_many_connections_keep_nobody_else_out() {
 }
 
 #[test]
+fn whoever_may_sign_is_let_in_beside_the_many_connections_of_its_user() {
+    let bench = Bench::start();
+    let kept: Vec<UnixStream> = as_user(ALICE, || {
+        let _right = bench.call(&unlock_alice()).unwrap();
+        (0..64).map(|_| bench.connect()).collect()
+    });
+    let hung_up = |mut stream: &UnixStream| {
+        stream.set_nonblocking(true).unwrap();
+        matches!(stream.read(&mut [0]), Ok(0))
+    };
+    let settled = || kept.iter().filter(|stream| hung_up(stream)).count() == 24;
+    testkit::wait::until(
+        "those above forty to be cut",
+        Duration::from_secs(10),
+        settled,
+    )
+    .unwrap();
+}
+
+#[test]
 fn every_sign_in_s_connection_is_root_s_and_none_is_one_too_many() {
     let bench = Bench::start();
     let kept: Vec<UnixStream> = (0..64).map(|_| bench.connect()).collect();
