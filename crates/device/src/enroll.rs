@@ -395,6 +395,11 @@ impl Enrollments {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Is one under way?
+    pub(crate) fn is_any(&self) -> bool {
+        !self.lock().is_empty()
+    }
+
     fn of(&self, uid: u32) -> Option<Arc<Session>> {
         self.lock().get(&uid).cloned()
     }

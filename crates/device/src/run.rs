@@ -133,12 +133,21 @@ impl Daemon {
         }
     }
 
-    async fn forget_strays(&self) -> Result<(), Error> {
-        let mut known = Vec::new();
-        for uid in self.credentials.uids()? {
-            known.extend(self.credentials.read(uid)?.map(|credential| credential.key));
-        }
-        let forget = move |tpm: &mut tpm::Tpm| Ok(tpm.forget_other_users(&known)?);
+    async fn forget_strays(self: &Arc<Self>) -> Result<(), Error> {
+        let daemon = Arc::clone(self);
+        let forget = move |tpm: &mut tpm::Tpm| {
+            // Nobody makes a counter while the TPM is ours. One whose key is not written yet is that of
+            // somebody who enrolls just now; strays then wait for the next start.
+            if daemon.enrollments.is_any() {
+                return Ok(0);
+            }
+            let mut known = Vec::new();
+            for uid in daemon.credentials.uids()? {
+                let kept = daemon.credentials.read(uid)?;
+                known.extend(kept.map(|credential| credential.key));
+            }
+            Ok(tpm.forget_other_users(&known)?)
+        };
         match self.chip.run(forget).await? {
             0 => {}
             count => tracing::info!(count, "stray PIN counters were removed from the TPM"),
