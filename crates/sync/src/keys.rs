@@ -47,6 +47,9 @@ use crate::{
 /// Result codes that say "not now" (RFC 4511 appendix A): operationsError, busy, unavailable.
 const NOT_NOW: [u32; 3] = [1, 51, 52];
 
+/// insufficientAccessRights.
+const INSUFFICIENT_ACCESS: u32 = 50;
+
 /// The most changes of a page, and results of a report.
 const PAGE: usize = 100;
 
@@ -502,6 +505,14 @@ impl From<anyhow::Error> for Failure {
 impl From<directory::Error> for Failure {
     fn from(error: directory::Error) -> Self {
         match &error {
+            // An administrator took it and can give it back: what waits must not be lost until then.
+            directory::Error::Refused {
+                code: INSUFFICIENT_ACCESS,
+                ..
+            } => Self::Later(anyhow::Error::from(error).context(
+                "the agent's account may not write there: `latchkey-sync permissions check` names \
+                 the right that is missing",
+            )),
             directory::Error::Refused { code, .. } if !NOT_NOW.contains(code) => {
                 Self::Refused(Refusal::new("directory_refused", error.to_string()))
             }

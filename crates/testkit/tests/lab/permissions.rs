@@ -1,10 +1,14 @@
 //! What the agent's account may do, checked and given in the real directory.
 
-use anyhow::{Context as _, Result, ensure};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 use testkit::lab::{Host, Lab, Output, Profile};
+use testkit::wait::{until, until_some};
 
-use crate::shared;
+use crate::chain::PIN;
+use crate::{company, shared};
 
 const CONFIG: &str = r#"
 realm = "CORP.LATCHKEY.TEST"
@@ -243,4 +247,40 @@ fn a_unit_that_takes_no_entries_from_above_is_named() -> Result<()> {
     );
     ensure!(blocked["accounts"] == 1, "{report}");
     Ok(())
+}
+
+#[test]
+fn what_waits_while_the_right_is_withdrawn_is_written_when_it_is_back() -> Result<()> {
+    let (_turn, company) = company();
+    company.forget_everyone()?;
+    let stage = Stage::set(&company.lab)?;
+    let log = || stage.server.read_text("/var/log/latchkey-sync.log");
+    let from = log()?.len();
+    stage.dsacl("delete", STAFF, &stage.ace())?;
+    let (said, enrolled) = std::thread::scope(|scope| {
+        let enrolling = scope.spawn(|| company.enrolled("alice", PIN));
+        let said = until_some("the agent to say why", Duration::from_secs(40), || {
+            let log = log()?;
+            let fresh = log.get(from..).unwrap_or_default();
+            ensure!(fresh.contains("permissions check"), "{fresh}");
+            ensure!(
+                company.keys_in_directory("alice")?.is_empty(),
+                "it was written"
+            );
+            Ok(())
+        });
+        let back = stage.dsacl("set", STAFF, &stage.ace());
+        let enrolled = enrolling.join();
+        let enrolled = enrolled.unwrap_or_else(|_| bail!("the enrollment died"));
+        (said.and(back), enrolled)
+    });
+    said?;
+    enrolled?;
+    until("the key in AD", Duration::from_secs(40), || {
+        company
+            .keys_in_directory("alice")
+            .is_ok_and(|keys| keys.len() == 1)
+    })?;
+    company.sign_in("alice", PIN)?.ok()?;
+    company.forget_everyone()
 }
