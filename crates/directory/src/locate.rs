@@ -264,8 +264,9 @@ async fn addresses(found: Vec<Service>) -> Result<Vec<Candidate>, Error> {
                 host,
                 ..
             } = service;
+            // As tickets in a cache are named: there, case counts.
             let candidate = Candidate {
-                host,
+                host: host.to_ascii_lowercase(),
                 priority,
                 weight,
                 address,
@@ -309,7 +310,9 @@ async fn ping_one(address: SocketAddr) -> Option<Answer> {
     };
     let socket = UdpSocket::bind((own, 0)).await.ok()?;
     socket.connect(address).await.ok()?;
-    let filter = Filter::equal("NtVer", netlogon::VERSION.to_le_bytes());
+    // Samba answers a conjunction only. No domain is named: so each says which it is of.
+    let version = Filter::equal("NtVer", netlogon::VERSION.to_le_bytes());
+    let filter = Filter::And(vec![version]);
     let search = Search {
         base: "",
         scope: Scope::Base,

@@ -1,7 +1,10 @@
 //! The way to the directory: one connection at a time, made anew where it broke, to whichever writable
 //! domain controller answers then.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use directory::{Directory, Locator, Need};
 use kerberos::Context;
@@ -14,6 +17,11 @@ use crate::{config::Config, hardening::CACHE, keys::now};
 /// How far clocks may be apart before tickets and proofs fail (RFC 4120 7.2.2's usual five minutes).
 const SKEW_S: u64 = 300;
 
+/// How long the agent's tickets are used: a small part of what a KDC gives.
+const TICKETS_FOR: Duration = Duration::from_secs(60 * 60);
+/// As many domain controllers have a ticket in reserve.
+const SPARE: usize = 8;
+
 /// A connection that several tasks share.
 pub struct Door {
     config: Arc<Config>,
@@ -22,9 +30,11 @@ pub struct Door {
     current: Mutex<Option<Arc<Directory>>>,
 }
 
-/// Guards the process's one ticket cache: it is empty for a moment while it is filled.
+/// Guards the process's one ticket cache: it is empty for a moment while it is filled. Since when it is
+/// full, so that a connection that broke is made anew without a KDC: the one that died was often asked
+/// first.
 #[derive(Default)]
-pub struct Tickets(Mutex<()>);
+pub struct Tickets(Mutex<Option<Instant>>);
 
 impl Door {
     /// A door that is not open yet. Doors of one process share `tickets`.
@@ -97,22 +107,67 @@ async fn connect_by(
     config: &Config,
     tickets: &Tickets,
 ) -> Result<Directory, directory::Error> {
-    let _filling = tickets.0.lock().await;
-    let (account, keytab) = (config.account_principal(), config.keytab.clone());
-    let ticket = spawn_blocking(move || Context::new()?.keytab_ccache(&account, &keytab, CACHE));
-    match ticket.await {
-        Ok(Ok(())) => {}
-        Ok(Err(error @ kerberos::Error::KdcUnreachable(_))) => {
-            return Err(directory::Error::Unreachable(error.to_string()));
-        }
-        Ok(Err(error)) => return Err(directory::Error::Kerberos(error.to_string())),
-        Err(error) => return Err(directory::Error::Unreachable(error.to_string())),
+    let mut since = tickets.0.lock().await;
+    let is_fresh = !since.is_some_and(|since| since.elapsed() < TICKETS_FOR);
+    if is_fresh {
+        *since = None;
+        fill(config).await?;
+        *since = Some(Instant::now());
     }
-    let directory = locator.connect().await?;
+    let directory = match locator.connect().await {
+        Ok(directory) => directory,
+        Err(error) => {
+            use directory::Error::{Kerberos, Refused};
+            if matches!(error, Kerberos(_) | Refused { .. }) {
+                // Perhaps it was the tickets: the next one begins with new ones.
+                *since = None;
+            }
+            return Err(error);
+        }
+    };
+    drop(since);
+    if is_fresh {
+        collect(&directory, &config.realm).await;
+    }
     if let Some(said) = skew(directory.clock(), now()) {
         tracing::warn!(code = "clock_skew", dc = directory.dc(), said);
     }
     Ok(directory)
+}
+
+/// Gets the ticket that the others come from.
+async fn fill(config: &Config) -> Result<(), directory::Error> {
+    let (account, keytab) = (config.account_principal(), config.keytab.clone());
+    let ticket = spawn_blocking(move || Context::new()?.keytab_ccache(&account, &keytab, CACHE));
+    match ticket.await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error @ kerberos::Error::KdcUnreachable(_))) => {
+            Err(directory::Error::Unreachable(error.to_string()))
+        }
+        Ok(Err(error)) => Err(directory::Error::Kerberos(error.to_string())),
+        Err(error) => Err(directory::Error::Unreachable(error.to_string())),
+    }
+}
+
+/// Gets tickets for the other domain controllers while there is a KDC to ask.
+async fn collect(directory: &Directory, realm: &str) {
+    let Ok(controllers) = directory.domain_controllers().await else {
+        return;
+    };
+    let domain = realm.to_ascii_lowercase();
+    let others = controllers.into_iter().take(SPARE);
+    let services: Vec<String> = others
+        .map(|dc| format!("ldap/{}/{domain}@{realm}", dc.host.to_ascii_lowercase()))
+        .collect();
+    spawn_blocking(move || {
+        for service in services {
+            let ticket =
+                Context::new().and_then(|context| context.service_ticket(&service).map(drop));
+            if let Err(error) = ticket {
+                tracing::debug!(service, %error, "no ticket in reserve");
+            }
+        }
+    });
 }
 
 /// What is to be said of two clocks that are too far apart.

@@ -77,8 +77,8 @@ fn where_a_domain_controller_stops_the_other_serves_within_five_seconds() -> Res
 
     let from = log(&server, 0)?.len();
     let stopped = lab.host(&serving)?;
-    end_samba(&stopped)?;
     let since = Instant::now();
+    end_samba(&stopped)?;
     let now = until_some("the other one", 3 * FAILOVER, || connected(&server, from))?;
     let took = since.elapsed();
     ensure!(now == other && took < FAILOVER, "{now} after {took:?}");
