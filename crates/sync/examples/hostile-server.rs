@@ -217,10 +217,17 @@ fn answer(request: &Request, changes: &[KeyChange], reports: &Mutex<File>) -> Re
                 changes: Vec::new(),
             })
         }
-        api::agent::CHANGES_PATH => text(&Changes {
-            next: last,
-            changes: changes.to_vec(),
-        }),
+        api::agent::CHANGES_PATH => {
+            let place = query
+                .split('&')
+                .find_map(|word| word.strip_prefix("token=v1."));
+            let place: usize = place.map_or(Ok(0), str::parse)?;
+            let page: Vec<KeyChange> = changes.iter().skip(place).take(100).cloned().collect();
+            text(&Changes {
+                next: format!("v1.{}", place + page.len()),
+                changes: page,
+            })
+        }
         api::agent::WORK_PATH => {
             wait();
             Ok(String::new())

@@ -72,6 +72,8 @@ pub struct Keys {
     /// Removals, and what follows them for the same users, until the feed's end is reached.
     waiting: Vec<KeyChange>,
     unfinished: Unfinished,
+    /// How many removals were stopped, and told of.
+    stopped: usize,
     watch: Option<Watch>,
     lease: Arc<Lease>,
     pending: Arc<Pending>,
@@ -86,6 +88,17 @@ struct Unfinished {
     /// When the feed is read from there.
     again: Option<Instant>,
     backoff: Backoff,
+}
+
+impl Unfinished {
+    /// The feed's end is reached: when it is read again for the sake of what is unfinished.
+    fn is_read_again(&mut self) {
+        if !self.is {
+            self.backoff.reset();
+        } else if self.again.is_none() {
+            self.again = Some(Instant::now() + self.backoff.pause());
+        }
+    }
 }
 
 /// How a change ended.
@@ -133,6 +146,7 @@ impl Keys {
             lanes: Vec::new(),
             waiting: Vec::new(),
             unfinished: Unfinished::default(),
+            stopped: 0,
             watch: None,
             lease,
             pending,
@@ -233,6 +247,17 @@ impl Keys {
 
     /// Settles a page's changes in their order.
     async fn carry_out(&mut self, page: Changes, outcome: &mut Outcome) -> anyhow::Result<()> {
+        if page.changes.len() > PAGE {
+            let detail = format!(
+                "the server asks for {} changes at once, where {PAGE} are the most; none was carried \
+                 out",
+                page.changes.len()
+            );
+            self.alarms
+                .raise("too_many_changes", CHANGE_REFUSED, detail.clone(), now());
+            self.alarms.keep(&self.folder, now())?;
+            anyhow::bail!(detail);
+        }
         for _ in &page.changes {
             block_in_place(|| joints::reach("agent", Joint::ChangeReceived));
         }
@@ -250,12 +275,7 @@ impl Keys {
         }
         if is_last {
             self.keep_ledger()?;
-        }
-        if is_last && self.unfinished.is && self.unfinished.again.is_none() {
-            self.unfinished.again = Some(Instant::now() + self.unfinished.backoff.pause());
-        }
-        if is_last && !self.unfinished.is {
-            self.unfinished.backoff.reset();
+            self.unfinished.is_read_again();
         }
         Ok(())
     }
@@ -308,10 +328,14 @@ impl Keys {
                 code: DELETION_THRESHOLD.to_owned(),
                 detail: detail.clone(),
             });
+            if std::mem::replace(&mut self.stopped, removals) == removals {
+                return Ok(());
+            }
             self.alarms
                 .raise(DELETION_THRESHOLD, TOO_MANY_DELETIONS, detail, now());
             return self.alarms.keep(&self.folder, now());
         }
+        self.stopped = 0;
         for page in waiting.chunks(PAGE) {
             self.settle(page, outcome).await?;
         }

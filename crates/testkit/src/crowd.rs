@@ -70,8 +70,8 @@ impl Crowd {
              2>/dev/null | base64 -w0"
         ))?;
         let change = format!(
-            "dn: CN={COMPUTER},CN=Computers,{BASE}\nchangetype: modify\nadd: userCertificate\n\
-             userCertificate:: {}\n",
+            "dn: CN={COMPUTER},CN=Computers,{BASE}\nchangetype: modify\nreplace: userAccountControl\n\
+             userAccountControl: 4096\n-\nadd: userCertificate\nuserCertificate:: {}\n",
             certificate.trim()
         );
         dc.command(&["ldbmodify", "-H", SAM]).stdin(change).ok()?;

@@ -45,3 +45,68 @@ fn what_was_counted_is_counted_after_a_kill_on_an_unfinished_page() {
     assert!(keys.ledger.is_replay(&statement([2; 32], 4)));
     assert!(!keys.ledger.is_replay(&statement([1; 32], 5)));
 }
+
+fn change(seq: u64, op: ChangeOp, user: u8) -> KeyChange {
+    KeyChange {
+        seq,
+        op,
+        user: api::agent::ChangeUser {
+            anchor: Guid::from_le_bytes([user; 16]),
+            sid: "S-1-5-21-1-2-3-1104".parse().unwrap(),
+        },
+        key: api::agent::ChangeKey {
+            kid: seq.to_string(),
+            material: String::new(),
+            device: Guid::from_le_bytes([9; 16]),
+            created: NOW,
+        },
+        evidence: None,
+    }
+}
+
+#[test]
+fn a_removal_waits_for_the_feed_s_end_and_so_does_what_follows_it() {
+    let parts = Parts::new("waits", "");
+    let mut keys = start(&parts);
+    let page = vec![
+        change(1, ChangeOp::Add, 1),
+        change(2, ChangeOp::Remove, 1),
+        change(3, ChangeOp::Add, 2),
+        change(4, ChangeOp::Add, 1),
+    ];
+    let numbers = |changes: &[KeyChange]| changes.iter().map(|c| c.seq).collect::<Vec<_>>();
+    assert_eq!(numbers(&keys.put_off_removals(page)), [1, 3]);
+    let late = keys.put_off_removals(vec![change(5, ChangeOp::Add, 1)]);
+    assert!(late.is_empty());
+    assert_eq!(numbers(&keys.waiting), [2, 4, 5]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_changes_than_a_page_may_have_are_an_alarm_and_none_is_carried_out() {
+    let parts = Parts::new("page", "");
+    let mut keys = start(&parts);
+    let page = Changes {
+        next: "v1.101".to_owned(),
+        changes: (1..=101).map(|seq| change(seq, ChangeOp::Add, 1)).collect(),
+    };
+    assert!(keys.carry_out(page).await.is_err());
+    assert_eq!(keys.place, "");
+    let kept: Alarms = parts.folder.read(alarms::FILE).unwrap().unwrap();
+    assert_eq!(kept.alarms["too_many_changes"].count, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_many_removals_are_stopped_and_told_once() {
+    let parts = Parts::new("stopped", "");
+    let mut keys = start(&parts);
+    for _ in 0..2 {
+        keys.waiting = (1..=501)
+            .map(|seq| change(seq, ChangeOp::Remove, 1))
+            .collect();
+        // The directory would be asked, and there is none.
+        keys.settle_removals().await.unwrap();
+        assert!(keys.unfinished.is);
+    }
+    let kept: Alarms = parts.folder.read(alarms::FILE).unwrap().unwrap();
+    assert_eq!(kept.alarms["deletion_threshold"].count, 1);
+}

@@ -21,18 +21,23 @@ from dsinternals.common.data.hello.KeyCredential import KeyCredential
 
 value = DNWithBinary.fromRawDNWithBinary(sys.stdin.read().strip().encode())
 credential = KeyCredential.fromDNWithBinary(value)
-material = credential.rawKeyMaterial
+material = credential.RawKeyMaterial
 print(json.dumps({
-    "version": str(credential.version),
-    "usage": credential.usage.name,
-    "source": credential.source.name,
-    "device": str(credential.deviceId.toFormatD()),
+    "hash": credential.verifyHash(),
+    "usage": credential.Usage.name,
+    "source": credential.Source.name,
+    "device": credential.DeviceId.toFormatD(),
     "modulus": "%0512x" % material.modulus,
     "exponent": material.exponent,
 }))
 "#;
 
-const DSINTERNALS: &str = "dsinternals==1.2.4";
+/// The parser, and what it needs without saying so.
+const PARSER: [&str; 3] = [
+    "dsinternals==1.2.4",
+    "pyOpenSSL==26.4.0",
+    "pycryptodomex==3.24.2",
+];
 
 const HEIMDAL: Needed = Needed {
     reason: "sign in with Heimdal's client",
@@ -135,7 +140,7 @@ fn what_the_agent_writes_others_read_and_the_kdc_takes_also_under_another_name()
         anyhow::bail!("{} values", values.len());
     };
 
-    let python = foreign::python(&[DSINTERNALS], |line| eprintln!("{line}"))?;
+    let python = foreign::python(&PARSER, |line| eprintln!("{line}"))?;
     let mut reader = Command::new(python.join("bin/python"));
     let read = foreign::fed(reader.args(["-c", READER]), value)?;
     let read: Value = serde_json::from_str(&read)?;
@@ -144,10 +149,8 @@ fn what_the_agent_writes_others_read_and_the_kdc_takes_also_under_another_name()
         .sh("openssl rsa -in /tmp/lies/user.pem -noout -modulus")?;
     let modulus = modulus.trim().trim_start_matches("Modulus=").to_lowercase();
     ensure!(read["modulus"] == modulus, "{read}, not {modulus}");
-    ensure!(
-        read["exponent"] == 65537 && read["usage"] == "NGC" && read["source"] == "AD",
-        "{read}"
-    );
+    ensure!(read["hash"] == true && read["exponent"] == 65537, "{read}");
+    ensure!(read["usage"] == "NGC" && read["source"] == "AD", "{read}");
     ensure!(read["device"] == stage.device.to_lowercase(), "{read}");
 
     prepare(lab, &stage.server)?;

@@ -119,6 +119,14 @@ impl<'l> Stage<'l> {
         self.attribute(account, "msDS-KeyCredentialLink")
     }
 
+    /// What the agent says that somebody must look at.
+    fn alarms(&self) -> Result<Value> {
+        let words = ["latchkey-sync", "--config", "/etc/latchkey/lied-to.toml"];
+        let words = [&words[..], &["status", "--json"]].concat();
+        let told: Value = serde_json::from_str(&self.server.command(&words).ok()?)?;
+        Ok(told["alarms"].clone())
+    }
+
     /// An addition as an honest device of an honest user makes it.
     pub(crate) fn honest(&self, user: &Account) -> Value {
         json!({
@@ -185,7 +193,7 @@ impl<'l> Stage<'l> {
             .daemon("latchkey-sync")?;
         until_some(
             "the agent's reports",
-            Duration::from_secs(30),
+            Duration::from_secs(300),
             || -> Result<Vec<Value>> {
                 let lines = self.server.read_text(reports)?;
                 let told = lines
@@ -221,6 +229,7 @@ fn a_server_that_lies_gets_no_key_into_the_directory() -> Result<()> {
          samba-tool group addmembers 'Domain Admins' erin; }")?;
     let (alice, bob) = (stage.account("alice")?, stage.account("bob")?);
     let (dave, erin) = (stage.account("dave")?, stage.account("erin")?);
+    let (administrator, controller) = (stage.account("Administrator")?, stage.account("DC$")?);
     let base = stage.honest(&alice);
     let of = |account: &Account| json!({ "anchor": account.guid, "sid": account.sid });
     let rogue = "/tmp/lies/rogue.pem";
@@ -243,6 +252,8 @@ fn a_server_that_lies_gets_no_key_into_the_directory() -> Result<()> {
         (with(&base, of(&dave)), "out_of_scope"),
         (with(&base, of(&erin)), "protected_account"),
         (with(&base, json!({ "sid": bob.sid })), "unknown_user"),
+        (with(&base, of(&administrator)), "out_of_scope"),
+        (with(&base, of(&controller)), "unknown_user"),
         (with(&base, json!({ "age": 3600 })), "proof_expired"),
     ];
     let lies: Vec<Value> = cases.iter().map(|(lie, _)| lie.clone()).collect();
@@ -253,7 +264,43 @@ fn a_server_that_lies_gets_no_key_into_the_directory() -> Result<()> {
         .collect();
     let expected: Vec<&str> = cases.iter().map(|(_, code)| *code).collect();
     assert_eq!(codes, expected, "{told:?}");
+    let alarms = stage.alarms()?;
+    for (_, code) in &cases {
+        let is_told = alarms[code]["count"].as_u64() >= Some(1);
+        assert_eq!(is_told, *code != "proof_expired", "{code}: {alarms}");
+    }
     for person in ["alice", "bob", "dave", "erin"] {
+        assert_eq!(stage.keys(person)?, Vec::<String>::new(), "{person}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_server_that_asks_for_very_many_keys_gets_none_and_an_alarm() -> Result<()> {
+    let (_turn, lab) = shared();
+    let stage = Stage::set(lab)?;
+    let is_long = std::env::var_os("LATCHKEY_LONG_TESTS").is_some();
+    let count: usize = if is_long { 10_000 } else { 1_000 };
+    let victims = ["alice", "bob", "Administrator", "DC$"];
+    let victims = victims.map(|name| stage.account(name));
+    let victims = victims.into_iter().collect::<Result<Vec<_>>>()?;
+    let unsigned = |victim| with(&stage.honest(victim), json!({ "signer": null }));
+    let nobody = |n: usize| {
+        let guid = format!("{n:08x}-2222-3333-4444-555555555555");
+        with(&unsigned(&victims[0]), json!({ "anchor": guid }))
+    };
+    let mut lies: Vec<Value> = victims.iter().map(unsigned).collect();
+    lies.extend((victims.len()..count).map(nobody));
+    let told = stage.play("alice", &lies)?;
+    assert!(told.iter().all(|told| told["state"] == "refused"));
+    let alarms = stage.alarms()?;
+    let alarms = alarms.as_object().context("no alarms")?;
+    let raised: u64 = alarms
+        .values()
+        .filter_map(|alarm| alarm["count"].as_u64())
+        .sum();
+    assert_eq!(raised, count as u64, "{alarms:?}");
+    for person in ["alice", "bob", "Administrator", "DC$"] {
         assert_eq!(stage.keys(person)?, Vec::<String>::new(), "{person}");
     }
     Ok(())
