@@ -28,9 +28,6 @@ struct Args {
     /// Its key, PEM.
     #[arg(long)]
     signer: PathBuf,
-    /// The statements' number.
-    #[arg(long)]
-    sequence: u64,
     /// Finished values as changes for ldapmodify, rather than what a server is told.
     #[arg(long)]
     ldif: bool,
@@ -71,7 +68,7 @@ fn main() -> Result<()> {
             key_id: key.key_id(),
             device: args.device,
             time: UnixTime(now),
-            sequence: args.sequence,
+            sequence: now as u64,
         };
         let mut signature = Signer::new(MessageDigest::sha256(), &signer)?;
         let signature = signature.sign_oneshot_to_vec(&statement.to_bytes())?;
@@ -81,7 +78,7 @@ fn main() -> Result<()> {
             "kid": Guid::from_random(kid), "user": user.guid, "sid": user.sid,
             "device": args.device, "material": STANDARD.encode(key.to_rsa1()),
             "evidence": {
-                "time": now, "sequence": args.sequence, "device_sig": STANDARD.encode(signature),
+                "time": now, "sequence": now, "device_sig": STANDARD.encode(signature),
             },
         });
         writeln!(out, "{told}")?;

@@ -99,14 +99,12 @@ impl Crowd {
     }
 
     /// Keys for the users from `first` on, as the server is told of them, or as LDIF. A statement is
-    /// good for ten minutes, and newer than those with a lower `sequence`.
+    /// good for ten minutes, and newer than those of a second before.
     ///
     /// # Errors
     /// When the program fails.
-    pub fn keys(&self, first: usize, count: usize, sequence: u64, ldif: bool) -> Result<String> {
-        let sequence = sequence.to_string();
+    pub fn keys(&self, first: usize, count: usize, ldif: bool) -> Result<String> {
         let mut words = vec![MAKER, "--device", &self.device, "--signer", KEY];
-        words.extend(["--sequence", &sequence]);
         words.extend(ldif.then_some("--ldif"));
         let mut users = String::new();
         for user in self.users.iter().skip(first).take(count) {

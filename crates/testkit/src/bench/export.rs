@@ -58,7 +58,7 @@ pub fn export(company: &Company, count: usize) -> Result<Vec<Row>> {
 fn export_turn(crowd: &Crowd, first: usize, count: usize) -> Result<f64> {
     let before = crowd.times(0)?;
     let since = before.last().map_or(0, |(time, _)| *time);
-    crowd.tell(crowd.keys(first, count, 1, false)?)?;
+    crowd.tell(crowd.keys(first, count, false)?)?;
     let times = until_some("the keys in AD", Duration::from_secs(600), || {
         let times = crowd.times(since)?;
         let done: u64 = times.iter().map(|(_, keys)| keys).sum();
@@ -78,7 +78,7 @@ fn export_turn(crowd: &Crowd, first: usize, count: usize) -> Result<f64> {
 /// Seconds that `ldapmodify` takes for so many.
 fn modify_turn(company: &Company, crowd: &Crowd, first: usize, count: usize) -> Result<f64> {
     let server = company.server()?;
-    server.write_file("/root/keys.ldif", crowd.keys(first, count, 1, true)?, 0o600)?;
+    server.write_file("/root/keys.ldif", crowd.keys(first, count, true)?, 0o600)?;
     let script = format!(
         "set -e; export KRB5CCNAME=FILE:/root/keys.ccache; \
          kinit -k -t {AGENT_KEYTAB} {AGENT_ACCOUNT}@{REALM}; begin=$(date +%s%N); \

@@ -27,11 +27,14 @@ if verb == "tell":
             [tenant, domain, key["kid"], json.dumps(key["evidence"])],
         )
 elif verb == "remove":
-    db.execute("UPDATE keys SET state = 'removing' WHERE device = ?", [sys.argv[2]])
+    there = "FROM keys WHERE device = ? AND state NOT IN ('removing', 'removed')"
     db.execute(
         "INSERT INTO changes (tenant, domain, kid, op, evidence, open)"
-        " SELECT tenant, domain, kid, 'remove', NULL, 1 FROM keys WHERE device = ?",
+        f" SELECT tenant, domain, kid, 'remove', NULL, 1 {there}",
         [sys.argv[2]],
+    )
+    db.execute(
+        f"UPDATE keys SET state = 'removing' WHERE kid IN (SELECT kid {there})", [sys.argv[2]]
     )
 elif verb == "times":
     rows = db.execute(
