@@ -3,7 +3,7 @@
 //! Readers disagree about which of two members with one name counts; a statement that two parts
 //! read must not mean two things.
 
-use std::{collections::BTreeSet, fmt};
+use std::{borrow::Cow, collections::BTreeSet, fmt};
 
 use serde::{
     Deserialize, Deserializer,
@@ -14,10 +14,34 @@ use crate::Error;
 
 /// Reads an object.
 pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
-    let Object = serde_json::from_slice(bytes)
-        .map_err(|_| Error::Malformed("not a JSON object, or one with duplicate members"))?;
+    expect_object(bytes)?;
+    read_again(bytes)
+}
+
+fn expect_object(bytes: &[u8]) -> Result<(), Error> {
+    serde_json::from_slice(bytes)
+        .map(|Object| ())
+        .map_err(|_| Error::Malformed("not a JSON object, or one with duplicate members"))
+}
+
+fn read_again<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     serde_json::from_slice(bytes)
         .map_err(|_| Error::Malformed("a member is missing or not of its type"))
+}
+
+/// An object that is read more than once, and looked through once.
+#[derive(Debug)]
+pub(crate) struct Text(Vec<u8>);
+
+impl Text {
+    pub(crate) fn new(bytes: Vec<u8>) -> Result<Self, Error> {
+        expect_object(&bytes)?;
+        Ok(Self(bytes))
+    }
+
+    pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        read_again(&self.0)
+    }
 }
 
 /// An object without duplicate members; its content is not kept.
@@ -38,6 +62,10 @@ impl<'de> Deserialize<'de> for Value {
     }
 }
 
+/// A member's name; mostly it is there as it is written.
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
 struct Walk;
 
 impl<'de> Visitor<'de> for Walk {
@@ -49,7 +77,7 @@ impl<'de> Visitor<'de> for Walk {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let mut names = BTreeSet::new();
-        while let Some((name, Value)) = map.next_entry::<String, Value>()? {
+        while let Some((Name(name), Value)) = map.next_entry::<Name<'de>, Value>()? {
             if !names.insert(name) {
                 return Err(A::Error::custom("duplicate member"));
             }

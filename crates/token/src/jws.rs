@@ -67,7 +67,7 @@ pub struct Unverified<'a> {
     alg: &'static str,
     usage: Option<String>,
     signing_input: &'a str,
-    payload: Vec<u8>,
+    payload: json::Text,
     signature: Vec<u8>,
 }
 
@@ -154,7 +154,7 @@ impl<'a> Unverified<'a> {
             alg,
             usage: raw.usage,
             signing_input: message.get(..signature_at).unwrap_or_default(),
-            payload: compact::decode(payload)?,
+            payload: json::Text::new(compact::decode(payload)?)?,
             signature: compact::decode(signature)?,
         })
     }
@@ -177,7 +177,7 @@ impl<'a> Unverified<'a> {
     /// Claims by which the caller may find what the message is judged by. They are what the sender
     /// says, no more, until [`Unverified::verify`] succeeds.
     pub fn claimed<C: DeserializeOwned>(&self) -> Option<C> {
-        json::read(&self.payload).ok()
+        self.payload.read().ok()
     }
 
     /// `use`, which headers of assertions by users' keys have.
@@ -197,7 +197,7 @@ impl<'a> Unverified<'a> {
         if self.checked(key, now)?.exp.is_none() {
             return Err(Error::Malformed("exp is missing"));
         }
-        json::read(&self.payload)
+        self.payload.read()
     }
 
     /// The same for a statement whose nonce shows that it is fresh: clients of MS-OAPXBC send some
@@ -208,7 +208,7 @@ impl<'a> Unverified<'a> {
         now: UnixTime,
     ) -> Result<C, Error> {
         self.checked(key, now)?;
-        json::read(&self.payload)
+        self.payload.read()
     }
 
     fn checked(&self, key: &VerifyingKey, now: UnixTime) -> Result<Times, Error> {
@@ -216,7 +216,7 @@ impl<'a> Unverified<'a> {
             return Err(Error::Algorithm(key.alg));
         }
         key.check(self.signing_input.as_bytes(), &self.signature)?;
-        let times: Times = json::read(&self.payload)?;
+        let times: Times = self.payload.read()?;
         times.check(now)?;
         Ok(times)
     }
