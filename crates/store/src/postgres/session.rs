@@ -55,11 +55,18 @@ pub(super) struct Session {
     client: Client,
     /// There until it is dropped.
     runtime: Option<Runtime>,
-    statements: RefCell<HashMap<String, Statement>>,
+    statements: RefCell<HashMap<String, Prepared>>,
     /// A commit was asked for and no answer came: nobody knows what became of it.
     committing: Cell<bool>,
     /// What it holds is not known.
     broken: Cell<bool>,
+}
+
+/// A statement, and the columns of what it answers.
+#[derive(Clone)]
+struct Prepared {
+    statement: Statement,
+    columns: Arc<[String]>,
 }
 
 impl Session {
@@ -136,12 +143,16 @@ impl Session {
         self.wait(self.client.batch_execute(commands))
     }
 
-    fn statement(&self, sql: &str) -> Result<Statement> {
+    fn prepared(&self, sql: &str) -> Result<Prepared> {
         if let Some(known) = self.statements.borrow().get(sql) {
             return Ok(known.clone());
         }
-        let text = numbered(sql);
-        let prepared = self.wait(self.client.prepare(&text))?;
+        let statement = self.wait(self.client.prepare(&numbered(sql)))?;
+        let columns = statement.columns().iter().map(|c| c.name().to_owned());
+        let prepared = Prepared {
+            columns: columns.collect(),
+            statement,
+        };
         let mut statements = self.statements.borrow_mut();
         statements.insert(sql.to_owned(), prepared.clone());
         Ok(prepared)
@@ -187,14 +198,14 @@ fn numbered(sql: &str) -> String {
 
 impl Sql for Session {
     fn execute(&self, sql: &str, args: &[Value]) -> Result<u64> {
-        let statement = self.statement(sql)?;
+        let Prepared { statement, .. } = self.prepared(sql)?;
         let args = parameters(&statement, args);
         self.wait(self.client.execute(&statement, &args))
     }
 
     /// All are sent before the first one is answered.
     fn each(&self, sql: &str, rows: &[Vec<Value>]) -> Result<Vec<u64>> {
-        let statement = self.statement(sql)?;
+        let Prepared { statement, .. } = self.prepared(sql)?;
         let mut touched = Vec::with_capacity(rows.len());
         for rows in rows.chunks(AT_ONCE) {
             let args: Vec<_> = rows.iter().map(|row| parameters(&statement, row)).collect();
@@ -207,41 +218,38 @@ impl Sql for Session {
     }
 
     fn query(&self, sql: &str, args: &[Value]) -> Result<Vec<Row>> {
-        let statement = self.statement(sql)?;
-        let args = parameters(&statement, args);
-        let rows = self.wait(self.client.query(&statement, &args))?;
-        read(&statement, &rows)
+        let prepared = self.prepared(sql)?;
+        let args = parameters(&prepared.statement, args);
+        let rows = self.wait(self.client.query(&prepared.statement, &args))?;
+        read(&prepared, &rows)
     }
 
     /// All are sent before the first one is answered.
     fn query_all(&self, questions: &[Question]) -> Result<Vec<Vec<Row>>> {
         let mut all = Vec::with_capacity(questions.len());
         for questions in questions.chunks(AT_ONCE) {
-            let statements = questions
-                .iter()
-                .map(|question| self.statement(question.sql));
-            let statements: Vec<Statement> = statements.collect::<Result<_>>()?;
-            let asked = statements.iter().zip(questions);
+            let prepared = questions.iter().map(|question| self.prepared(question.sql));
+            let prepared: Vec<Prepared> = prepared.collect::<Result<_>>()?;
+            let asked = prepared.iter().zip(questions);
             let args: Vec<_> = asked
-                .map(|(statement, question)| parameters(statement, &question.args))
+                .map(|(prepared, question)| parameters(&prepared.statement, &question.args))
                 .collect();
-            let sent = statements.iter().zip(&args);
-            let sent = sent.map(|(statement, args)| self.client.query(statement, args));
+            let sent = prepared.iter().zip(&args);
+            let sent = sent.map(|(prepared, args)| self.client.query(&prepared.statement, args));
             let answers = self.wait(try_join_all(sent))?;
-            for (statement, rows) in statements.iter().zip(&answers) {
-                all.push(read(statement, rows)?);
+            for (prepared, rows) in prepared.iter().zip(&answers) {
+                all.push(read(prepared, rows)?);
             }
         }
         Ok(all)
     }
 }
 
-fn read(statement: &Statement, rows: &[tokio_postgres::Row]) -> Result<Vec<Row>> {
-    let columns = statement.columns();
-    let names: Arc<[String]> = columns.iter().map(|c| c.name().to_owned()).collect();
+fn read(prepared: &Prepared, rows: &[tokio_postgres::Row]) -> Result<Vec<Row>> {
+    let columns = &prepared.columns;
     let row = |row: &tokio_postgres::Row| {
         let values = (0..columns.len()).map(|place| value(row, place));
-        Ok(Row::new(&names, values.collect::<Result<_>>()?))
+        Ok(Row::new(columns, values.collect::<Result<_>>()?))
     };
     rows.iter().map(row).collect()
 }

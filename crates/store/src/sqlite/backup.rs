@@ -20,8 +20,8 @@ impl Sqlite {
     pub(crate) async fn back_up(&self, to: PathBuf) -> Result<()> {
         let readers = std::sync::Arc::clone(&self.readers);
         let work = move || {
-            let connection = readers.take()?;
-            copy(&connection, &to)
+            let reader = readers.take()?;
+            copy(&reader.connection, &to)
         };
         tokio::task::spawn_blocking(work)
             .await

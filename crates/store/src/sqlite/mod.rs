@@ -10,6 +10,8 @@ mod statistics;
 mod writer;
 
 use std::{
+    cell::RefCell,
+    collections::HashMap,
     fs,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
@@ -17,14 +19,14 @@ use std::{
 };
 
 use rusqlite::{
-    Connection, OpenFlags, ToSql, params_from_iter,
+    Connection, OpenFlags, Statement, ToSql, params_from_iter,
     types::{ToSqlOutput, ValueRef},
 };
 
 use crate::{
     Error, Result,
     news::News,
-    sql::{Row, Sql, Value},
+    sql::{Question, Row, Sql, Value},
     store::Touches,
 };
 use writer::Writer;
@@ -50,7 +52,13 @@ pub(crate) struct Sqlite {
 /// Connections that wait for the next read.
 struct Readers {
     path: PathBuf,
-    idle: Mutex<Vec<Connection>>,
+    idle: Mutex<Vec<Reader>>,
+}
+
+/// A connection that reads, and the columns of what it has asked.
+struct Reader {
+    connection: Connection,
+    columns: RefCell<HashMap<String, Arc<[String]>>>,
 }
 
 impl Sqlite {
@@ -110,9 +118,9 @@ impl Sqlite {
 
     /// The same, on this thread.
     pub(crate) fn look_up<T>(&self, work: impl FnOnce(&dyn Sql) -> Result<T>) -> Result<T> {
-        let connection = self.readers.take()?;
-        let answer = work(&connection);
-        self.readers.idle().push(connection);
+        let reader = self.readers.take()?;
+        let answer = work(&reader);
+        self.readers.idle().push(reader);
         answer
     }
 
@@ -123,18 +131,53 @@ impl Sqlite {
 }
 
 impl Readers {
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Reader>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self) -> Result<Connection> {
-        if let Some(connection) = self.idle().pop() {
-            return Ok(connection);
+    fn take(&self) -> Result<Reader> {
+        if let Some(reader) = self.idle().pop() {
+            return Ok(reader);
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&self.path, flags)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        Ok(connection)
+        Ok(Reader {
+            connection,
+            columns: RefCell::default(),
+        })
+    }
+}
+
+impl Sql for Reader {
+    fn execute(&self, sql: &str, args: &[Value]) -> Result<u64> {
+        Sql::execute(&self.connection, sql, args)
+    }
+
+    fn each(&self, sql: &str, rows: &[Vec<Value>]) -> Result<Vec<u64>> {
+        Sql::each(&self.connection, sql, rows)
+    }
+
+    fn query(&self, sql: &str, args: &[Value]) -> Result<Vec<Row>> {
+        tracing::trace!(target: "store::sql", sql);
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let known = self.columns.borrow().get(sql).cloned();
+        let columns = known.unwrap_or_else(|| {
+            let columns = columns(&statement);
+            let mut known = self.columns.borrow_mut();
+            known.insert(sql.to_owned(), Arc::clone(&columns));
+            columns
+        });
+        rows(&mut statement, &columns, args)
+    }
+
+    /// All of one commit, and under one lock.
+    fn query_all(&self, questions: &[Question]) -> Result<Vec<Vec<Row>>> {
+        let reading = self.connection.unchecked_transaction()?;
+        let answer = |question: &Question| self.query(question.sql, &question.args);
+        let answers = questions.iter().map(answer).collect();
+        reading.finish()?;
+        answers
     }
 }
 
@@ -154,18 +197,26 @@ impl Sql for Connection {
     fn query(&self, sql: &str, args: &[Value]) -> Result<Vec<Row>> {
         tracing::trace!(target: "store::sql", sql);
         let mut statement = self.prepare_cached(sql)?;
-        let names: Vec<String> = statement
-            .column_names()
-            .into_iter()
-            .map(str::to_owned)
-            .collect();
-        let (count, names) = (names.len(), Arc::from(names));
-        let rows = statement.query_map(params_from_iter(args), |row| {
-            let values = (0..count).map(|place| value(row.get_ref(place)?));
-            Ok(Row::new(&names, values.collect::<rusqlite::Result<_>>()?))
-        })?;
-        Ok(rows.collect::<rusqlite::Result<_>>()?)
+        let columns = columns(&statement);
+        rows(&mut statement, &columns, args)
     }
+}
+
+fn columns(statement: &Statement<'_>) -> Arc<[String]> {
+    let names = statement.column_names().into_iter();
+    names.map(str::to_owned).collect()
+}
+
+fn rows(
+    statement: &mut Statement<'_>,
+    columns: &Arc<[String]>,
+    args: &[Value],
+) -> Result<Vec<Row>> {
+    let rows = statement.query_map(params_from_iter(args), |row| {
+        let values = (0..columns.len()).map(|place| value(row.get_ref(place)?));
+        Ok(Row::new(columns, values.collect::<rusqlite::Result<_>>()?))
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 impl ToSql for Value {
