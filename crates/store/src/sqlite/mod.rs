@@ -83,6 +83,9 @@ impl Sqlite {
         connection.pragma_update(None, "foreign_keys", "ON")?;
         // Deleted codes and sessions are not left in free pages.
         connection.pragma_update(None, "secure_delete", "ON")?;
+        // What a write may have to undo is kept in memory: a lot of them is more than SQLite would keep
+        // there, and a file for it costs as much as the journal itself.
+        connection.pragma_update(None, "temp_store", "MEMORY")?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         migrate::run(&mut connection, path)?;
         let readers = Readers {
