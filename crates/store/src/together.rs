@@ -16,11 +16,9 @@ use crate::{Error, Result};
 /// The most of one lot.
 const MOST: usize = 256;
 
-/// What a write leaves for each of the lot before …
-const EACH: Duration = Duration::from_millis(2);
-
-/// … and for so many of them at most.
-const COUNTED: u32 = 12;
+/// What a write leaves. That is the same for two as for fifty: on a machine that is busy with other
+/// things a shorter one finds nobody, and each commit is of one or two.
+const MOMENT: Duration = Duration::from_millis(32);
 
 /// Whether a lot leaves a moment for more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +80,7 @@ impl<Q: Send + 'static, A: Send + 'static> Together<Q, A> {
     {
         while let Some(lot) = self.next() {
             let (questions, senders): (Vec<Q>, Vec<_>) = lot.into_iter().unzip();
-            let count = senders.len();
+            let is_crowded = senders.len() > 1;
             match answer(questions).await {
                 Ok(answers) => {
                     for (sender, answer) in senders.into_iter().zip(answers) {
@@ -97,9 +95,8 @@ impl<Q: Send + 'static, A: Send + 'static> Together<Q, A> {
                     }
                 }
             }
-            if pace == Pace::Gathered && count > 1 {
-                let count = u32::try_from(count).unwrap_or(COUNTED).min(COUNTED);
-                sleep(EACH * count).await;
+            if pace == Pace::Gathered && is_crowded {
+                sleep(MOMENT).await;
             }
         }
     }
