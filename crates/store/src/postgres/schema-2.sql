@@ -455,7 +455,7 @@ CREATE TABLE prts (
 );
 CREATE INDEX prts_by_account ON prts (tenant, account, device);
 CREATE INDEX prts_by_device ON prts (tenant, device);
-CREATE INDEX prts_by_previous ON prts (tenant, previous);
+CREATE INDEX prts_by_previous ON prts (tenant, previous) WHERE previous IS NOT NULL;
 CREATE INDEX prts_by_end ON prts (expires);
 
 CREATE TABLE lockouts (

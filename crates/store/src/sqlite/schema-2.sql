@@ -310,7 +310,7 @@ CREATE TABLE prts (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX prts_by_account ON prts (tenant, account, device);
 CREATE INDEX prts_by_device ON prts (tenant, device);
-CREATE INDEX prts_by_previous ON prts (tenant, previous);
+CREATE INDEX prts_by_previous ON prts (tenant, previous) WHERE previous IS NOT NULL;
 CREATE INDEX prts_by_end ON prts (expires);
 
 -- Keys that sign tokens; the one of version 1 keeps the name that it is sealed under.
