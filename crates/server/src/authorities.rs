@@ -4,7 +4,7 @@
 //! the tenant may have made the newest one. One that was followed signs nothing any more; what it
 //! issued is good to its own end, or to a date that an administrator stated where its key got out.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use anyhow::Context as _;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -54,16 +54,41 @@ struct Kept {
     until: UnixTime,
 }
 
+/// Whose signature a certificate was found to have. That stays as it is, and finding it out takes longer
+/// than all else about a statement; whether the signer counts, and until when, is looked at each time.
+#[derive(Clone, Default)]
+pub(crate) struct SignedBy(Arc<OnceLock<X509>>);
+
+impl SignedBy {
+    fn is_by(&self, authority: &X509, certificate: &X509Ref) -> anyhow::Result<bool> {
+        let Self(known) = self;
+        if let Some(known) = known.get() {
+            return Ok(known == authority);
+        }
+        let is_good = has_signed(&*authority.public_key()?, certificate);
+        if is_good {
+            let _ = known.set(authority.clone());
+        }
+        Ok(is_good)
+    }
+}
+
 impl Authorities {
-    /// Whether a certificate is one of a device of ours and valid at `now`.
-    pub(crate) fn has_issued(&self, certificate: &X509Ref, now: UnixTime) -> anyhow::Result<bool> {
+    /// Whether a certificate is one of a device of ours and valid at `now`. `signed` is what was found out
+    /// about it before.
+    pub(crate) fn has_issued(
+        &self,
+        certificate: &X509Ref,
+        signed: &SignedBy,
+        now: UnixTime,
+    ) -> anyhow::Result<bool> {
         if !Authority::is_in_its_time(certificate, now)? {
             return Ok(false);
         }
         let trusted = self.former.iter().filter(|former| now < former.until);
         let former = trusted.map(|former| &former.certificate);
         for authority in former.chain([self.current.certificate()]) {
-            if has_signed(&*authority.public_key()?, certificate) {
+            if signed.is_by(authority, certificate)? {
                 return Ok(true);
             }
         }
@@ -230,7 +255,9 @@ mod tests {
             (&a_week, NOW.plus(7 * 86_400 - 1), true),
             (&a_week, NOW.plus(7 * 86_400), false),
         ] {
-            let found = authorities.has_issued(&certificate, at).unwrap();
+            let found = authorities
+                .has_issued(&certificate, &SignedBy::default(), at)
+                .unwrap();
             assert_eq!(found, expected, "{at:?}");
         }
     }
@@ -242,8 +269,15 @@ mod tests {
             former: Vec::new(),
         };
         let other = Authority::make(tenant(), NOW).unwrap();
-        assert!(ours.has_issued(&issued_by(&ours.current), NOW).unwrap());
-        assert!(!ours.has_issued(&issued_by(&other), NOW).unwrap());
+        let has_issued = |certificate: &X509, signed: &SignedBy| {
+            ours.has_issued(certificate, signed, NOW).unwrap()
+        };
+        let signed = SignedBy::default();
+        // The second time by what was found out.
+        for _ in 0..2 {
+            assert!(has_issued(&issued_by(&ours.current), &signed));
+        }
+        assert!(!has_issued(&issued_by(&other), &SignedBy::default()));
         // Nothing is left for whatever this thread does next.
         assert!(openssl::error::ErrorStack::get().errors().is_empty());
     }

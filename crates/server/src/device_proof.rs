@@ -11,7 +11,9 @@ use serde::{Deserialize, de::DeserializeOwned};
 use store::{Device, Spend};
 use token::{Unverified, VerifyingKey, X5cForm};
 
-use crate::{app::App, authority::subject_name, facts::Facts, nonce, sign_in_log};
+use crate::{
+    app::App, authorities::SignedBy, authority::subject_name, facts::Facts, nonce, sign_in_log,
+};
 
 /// Reads a statement, whose nonce is the caller's to spend; `None` where it is none of a usable device. Which of the many things is
 /// wrong is for the log alone: whoever forges one learns nothing.
@@ -50,6 +52,7 @@ pub(crate) fn refused<T>(why: &str) -> Option<T> {
 #[derive(Clone)]
 pub(crate) struct Shown {
     certificate: X509,
+    signed: SignedBy,
     device: Option<Guid>,
     key: Option<VerifyingKey>,
 }
@@ -60,6 +63,7 @@ impl Shown {
         Some(Self {
             device: named(&certificate),
             key: VerifyingKey::rs256_of_certificate(&certificate).ok(),
+            signed: SignedBy::default(),
             certificate,
         })
     }
@@ -148,22 +152,24 @@ pub(crate) async fn of_certificate(
     app: &App,
     certificate: &X509,
 ) -> anyhow::Result<Result<Device, &'static str>> {
+    let signed = SignedBy::default();
     let named = named(certificate);
-    device_by(app, &Facts::NONE, (certificate, named)).await
+    device_by(app, &Facts::NONE, (certificate, &signed, named)).await
 }
 
 async fn device_by(
     app: &App,
     facts: &Facts,
-    (certificate, named): (&X509, Option<Guid>),
+    shown: (&X509, &SignedBy, Option<Guid>),
 ) -> anyhow::Result<Result<Device, &'static str>> {
-    let id = match issued_to(app, facts, (certificate, named)).await? {
+    let id = match issued_to(app, facts, shown).await? {
         Ok(id) => id,
         Err(why) => return Ok(Err(why)),
     };
     let Some(device) = facts.device(app, id).await? else {
         return Ok(Err("the device is unknown or switched off"));
     };
+    let (certificate, ..) = shown;
     if !is_current(&device, certificate)? {
         return Ok(Err("the device has a newer key"));
     }
@@ -184,10 +190,10 @@ fn is_current(device: &Device, certificate: &X509) -> anyhow::Result<bool> {
 async fn issued_to(
     app: &App,
     facts: &Facts,
-    (certificate, named): (&X509, Option<Guid>),
+    (certificate, signed, named): (&X509, &SignedBy, Option<Guid>),
 ) -> anyhow::Result<Result<Guid, &'static str>> {
     let authorities = facts.authorities(app).await?;
-    if !authorities.has_issued(certificate, app.clock.now())? {
+    if !authorities.has_issued(certificate, signed, app.clock.now())? {
         return Ok(Err("not of our authority, or over"));
     }
     Ok(named.ok_or("the subject is not a device id"))
@@ -203,7 +209,8 @@ async fn check<C: DeserializeOwned>(
     }: Statement<'_>,
 ) -> anyhow::Result<Result<(Device, C), &'static str>> {
     let now = app.clock.now();
-    let device = match device_by(app, facts, (&shown.certificate, shown.device)).await? {
+    let looked_at = (&shown.certificate, &shown.signed, shown.device);
+    let device = match device_by(app, facts, looked_at).await? {
         Ok(device) => device,
         Err(why) => return Ok(Err(why)),
     };
@@ -232,10 +239,12 @@ pub(crate) async fn deletion(app: &App, statement: &str) -> anyhow::Result<Optio
     };
     let Shown {
         certificate,
+        signed,
         device,
         key,
     } = statement.shown;
-    let issued_to = issued_to(app, &Facts::NONE, (&certificate, device)).await?;
+    let looked_at = (&certificate, &signed, device);
+    let issued_to = issued_to(app, &Facts::NONE, looked_at).await?;
     let (Ok(device), Some(key)) = (issued_to, key) else {
         return Ok(None);
     };
