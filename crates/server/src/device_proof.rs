@@ -130,12 +130,16 @@ pub(crate) fn to_spend(
     nonce: &str,
 ) -> anyhow::Result<Option<Spend>> {
     let now = app.clock.now();
-    if !app.keyring.nonces.is_good(nonce, now) {
+    let Some(end) = app.keyring.nonces.end(nonce, now) else {
         tracing::info!(why = "nonce", "a device's statement is not accepted");
         return Ok(None);
-    }
+    };
+    let mut id = sha256(format!("{grant}/{device}/{nonce}").as_bytes());
+    // What is spent at one time lies together in the store, and is written together.
+    let (time, _) = id.split_at_mut(size_of::<i64>());
+    time.copy_from_slice(&end.0.to_be_bytes());
     Ok(Some(Spend {
-        id: sha256(format!("{grant}/{device}/{nonce}").as_bytes()),
+        id,
         // Twice its life: servers of one tenant sweep by clocks of their own.
         until: now.plus(2 * nonce::LIFE_S),
     }))

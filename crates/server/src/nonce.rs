@@ -48,18 +48,18 @@ impl Nonces {
 
     /// Whether it is one of ours whose time is not over.
     pub(crate) fn is_good(&self, nonce: &str, now: UnixTime) -> bool {
-        let Ok(bytes) = URL_SAFE_NO_PAD.decode(nonce) else {
-            return false;
-        };
-        let Some((content, mac)) = bytes.split_last_chunk::<MAC>() else {
-            return false;
-        };
-        let Some((end, _)) = content.split_first_chunk::<8>() else {
-            return false;
-        };
-        let is_ours = memcmp::eq(&self.mac(content), mac);
+        self.end(nonce, now).is_some()
+    }
+
+    /// When its time is over; none where it is, or it is not one of ours.
+    pub(crate) fn end(&self, nonce: &str, now: UnixTime) -> Option<UnixTime> {
+        let bytes = URL_SAFE_NO_PAD.decode(nonce).ok()?;
+        let (content, mac) = bytes.split_last_chunk::<MAC>()?;
+        let (end, _) = content.split_first_chunk::<8>()?;
+        let is_ours = memcmp::eq(&self.mac(content), mac) && content.len() == 8 + RANDOM;
         let end = i64::from_be_bytes(*end);
-        is_ours && content.len() == 8 + RANDOM && now.0 < end && end <= now.0 + LIFE_S + 1
+        let is_now = now.0 < end && end <= now.0 + LIFE_S + 1;
+        (is_ours && is_now).then_some(UnixTime(end))
     }
 
     /// HMAC with SHA-256 (RFC 2104). OpenSSL looks the algorithm up and makes the key anew for each,

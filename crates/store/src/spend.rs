@@ -11,7 +11,7 @@ use crate::{
 /// A statement to spend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Spend {
-    /// Which one it is.
+    /// Which one it is: when its time is over, and of a hash what has room behind that.
     pub id: Digest,
     /// From then on nobody could show it again.
     pub until: UnixTime,
