@@ -8,8 +8,8 @@ use latchkey_server::{admin_cli, backup, check_config, init, run};
 
 /// Freed memory is wiped: passwords pass through buffers of libraries that do not wipe theirs.
 #[global_allocator]
-static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
-    zeroizing_alloc::ZeroAlloc(std::alloc::System);
+static ALLOCATOR: zeroizing_alloc::ZeroAlloc<mimalloc::MiMalloc> =
+    zeroizing_alloc::ZeroAlloc(mimalloc::MiMalloc);
 
 /// Accounts, second factors, tokens, devices, keys and the change feed of Latchkey.
 #[derive(Parser)]
