@@ -44,8 +44,9 @@ const QUICK_ANSWERS: usize = 800;
 async fn main() {
     let quick = std::env::args().any(|word| word == "--quick");
     let program = std::env::var_os("LATCHKEY_BENCH_SERVER").expect("LATCHKEY_BENCH_SERVER");
+    let asked = std::env::args().find_map(|word| word.strip_prefix("--accounts=")?.parse().ok());
     let answers = if quick { QUICK_ANSWERS } else { ANSWERS };
-    for accounts in ACCOUNTS {
+    for accounts in asked.map_or(ACCOUNTS.to_vec(), |accounts: u32| vec![accounts]) {
         let mut server = TestServer::start().await;
         server.stop().await;
         let store = server.store();
