@@ -34,7 +34,7 @@ use crate::{
     recovery_key::RecoveryKey,
     renewal,
     routing::Paths,
-    scim, sign_in_log,
+    scim,
     sign_in_log::{SignInLog, SignInRows},
     signin,
     tokens::KnownKeys,
@@ -189,9 +189,5 @@ pub(crate) fn paths(app: &Arc<App>) -> Paths {
         .merge(graph::remote(app))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
-        .behind(|router| {
-            let kept = from_fn_with_state(Arc::clone(app), sign_in_log::kept);
-            let counted = from_fn_with_state(Arc::clone(&app.metrics), metrics::counted);
-            router.layer(kept).layer(counted)
-        })
+        .behind(|router| router.layer(from_fn_with_state(Arc::clone(app), metrics::counted)))
 }

@@ -1,6 +1,6 @@
 //! Connections: how many, how long, how much; and the request's id in every line of the log.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use api::{
     MAX_BODY, MAX_BULK_BODY,
@@ -8,19 +8,18 @@ use api::{
     scim::BULK_PATH,
 };
 use axum::{
-    Extension, Router,
+    Router,
     body::{Body, to_bytes},
     extract::{DefaultBodyLimit, Request},
     http::{HeaderValue, StatusCode},
-    middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
 };
-use hyper::server::conn::http1;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use openssl::{
+    ssl::{Ssl, SslAcceptor},
+    x509::X509,
 };
-use openssl::ssl::{Ssl, SslAcceptor};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpListener,
@@ -28,13 +27,13 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_openssl::SslStream;
-use tower::util::MapRequest;
+use tower::Service as _;
 use tracing::Instrument as _;
 
 use crate::{
     error::{REQUEST, Refusal},
-    graph,
-    limits::{Counter, Limits, limited},
+    graph::{self, envelope::Envelope},
+    limits::{Counter, Limits},
     metrics::Metrics,
     paths, random,
     source::PEER,
@@ -65,22 +64,27 @@ const LAST_REQUEST: Duration = Duration::from_secs(60);
 /// How long requests that are under way may go on after the word to stop.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// Puts what every request goes through around the routes.
-pub(crate) fn guarded(routes: Router, limits: Limits) -> Router {
-    let counter = Arc::new(Counter::new(limits));
-    routes
-        .fallback(not_found)
-        // It is read whole here: no handler bounds it anew.
-        .layer(DefaultBodyLimit::disable())
-        .layer(from_fn(bounded_body))
-        .layer(from_fn_with_state(counter, limited))
-        .layer(from_fn(graph::envelope::enveloped))
-        .layer(from_fn(named))
+/// The routes, and what every request goes through before and after them. That is one function and no
+/// stack of layers: each layer keeps its share of a request that waits, and ten thousand wait.
+#[derive(Clone)]
+pub(crate) struct Guarded {
+    routes: Router,
+    counter: Arc<Counter>,
+    is_any_case: bool,
+    peer: Option<PeerCertificate>,
 }
 
-/// The same routes under paths in any case.
-pub(crate) fn in_any_case(routes: Router) -> Router {
-    Router::new().fallback_service(MapRequest::new(routes, paths::in_our_case as fn(_) -> _))
+/// Puts the routes behind it.
+pub(crate) fn guarded(routes: Router, limits: Limits) -> Guarded {
+    Guarded {
+        // Bodies are read whole before: no handler bounds them anew.
+        routes: routes
+            .fallback(not_found)
+            .layer(DefaultBodyLimit::disable()),
+        counter: Arc::new(Counter::new(limits)),
+        is_any_case: false,
+        peer: None,
+    }
 }
 
 async fn not_found() -> Refusal {
@@ -91,49 +95,95 @@ async fn not_found() -> Refusal {
     )
 }
 
-/// Reads the body whole, within its size and time: no handler sees more, or half.
-async fn bounded_body(request: Request, next: Next) -> Response {
-    let (head, body) = request.into_parts();
-    let most = match head.uri.path() {
-        BULK_PATH => MAX_BULK_BODY,
-        POLICY_STATUS_PATH => MAX_POLICY_STATUS,
-        path if graph::is_path(path) => graph::MAX_BODY,
-        _ => MAX_BODY,
-    };
-    let refused = |status, sentence| Refusal::own(status, "bad_request", sentence).into_response();
-    match timeout(PATIENCE, to_bytes(body, most)).await {
-        Ok(Ok(bytes)) => next.run(Request::from_parts(head, Body::from(bytes))).await,
-        Ok(Err(_)) => refused(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "the body is too long, or cut off",
-        ),
-        Err(_) => refused(StatusCode::REQUEST_TIMEOUT, "the body took too long"),
+impl Guarded {
+    /// The same under paths in any case.
+    pub(crate) fn in_any_case(self) -> Self {
+        Self {
+            is_any_case: true,
+            ..self
+        }
+    }
+
+    /// The same for a peer that showed a certificate.
+    fn shown_by(self, peer: Option<X509>) -> Self {
+        Self {
+            peer: peer.map(PeerCertificate),
+            ..self
+        }
+    }
+
+    /// Gives the request an id, and the log one line about it. The query is not logged.
+    async fn answer(self, request: http::Request<Incoming>) -> Result<Response, Infallible> {
+        let id = match random::guid() {
+            Ok(id) => id,
+            Err(error) => return Ok(Refusal::from(error).into_response()),
+        };
+        let request = request.map(Body::new);
+        let request = match self.is_any_case {
+            true => paths::in_our_case(request),
+            false => request,
+        };
+        let (method, path) = (request.method(), request.uri().path());
+        let span = tracing::info_span!("request", %id, %method, path);
+        let work = async {
+            let begun = tokio::time::Instant::now();
+            let envelope = Envelope::of(&request);
+            let mut response = match Box::pin(self.admit(request)).await {
+                Ok(request) => self.route(request).await,
+                Err(refused) => refused,
+            };
+            if let Some(envelope) = envelope {
+                response = envelope.around(response).await;
+            }
+            let status = response.status().as_u16();
+            tracing::info!(status, ms = begun.elapsed().as_millis() as u64, "answered");
+            if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+                response.headers_mut().insert("request-id", value);
+            }
+            Ok(response)
+        };
+        REQUEST.scope(id, work.instrument(span)).await
+    }
+
+    /// The request with its body read whole, within its party's limits, its size and its time: no
+    /// handler sees more, or half.
+    async fn admit(&self, request: Request) -> Result<Request, Response> {
+        if let Some(refused) = self.counter.refusal(&request) {
+            return Err(refused);
+        }
+        let (mut head, body) = request.into_parts();
+        if let Some(peer) = &self.peer {
+            head.extensions.insert(peer.clone());
+        }
+        let most = match head.uri.path() {
+            BULK_PATH => MAX_BULK_BODY,
+            POLICY_STATUS_PATH => MAX_POLICY_STATUS,
+            path if graph::is_path(path) => graph::MAX_BODY,
+            _ => MAX_BODY,
+        };
+        let refused =
+            |status, sentence| Err(Refusal::own(status, "bad_request", sentence).into_response());
+        match timeout(PATIENCE, to_bytes(body, most)).await {
+            Ok(Ok(bytes)) => Ok(Request::from_parts(head, Body::from(bytes))),
+            Ok(Err(_)) => refused(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "the body is too long, or cut off",
+            ),
+            Err(_) => refused(StatusCode::REQUEST_TIMEOUT, "the body took too long"),
+        }
+    }
+
+    async fn route(&self, request: Request) -> Response {
+        let mut routes = self.routes.clone();
+        match routes.call(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
     }
 }
 
-/// Gives the request an id, and the log one line about it. The query is not logged.
-async fn named(request: Request, next: Next) -> Response {
-    let id = match random::guid() {
-        Ok(id) => id,
-        Err(error) => return Refusal::from(error).into_response(),
-    };
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let span = tracing::info_span!("request", %id, %method, path);
-    let work = async {
-        let begun = tokio::time::Instant::now();
-        let mut response = next.run(request).await;
-        let status = response.status().as_u16();
-        tracing::info!(status, ms = begun.elapsed().as_millis() as u64, "answered");
-        if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
-            response.headers_mut().insert("request-id", value);
-        }
-        response
-    };
-    REQUEST.scope(id, work.instrument(span)).await
-}
-
 /// Serves one connection to its end, to the end of its life, or until the word to stop.
-pub(crate) async fn serve_connection<S>(stream: S, routes: Router, stop: watch::Receiver<bool>)
+pub(crate) async fn serve_connection<S>(stream: S, routes: Guarded, stop: watch::Receiver<bool>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -144,7 +194,7 @@ where
         .max_headers(64)
         .serve_connection(
             TokioIo::new(Impatient::new(stream)),
-            TowerToHyperService::new(routes),
+            service_fn(move |request| routes.clone().answer(request)),
         );
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
@@ -185,7 +235,7 @@ pub(crate) struct Door {
 }
 
 /// Accepts TLS connections until the word to stop, then waits for those that are open.
-pub(crate) async fn serve_tls(door: Door, routes: Router, stop: watch::Receiver<bool>) {
+pub(crate) async fn serve_tls(door: Door, routes: Guarded, stop: watch::Receiver<bool>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut open = tokio::task::JoinSet::new();
     loop {
@@ -218,10 +268,7 @@ pub(crate) async fn serve_tls(door: Door, routes: Router, stop: watch::Receiver<
             };
             let shaken = timeout(PATIENCE, std::pin::Pin::new(&mut stream).accept()).await;
             if let Ok(Ok(())) = shaken {
-                let routes = match stream.ssl().peer_certificate() {
-                    None => routes,
-                    Some(shown) => routes.layer(Extension(PeerCertificate(shown))),
-                };
+                let routes = routes.shown_by(stream.ssl().peer_certificate());
                 serve_connection(stream, routes, stop).await;
             }
         };
@@ -233,7 +280,7 @@ pub(crate) async fn serve_tls(door: Door, routes: Router, stop: watch::Receiver<
 /// Accepts connections in clear until the word to stop: for metrics, on an address of its own.
 pub(crate) async fn serve_plain(
     listener: TcpListener,
-    routes: Router,
+    routes: Guarded,
     stop: watch::Receiver<bool>,
 ) {
     loop {
@@ -268,6 +315,7 @@ mod tests {
         let (client, stream) = duplex(4096);
         let (word, stop) = watch::channel(false);
         let routes = Router::new().route("/", get(move || async move { vec![b'a'; bytes] }));
+        let routes = guarded(routes, Limits::NONE);
         let server = tokio::spawn(serve_connection(stream, routes, stop));
         (client, server, word)
     }

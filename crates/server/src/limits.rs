@@ -6,13 +6,12 @@
 use std::{
     collections::HashMap,
     net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
 };
 
 use axum::{
-    extract::{Request, State},
+    extract::Request,
     http::{HeaderValue, StatusCode, header::AUTHORIZATION, header::RETRY_AFTER},
-    middleware::Next,
     response::{IntoResponse, Response},
 };
 use model::sha256;
@@ -142,22 +141,21 @@ fn bearer(request: &Request) -> Option<Party> {
     digest.first_chunk().copied().map(Party::Bearer)
 }
 
-/// Refuses a request that is one too many.
-pub(crate) async fn limited(
-    State(counter): State<Arc<Counter>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    // Whoever comes through a proxy on this machine has its address: then the proxy counts.
-    let address = source::address().filter(|address| !address.is_loopback());
-    let address = address.map(source::network).map(Party::Address);
-    let now = Instant::now();
-    for party in [address, bearer(&request)].into_iter().flatten() {
-        if let Err(seconds) = counter.count(party, now) {
-            return too_many(seconds);
-        }
+impl Counter {
+    /// Counts a request; the refusal of one that is one too many.
+    pub(crate) fn refusal(&self, request: &Request) -> Option<Response> {
+        // Whoever comes through a proxy on this machine has its address: then the proxy counts.
+        let address = source::address().filter(|address| !address.is_loopback());
+        let address = address.map(source::network).map(Party::Address);
+        let now = Instant::now();
+        let bearer = match self.limits.per_client {
+            0 => None,
+            _ => bearer(request),
+        };
+        let parties = [address, bearer].into_iter().flatten();
+        let mut counted = parties.map(|party| self.count(party, now));
+        counted.find_map(Result::err).map(too_many)
     }
-    next.run(request).await
 }
 
 fn too_many(seconds: u64) -> Response {

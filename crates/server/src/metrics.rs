@@ -21,7 +21,7 @@ use axum::{
 };
 use tokio::time::Instant;
 
-use crate::{app::App, error::Refusal, health};
+use crate::{app::App, error::Refusal, health, sign_in_log};
 
 /// Upper bounds of the buckets of a request's time, in seconds.
 const BUCKETS: [f64; 9] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
@@ -103,20 +103,17 @@ fn gauge(text: &mut String, name: &str, value: impl std::fmt::Display) -> std::f
     writeln!(text, "# TYPE {name} gauge\n{name} {value}")
 }
 
-/// Counts a request under its route. One that has none is not counted: anybody may make those up.
-pub(crate) async fn counted(
-    State(metrics): State<Arc<Metrics>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let route = request.extensions().get::<MatchedPath>();
-    let Some(route) = route.map(|route| route.as_str().to_owned()) else {
-        return next.run(request).await;
-    };
-    let (method, begun) = (request.method().to_string(), Instant::now());
-    let response = next.run(request).await;
-    let series = (route, method, response.status().as_u16());
-    metrics.count(series, begun.elapsed().as_secs_f64());
+/// Counts a request under its route, and keeps what is noted of it. One that has no route is not counted:
+/// anybody may make those up.
+pub(crate) async fn counted(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let (method, begun) = (request.method().clone(), Instant::now());
+    let response = sign_in_log::kept(&app, next.run(request)).await;
+    if let Some(route) = route {
+        let (route, status) = (route.as_str().to_owned(), response.status().as_u16());
+        let series = (route, method.to_string(), status);
+        app.metrics.count(series, begun.elapsed().as_secs_f64());
+    }
     response
 }
 

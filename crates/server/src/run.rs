@@ -9,7 +9,6 @@ use std::{
 };
 
 use anyhow::Context as _;
-use axum::Router;
 use tokio::{
     net::{TcpListener, UnixListener},
     signal::unix::{SignalKind, signal},
@@ -27,7 +26,7 @@ use crate::{
     config,
     config::Config,
     ffi, graph,
-    http::{self, Door},
+    http::{self, Door, Guarded},
     limits::Limits,
     master::MasterKey,
     metrics, sign_in_log,
@@ -141,8 +140,7 @@ impl Server {
         };
         let paths = app::paths(&app);
         let names = paths.names().to_vec();
-        let public = http::guarded(paths.with(Arc::clone(&app)), config.limits);
-        let public = http::in_any_case(public);
+        let public = http::guarded(paths.with(Arc::clone(&app)), config.limits).in_any_case();
         tasks.spawn(http::serve_tls(door, public, stopped.clone()));
         let own = admin::local(Arc::clone(&app)).merge(graph::local(app));
         let admin = http::guarded(own, Limits::NONE);
@@ -201,7 +199,7 @@ fn admin_socket(path: &Path) -> anyhow::Result<(UnixListener, u32)> {
 async fn serve_admin(
     socket: UnixListener,
     own_uid: u32,
-    routes: Router,
+    routes: Guarded,
     stop: watch::Receiver<bool>,
 ) {
     loop {

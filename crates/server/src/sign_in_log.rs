@@ -5,13 +5,9 @@
 //! the answers: a crash takes the last of them with it. They go when they are as old as `server.toml`
 //! says; rows of the audit log never do.
 
-use std::{cell::RefCell, sync::Arc, time::Duration};
+use std::{cell::RefCell, time::Duration};
 
-use axum::{
-    extract::{Request, State},
-    middleware::Next,
-    response::Response,
-};
+use axum::response::Response;
 use model::Guid;
 use store::{SignIn, Store};
 use tokio::{
@@ -167,9 +163,9 @@ impl Kept {
 }
 
 /// Keeps what is noted while a request is worked on.
-pub(crate) async fn kept(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+pub(crate) async fn kept(app: &App, answer: impl Future<Output = Response>) -> Response {
     let work = async {
-        let response = next.run(request).await;
+        let response = answer.await;
         let note = NOTE.try_with(|note| note.borrow_mut().take());
         (response, note.ok().flatten())
     };

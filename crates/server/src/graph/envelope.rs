@@ -6,7 +6,6 @@ use axum::{
     body::to_bytes,
     extract::Request,
     http::{HeaderValue, StatusCode, header::CONTENT_LENGTH},
-    middleware::Next,
     response::{IntoResponse as _, Response},
 };
 use serde_json::{Value, json};
@@ -23,27 +22,36 @@ const MAX_REFUSAL: usize = 64 * 1024;
 /// The longest id that a client gives its request.
 const MAX_CLIENT_ID: usize = 100;
 
-/// Puts what is refused below Graph's paths into its form.
-pub(crate) async fn enveloped(request: Request, next: Next) -> Response {
-    if !is_path(request.uri().path()) {
-        return next.run(request).await;
+/// What goes around the answer to a request below Graph's paths.
+pub(crate) struct Envelope {
+    is_managed: bool,
+    /// The client's own id of its request.
+    client_id: Option<HeaderValue>,
+}
+
+impl Envelope {
+    /// None where the request is no client's of Graph.
+    pub(crate) fn of(request: &Request) -> Option<Self> {
+        let path = request.uri().path();
+        let client_id = request.headers().get("client-request-id");
+        is_path(path).then(|| Self {
+            is_managed: path.contains("/deviceManagement/"),
+            client_id: client_id.filter(|id| id.len() <= MAX_CLIENT_ID).cloned(),
+        })
     }
-    let is_managed = request.uri().path().contains("/deviceManagement/");
-    let client_id = request
-        .headers()
-        .get("client-request-id")
-        .filter(|id| id.len() <= MAX_CLIENT_ID)
-        .cloned();
-    let mut response = next.run(request).await;
-    if let Some(id) = &client_id {
-        response
-            .headers_mut()
-            .insert("client-request-id", id.clone());
+
+    /// The answer, in Graph's form where it is a refusal.
+    pub(crate) async fn around(self, mut response: Response) -> Response {
+        if let Some(id) = &self.client_id {
+            response
+                .headers_mut()
+                .insert("client-request-id", id.clone());
+        }
+        if !response.status().is_client_error() && !response.status().is_server_error() {
+            return response;
+        }
+        rewritten(response, self.is_managed, self.client_id.as_ref()).await
     }
-    if !response.status().is_client_error() && !response.status().is_server_error() {
-        return response;
-    }
-    rewritten(response, is_managed, client_id.as_ref()).await
 }
 
 async fn rewritten(

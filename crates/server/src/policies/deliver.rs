@@ -1,8 +1,8 @@
 //! `GET /device/v1/policies`: everything that counts for a device, as soon as it is other than what the
 //! device has.
 //!
-//! Ten thousand devices hold this request. While nothing moves each costs its connection and no more;
-//! a policy that is changed costs each device its own groups, and nothing where there is no policy.
+//! Ten thousand devices hold this request. While nothing moves each costs its connection and no more:
+//! what a look at the policies needs is on the heap while it looks. A policy that is changed costs each device its own groups, and nothing where there is no policy.
 
 use std::{io::Write as _, sync::Arc};
 
@@ -76,34 +76,48 @@ pub(crate) async fn deliver(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let asked = asked(query.as_deref())?;
-    let device = access::device(&app, &headers).await?.id;
-    let had = headers.get(IF_NONE_MATCH).cloned();
+    let device = Box::pin(access::device(&app, &headers)).await?.id;
+    // Its own bytes: the header's are a part of all that came, which would stay as long.
+    let had = headers
+        .get(IF_NONE_MATCH)
+        .map(|had| had.as_bytes().to_owned());
     let takes_gzip = takes_gzip(&headers);
     drop((query, headers));
     let mut patience = Patience::new(app.store.watch_policies(), asked.wait);
     let mut seen = None;
     loop {
-        let policies = app.policies.current(&app.store, app.tenant.id).await?;
-        if seen != Some(policies.stamp) {
-            seen = Some(policies.stamp);
-            let told = told(&app, &policies, device, &asked.users).await?;
-            if had
-                .as_ref()
-                .is_none_or(|had| had.as_bytes() != told.tag.as_bytes())
-            {
-                return answer(told, takes_gzip);
-            }
+        let news = news(&app, &mut seen, device, &asked.users);
+        if let Some(told) = Box::pin(news).await?
+            && had.as_deref() != Some(told.tag.as_bytes())
+        {
+            return answer(told, takes_gzip);
         }
         if !patience.lasts().await {
             let mut response = StatusCode::NOT_MODIFIED.into_response();
             if let Some(had) = had {
-                response.headers_mut().insert(ETAG, had);
+                response
+                    .headers_mut()
+                    .insert(ETAG, HeaderValue::from_bytes(&had)?);
             }
             return Ok(response);
         }
         // One that is switched off meanwhile waits no longer.
-        access::joined(&app, device).await?;
+        Box::pin(access::joined(&app, device)).await?;
     }
+}
+
+/// What a device is told, where that may be other than when the policies were `seen`.
+async fn news(
+    app: &App,
+    seen: &mut Option<u64>,
+    device: Guid,
+    users: &[Sid],
+) -> Result<Option<Told>, Refusal> {
+    let policies = app.policies.current(&app.store, app.tenant.id).await?;
+    if seen.replace(policies.stamp) == Some(policies.stamp) {
+        return Ok(None);
+    }
+    told(app, &policies, device, users).await.map(Some)
 }
 
 /// What a device is told; its tag is the hash of it.
