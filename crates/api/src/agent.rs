@@ -23,6 +23,9 @@ pub const KEYS_PATH: &str = "/agent/v1/keys";
 /// `POST`: [`StatusReport`].
 pub const STATUS_PATH: &str = "/agent/v1/status";
 
+/// `POST`: [`Alert`].
+pub const ALERTS_PATH: &str = "/agent/v1/alerts";
+
 /// `GET ?wait=`: one leased [`Work`] or 204.
 pub const WORK_PATH: &str = "/agent/v1/work";
 
@@ -194,6 +197,17 @@ pub struct ChangeEvidence {
     pub user_proof: Option<UserProof>,
 }
 
+/// What an administrator must look at; it goes into the audit log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alert {
+    /// The event's number, as Entra Connect has it where it has such an event.
+    pub event: u32,
+    /// Stable, for programs.
+    pub code: String,
+    /// The same in words, with what can be done.
+    pub detail: String,
+}
+
 /// What became of changes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StatusReport {
@@ -332,8 +346,14 @@ pub enum PasswordOutcome {
     Wrong,
     /// Right but expired.
     Expired,
-    /// The account is disabled, locked, or may not sign in now.
+    /// Right, and another one must be chosen at the next sign-in.
+    MustChange,
+    /// The account is disabled, or its time is over.
     Disabled,
+    /// It is locked out by wrong passwords.
+    Locked,
+    /// It may not sign in at this time of the week.
+    OutsideHours,
     /// No KDC answered, or the one that did could not prove itself.
     Unreachable,
 }

@@ -134,6 +134,10 @@ pub struct DirectoryFields {
     /// Until when a user is locked out by wrong passwords, where AD has locked it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locked_until: Option<UnixTime>,
+    /// What a user is known by wherever its object goes: base64 of mS-DS-ConsistencyGuid, or of
+    /// objectGUID where that is not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_anchor: Option<String>,
 }
 
 /// A mail address (RFC 7643 4.1.2).

@@ -8,8 +8,8 @@ use std::{
 use api::{
     AGENT_AUDIENCE,
     agent::{
-        AgentKey, CHANGES_PATH, Changes, ConfirmedKeys, KEY_PATH, KEYS_PATH, LEASE_PATH,
-        LeaseAnswer, LeaseAsk, STATUS_PATH, StatusReport, WORK_PATH, Work, WorkAnswer,
+        ALERTS_PATH, AgentKey, Alert, CHANGES_PATH, Changes, ConfirmedKeys, KEY_PATH, KEYS_PATH,
+        LEASE_PATH, LeaseAnswer, LeaseAsk, STATUS_PATH, StatusReport, WORK_PATH, Work, WorkAnswer,
         work_answer_path,
     },
     oauth::{ASSERTION_JWT_BEARER, TokenAnswer, token_path},
@@ -72,6 +72,11 @@ impl Agent {
             key: RwLock::new(key),
             token: Mutex::new(None),
         }
+    }
+
+    /// Its id.
+    pub fn id(&self) -> Guid {
+        self.agent
     }
 
     /// The key that it signs with.
@@ -150,6 +155,13 @@ impl Agent {
         self.call(|| Ok(Call::post(BULK_PATH, Body::json(request)?)))
             .await?
             .json()
+    }
+
+    /// Tells what an administrator must look at.
+    pub async fn alert(&self, alert: &Alert) -> Result<(), Error> {
+        self.call(|| Ok(Call::post(ALERTS_PATH, Body::json(alert)?)))
+            .await
+            .map(drop)
     }
 
     /// Signs `claims` with the agent's key.

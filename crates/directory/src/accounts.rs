@@ -1,5 +1,7 @@
 //! Users, groups and computers as the directory has them.
 
+use std::collections::HashSet;
+
 use model::{Filetime, Guid, Sid, UnixTime};
 
 use crate::{
@@ -39,8 +41,10 @@ pub struct User {
     pub principal: String,
     /// displayName, or sAMAccountName.
     pub display_name: String,
-    /// mail.
+    /// The primary one of proxyAddresses, or mail.
     pub mail: Option<String>,
+    /// mS-DS-ConsistencyGuid, which stays where an object is made anew, or objectGUID.
+    pub source_anchor: Vec<u8>,
     /// Not disabled.
     pub enabled: bool,
     /// When the account ends, if it does.
@@ -48,6 +52,11 @@ pub struct User {
     /// Until when wrong passwords have locked it out, by the domain's own policy: what a fine-grained
     /// one says is not looked at.
     pub locked_until: Option<UnixTime>,
+    /// Another password must be chosen at the next sign-in.
+    pub must_change: bool,
+    /// The hours of the week in which it may sign in, a bit each from Sunday 0:00 UTC; none: all
+    /// (MS-ADA1 2.376).
+    pub hours: Option<[u8; 21]>,
     /// Why no key may be written to it, if so; group membership is looked at only where
     /// [`Directory::keys`] read the user.
     pub protection: Option<Protection>,
@@ -132,9 +141,13 @@ pub(crate) const USER: &[&str] = &[
     "userPrincipalName",
     "displayName",
     "mail",
+    "proxyAddresses",
+    "mS-DS-ConsistencyGuid",
     "userAccountControl",
     "accountExpires",
     "lockoutTime",
+    "pwdLastSet",
+    "logonHours",
     "adminCount",
     "uSNChanged",
 ];
@@ -305,6 +318,43 @@ impl Directory {
         })
     }
 
+    /// Who is in one of `groups`, directly or by other groups: users, computers and groups. A group
+    /// that is not there is an error, so that a wrong name does not count as an empty group.
+    pub async fn members_within(&self, groups: &[String]) -> Result<HashSet<Guid>, Error> {
+        let mut members = HashSet::new();
+        for dn in groups {
+            let search = Search {
+                base: dn,
+                scope: Scope::Base,
+                filter: &Kind::Group.filter(),
+                attributes: GROUP,
+                page: None,
+                extended_dn: true,
+            };
+            let top = self.one(&search).await?;
+            let top = top.ok_or(Error::Missing("a group that is named"))?;
+            let within = Filter::InChain("memberOf", dn.clone());
+            let within = Filter::And(vec![Kind::Group.filter(), within]);
+            let mut below = self.group_pages(within).all().await?;
+            below.push_back(Group::read(&top, self.domain())?);
+            for group in &mut below {
+                self.complete_members(group).await?;
+                members.extend(group.members.iter().copied());
+            }
+        }
+        Ok(members)
+    }
+
+    /// Whether an account is in one of `groups`, directly or by other groups. A primary group does
+    /// not count.
+    pub async fn is_within(&self, account: Guid, groups: &[String]) -> Result<bool, Error> {
+        let within = groups.iter().cloned();
+        let within = within.map(|group| Filter::InChain("memberOf", group));
+        let filter = Filter::Or(within.collect());
+        let found = self.by_guid(account, &filter, &["objectGUID"]).await?;
+        Ok(found.is_some())
+    }
+
     /// All computers of the domain that have changed since `usn`.
     pub fn computers(&self, usn: u64) -> Pages<'_, Computer> {
         self.pages(Query {
@@ -385,6 +435,18 @@ impl Directory {
 }
 
 impl User {
+    /// Whether the account may sign in at this hour.
+    pub fn is_within_hours(&self, now: UnixTime) -> bool {
+        const HOUR_S: i64 = 3600;
+        // The first of January 1970 was a Thursday.
+        let hour = (now.0.div_euclid(HOUR_S) + 4 * 24).rem_euclid(7 * 24) as usize;
+        self.hours.is_none_or(|hours| {
+            hours
+                .get(hour / 8)
+                .is_some_and(|byte| byte >> (hour % 8) & 1 == 1)
+        })
+    }
+
     pub(crate) fn read(entry: &Entry, domain: &Domain) -> Result<Self, Error> {
         let account = entry.required_text("sAMAccountName")?;
         let control = entry.flags(CONTROL);
@@ -396,16 +458,36 @@ impl User {
                 .text("userPrincipalName")
                 .map_or_else(|| format!("{account}@{}", domain.dns_name), str::to_owned),
             display_name: entry.text("displayName").unwrap_or(&account).to_owned(),
-            mail: entry.text("mail").map(str::to_owned),
+            mail: primary_mail(entry).map(str::to_owned),
+            source_anchor: source_anchor(entry)?,
             enabled: control & DISABLED == 0,
             expires: expires(entry.number("accountExpires")),
             locked_until: locked_until(entry.number("lockoutTime"), domain.lockout_s),
+            must_change: entry.text("pwdLastSet") == Some("0"),
+            hours: entry
+                .value("logonHours")
+                .and_then(|hours| hours.try_into().ok()),
             protection: protection(entry, control, &sid, &account),
             usn: entry.number("uSNChanged"),
             sid,
             account,
         })
     }
+}
+
+/// The one of proxyAddresses that is marked by capitals, or mail.
+fn primary_mail(entry: &Entry) -> Option<&str> {
+    let mut addresses = entry.texts("proxyAddresses");
+    let primary = addresses.find_map(|address| address.strip_prefix("SMTP:"));
+    primary.or_else(|| entry.text("mail"))
+}
+
+fn source_anchor(entry: &Entry) -> Result<Vec<u8>, Error> {
+    let set = entry.value("mS-DS-ConsistencyGuid");
+    Ok(match set.filter(|set| !set.is_empty()) {
+        Some(set) => set.to_vec(),
+        None => entry.guid()?.to_le_bytes().to_vec(),
+    })
 }
 
 /// accountExpires (MS-ADA1 2.3): 0 and the greatest number are never.

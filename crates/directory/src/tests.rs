@@ -297,3 +297,60 @@ fn a_user_whose_groups_or_flags_are_hidden_is_not_taken_for_an_ordinary_one() {
         Some(Protection::PrivilegedGroup)
     );
 }
+
+#[test]
+fn a_users_anchor_mail_and_hours_are_read_as_they_are_set() {
+    let guid = model::Guid::from_le_bytes([1; 16]);
+    let domain = Domain {
+        guid,
+        sid: "S-1-5-21-1-2-3".parse().unwrap(),
+        dns_name: "corp.test".to_owned(),
+        netbios_name: "CORP".to_owned(),
+        dn: "DC=corp,DC=test".to_owned(),
+        configuration: "CN=Configuration,DC=corp,DC=test".to_owned(),
+        lockout_s: None,
+    };
+    let read = |more: &[(&str, &[&[u8]])]| {
+        let sid = "S-1-5-21-1-2-3-1104".parse::<model::Sid>().unwrap();
+        let mut attributes = vec![
+            ("objectGUID".to_owned(), vec![vec![1; 16]]),
+            ("objectSid".to_owned(), vec![sid.to_bytes()]),
+            ("sAMAccountName".to_owned(), vec![b"alice".to_vec()]),
+            ("mail".to_owned(), vec![b"mail@corp.test".to_vec()]),
+        ];
+        let values = |values: &[&[u8]]| values.iter().map(|value| value.to_vec()).collect();
+        attributes.extend(
+            more.iter()
+                .map(|(name, of)| ((*name).to_owned(), values(of))),
+        );
+        let entry = Entry::new("CN=Alice,DC=corp,DC=test".to_owned(), attributes);
+        User::read(&entry, &domain).unwrap()
+    };
+    let plain = read(&[]);
+    assert_eq!(plain.source_anchor, [1; 16]);
+    assert_eq!(plain.mail.as_deref(), Some("mail@corp.test"));
+    assert!(!plain.must_change && plain.is_within_hours(model::UnixTime(0)));
+
+    let mut hours = [0; 21];
+    hours[12] = 0b10;
+    let user = read(&[
+        ("mS-DS-ConsistencyGuid", &[&[2; 16]]),
+        (
+            "proxyAddresses",
+            &[b"smtp:other@corp.test", b"SMTP:first@corp.test"],
+        ),
+        ("pwdLastSet", &[b"0"]),
+        ("logonHours", &[&hours]),
+    ]);
+    assert_eq!(user.source_anchor, [2; 16]);
+    assert_eq!(user.mail.as_deref(), Some("first@corp.test"));
+    assert!(user.must_change);
+    // Thursday, from one to two o'clock.
+    for (second, is_within) in [(3599, false), (3600, true), (7199, true), (7200, false)] {
+        let week = 7 * 24 * 3600;
+        for second in [second, second + week, second - week] {
+            let is = user.is_within_hours(model::UnixTime(second));
+            assert_eq!(is, is_within, "{second}");
+        }
+    }
+}

@@ -103,7 +103,9 @@ impl Context {
         // first KDC is not the primary one, and count two failures for one wrong password.
         let exchange = Exchange::new(&client, None)?;
         exchange.set_password(password)?;
-        exchange.run(Error::of_password)?;
+        let heard = self.0.heard();
+        heard.forget();
+        exchange.run(|code, message| Error::of_password(code, message, heard.status()))?;
         exchange.credentials()?.verify(Some(&service), &keytab)
     }
 

@@ -171,21 +171,23 @@ impl Error {
             {
                 Self::NotTrusted(told)
             }
-            code => match (
-                Self::from_code(code, told),
-                status.and_then(Closed::of_status),
-            ) {
-                (Self::AccountRevoked(message), Some(why)) => Self::AccountClosed { why, message },
-                (error, _) => error,
-            },
+            code => Self::from_code(code, told).told_by(status),
         }
     }
 
-    /// Sorts what a login by password failed with.
-    pub(crate) fn of_password(code: i32, message: String) -> Self {
+    /// Sorts what a login by password failed with. `status` is what the domain controller added.
+    pub(crate) fn of_password(code: i32, message: String, status: Option<u32>) -> Self {
         match code {
             PREAUTH_FAILED | BAD_INTEGRITY => Self::WrongPassword(message),
-            code => Self::from_code(code, message),
+            code => Self::from_code(code, message).told_by(status),
+        }
+    }
+
+    /// The same, where a domain controller added why an account is closed.
+    fn told_by(self, status: Option<u32>) -> Self {
+        match (self, status.and_then(Closed::of_status)) {
+            (Self::AccountRevoked(message), Some(why)) => Self::AccountClosed { why, message },
+            (error, _) => error,
         }
     }
 

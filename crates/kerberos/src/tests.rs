@@ -86,7 +86,7 @@ fn what_the_kdc_answers_is_told_apart() {
     for (code, name) in cases {
         assert_eq!(Error::from_code(code, String::new()).code(), name, "{code}");
     }
-    let wrong = Error::of_password(base + 24, String::new());
+    let wrong = Error::of_password(base + 24, String::new(), None);
     assert_eq!(wrong.code(), "wrong_password");
     let other_key = Error::of_verify(base + 31, String::new());
     assert_eq!(other_key.code(), "kdc_not_trusted");

@@ -219,6 +219,46 @@ impl<'a> Tries<'a> {
     }
 }
 
+/// Why an account is not open, whatever the password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Closed {
+    Disabled,
+    Locked,
+    OutsideHours,
+}
+
+impl Closed {
+    fn of(outcome: PasswordOutcome) -> Option<Self> {
+        match outcome {
+            PasswordOutcome::Disabled => Some(Self::Disabled),
+            PasswordOutcome::Locked => Some(Self::Locked),
+            PasswordOutcome::OutsideHours => Some(Self::OutsideHours),
+            _ => None,
+        }
+    }
+
+    fn refusal(self) -> Refusal {
+        let (number, sentence) = match self {
+            Self::Disabled => (50057, "the account is disabled, or its time is over"),
+            Self::Locked => (
+                50053,
+                "the account is locked after too many wrong passwords: wait, or ask an administrator",
+            ),
+            Self::OutsideHours => (80012, "the account may not sign in at this hour"),
+        };
+        Refusal::grant(number, sentence)
+    }
+}
+
+/// Why an account is closed, as far as the server knows by itself.
+fn closed(user: &User, now: UnixTime) -> Option<Closed> {
+    if !may_be_used(user, now) {
+        return Some(Closed::Disabled);
+    }
+    let is_locked = user.locked_until.is_some_and(|until| now < until);
+    is_locked.then_some(Closed::Locked)
+}
+
 /// The account of a name, where the password is its and it may be used.
 pub(crate) async fn check_password(
     app: &App,
@@ -245,9 +285,12 @@ pub(crate) async fn check_password_of(
         return Err(Refusal::malformed(sentence));
     }
     let begun = Instant::now();
-    let user = user.filter(|user| may_be_used(user, app.clock.now()));
+    let now = app.clock.now();
+    let closed = user.as_ref().and_then(|user| closed(user, now));
     let domains = app.store.domains(app.tenant.id).await?;
     let tries = Tries::begin(app, source, (name, user.as_ref()), &domains).await?;
+    let is_known = tries.factor == KNOWN;
+    let user = user.filter(|user| may_be_used(user, now));
     let account = user.as_ref().map(|user| user.guid);
     sign_in_log::note_of(|row| row.user = account.or(row.user));
     let outcome = outcome(app, (name, user.as_ref()), password, &domains).await;
@@ -256,9 +299,12 @@ pub(crate) async fn check_password_of(
             tries.forget(user.guid).await?;
             Ok(user)
         }
-        (Ok(PasswordOutcome::Expired), Some(user)) => {
+        (Ok(outcome @ (PasswordOutcome::Expired | PasswordOutcome::MustChange)), Some(user)) => {
             tries.forget(user.guid).await?;
-            let sentence = "the password has expired: change it first";
+            let sentence = match outcome {
+                PasswordOutcome::Expired => "the password has expired: change it first",
+                _ => "the password must be changed before the first sign-in with it",
+            };
             Err(Refusal::grant(50055, sentence))
         }
         (Ok(PasswordOutcome::Unreachable), _) => {
@@ -271,11 +317,17 @@ pub(crate) async fn check_password_of(
         }
         // A KDC says that an account is disabled before it has seen the password: passing that on
         // would tell whoever asks which accounts there are.
-        (Ok(_), _) => {
+        // Where somebody has signed in as it before, that is no news.
+        (Ok(outcome), _) => {
             sleep_until(begun + WRONG_AFTER).await;
-            let sentence =
-                "the user name or the password is wrong, or the account may not sign in now";
-            Err(Refusal::grant(50126, sentence))
+            let closed = closed.or_else(|| Closed::of(outcome));
+            Err(match closed.filter(|_| is_known) {
+                Some(closed) => closed.refusal(),
+                None => Refusal::grant(
+                    50126,
+                    "the user name or the password is wrong, or the account may not sign in now",
+                ),
+            })
         }
         (Err(refusal), _) => {
             tries.take_back().await?;

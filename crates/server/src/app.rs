@@ -13,7 +13,7 @@ use token::{TransportKey, VerifyingKey};
 use tokio::sync::watch;
 
 use crate::{
-    admin, agent, attestation,
+    admin, agent, alert, attestation,
     authorities::Opened,
     challenge,
     clock::Clock,
@@ -175,6 +175,7 @@ pub(crate) fn paths(app: &Arc<App>) -> Paths {
         .route(api::agent::CHANGES_PATH, get(feed::changes))
         .route(api::agent::KEYS_PATH, get(feed::confirmed))
         .route(api::agent::STATUS_PATH, post(feed::status))
+        .route(api::agent::ALERTS_PATH, post(alert::take))
         .route(api::agent::WORK_PATH, get(work::lease))
         .route(
             &format!("{}/{{id}}", api::agent::WORK_PATH),

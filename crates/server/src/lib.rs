@@ -9,6 +9,7 @@ mod accounts;
 mod admin;
 pub mod admin_cli;
 mod agent;
+mod alert;
 mod app;
 mod attestation;
 mod authorities;

@@ -1,9 +1,10 @@
 //! What an agent brings in from its directory: users, groups and computers.
 
-use model::Guid;
+use model::{Guid, UnixTime};
 
 use crate::{
-    Computer, Error, Group, GroupKind, Result, Store, User, computer, group,
+    Computer, Error, Group, GroupKind, Result, Settings, Store, User, Withheld, computer, group,
+    matching,
     sql::{Sql, args},
     store::Touches,
     user,
@@ -34,6 +35,17 @@ pub enum DirectoryChange {
     Delete(ObjectKind, Guid),
 }
 
+/// What became of a change.
+pub type Applied = std::result::Result<(), Withheld>;
+
+/// Where changes are made, and when.
+pub(crate) struct Place {
+    pub(crate) tenant: Guid,
+    pub(crate) domain: Guid,
+    pub(crate) settings: Settings,
+    pub(crate) now: UnixTime,
+}
+
 fn table(kind: ObjectKind) -> &'static str {
     match kind {
         ObjectKind::User => "users",
@@ -51,12 +63,8 @@ fn is_own(db: &dyn Sql, kind: ObjectKind, tenant: Guid, guid: Guid, domain: Guid
 }
 
 /// Makes changes of which either all or none put a user.
-fn apply(
-    db: &dyn Sql,
-    tenant: Guid,
-    domain: Guid,
-    changes: &[DirectoryChange],
-) -> Result<Vec<bool>> {
+fn apply(db: &dyn Sql, place: &Place, changes: &[DirectoryChange]) -> Result<Vec<Applied>> {
+    let (tenant, domain) = (place.tenant, place.domain);
     let users: Vec<&User> = changes
         .iter()
         .filter_map(|change| match change {
@@ -65,20 +73,33 @@ fn apply(
         })
         .collect();
     if users.is_empty() {
-        let one = |change| apply_one(db, tenant, domain, change);
+        let one = |change| Ok(own(apply_one(db, tenant, domain, change)?));
         return changes.iter().map(one).collect();
     }
-    // Nobody takes the name of an account that no directory has, or shuts it out by a second one.
-    let may_be_put = |user: &&User| -> Result<bool> {
-        Ok(user.domain() == Some(domain) && !user::is_of_own(db, tenant, user)?)
+    let may_be_put = |user: &&User| -> Result<Applied> {
+        if user.domain() != Some(domain) {
+            return Ok(Err(Withheld::NotOurs));
+        }
+        matching::admit(db, place, user, &users)
     };
-    let allowed: Vec<bool> = users.iter().map(may_be_put).collect::<Result<_>>()?;
-    if allowed.iter().all(|allowed| *allowed) {
-        return user::put(db, tenant, &users);
+    let mut applied: Vec<Applied> = users.iter().map(may_be_put).collect::<Result<_>>()?;
+    let allowed = users.iter().zip(&applied);
+    let allowed: Vec<&User> = allowed
+        .filter_map(|(user, applied)| applied.is_ok().then_some(*user))
+        .collect();
+    let mut put = user::put(db, tenant, &allowed)?.into_iter();
+    for applied in applied.iter_mut().filter(|applied| applied.is_ok()) {
+        *applied = own(put.next().unwrap_or(false));
     }
-    let one =
-        |(user, allowed): (&&User, bool)| Ok(allowed && user::put(db, tenant, &[*user])? == [true]);
-    users.iter().zip(allowed).map(one).collect()
+    Ok(applied)
+}
+
+/// What became of a change of something that is the domain's or is not.
+fn own(is_own: bool) -> Applied {
+    match is_own {
+        true => Ok(()),
+        false => Err(Withheld::NotOurs),
+    }
 }
 
 fn apply_one(db: &dyn Sql, tenant: Guid, domain: Guid, change: &DirectoryChange) -> Result<bool> {
@@ -133,16 +154,21 @@ fn is_of_group(change: &DirectoryChange) -> bool {
 }
 
 impl Store {
-    /// Makes every change, all in one commit; one answer per change, in order. False where the
-    /// object belongs to another domain, or the principal name to a user of the server's own: an
-    /// agent speaks for its own only.
+    /// Makes every change, all in one commit; one answer per change, in order. An agent speaks for
+    /// its own domain only.
     pub async fn apply(
         &self,
-        tenant: Guid,
-        domain: Guid,
+        (tenant, domain): (Guid, Guid),
         changes: Vec<DirectoryChange>,
-    ) -> Result<Vec<bool>> {
-        let touches = if changes.iter().any(shuts_out) {
+        now: UnixTime,
+    ) -> Result<Vec<Applied>> {
+        let place = Place {
+            tenant,
+            domain,
+            settings: self.settings(tenant).await?,
+            now,
+        };
+        let touches = if place.settings.may_match() || changes.iter().any(shuts_out) {
             Touches::Policies
         } else if changes.iter().any(is_of_group) {
             Touches::Groups
@@ -151,7 +177,7 @@ impl Store {
         };
         self.write(touches, move |db| {
             let runs = changes.chunk_by(|a, b| puts_user(a) == puts_user(b));
-            let answers = runs.map(|run| apply(db, tenant, domain, run));
+            let answers = runs.map(|run| apply(db, &place, run));
             Ok(answers.collect::<Result<Vec<_>>>()?.concat())
         })
         .await

@@ -117,6 +117,19 @@ pub(crate) fn leave_own(db: &dyn Sql, tenant: Guid, member: Guid) -> Result<()> 
     db.execute(sql, args![tenant, member]).map(|_| ())
 }
 
+/// Gives a member another id: groups hold what they held.
+pub(crate) fn rename_member(db: &dyn Sql, tenant: Guid, old: Guid, new: Guid) -> Result<()> {
+    let sql = "SELECT parent FROM members WHERE tenant = ?1 AND member = ?2";
+    let groups: Vec<Guid> = db.all(sql, args![tenant, old], |row| row.get("parent"))?;
+    let rows = |member: Guid| {
+        groups
+            .iter()
+            .map(move |group| args![tenant, group, member].to_vec())
+    };
+    db.each(IN, &rows(new).collect::<Vec<_>>())?;
+    db.each(OUT, &rows(old).collect::<Vec<_>>()).map(|_| ())
+}
+
 /// Deletes the group, its members' membership, its own in others, and its roles.
 pub(crate) fn delete(db: &dyn Sql, tenant: Guid, guid: Guid) -> Result<()> {
     leave_own(db, tenant, guid)?;

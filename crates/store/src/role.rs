@@ -4,7 +4,7 @@ use model::Guid;
 
 use crate::{
     Audit, Error, Result, Store, group,
-    sql::{Row, args, fields, words},
+    sql::{Row, Sql, args, fields, words},
 };
 
 words! {
@@ -53,6 +53,17 @@ fn assignment(row: &Row) -> Result<RoleAssignment> {
     })
 }
 
+/// The roles that a user has, itself or through groups.
+pub(crate) fn roles_of(db: &dyn Sql, tenant: Guid, user: Guid) -> Result<Vec<RoleAssignment>> {
+    let sql = format!(
+        "{} SELECT * FROM role_assignments WHERE tenant = ?1
+         AND (principal = ?2 OR principal IN (SELECT guid FROM above))
+         ORDER BY role, principal",
+        group::ABOVE
+    );
+    db.all(&sql, args![tenant, user], assignment)
+}
+
 impl Store {
     /// Every assignment.
     pub async fn role_assignments(&self, tenant: Guid) -> Result<Vec<RoleAssignment>> {
@@ -65,16 +76,7 @@ impl Store {
 
     /// The roles that a user has, itself or through groups.
     pub async fn roles_of(&self, tenant: Guid, user: Guid) -> Result<Vec<RoleAssignment>> {
-        self.read(move |db| {
-            let sql = format!(
-                "{} SELECT * FROM role_assignments WHERE tenant = ?1
-                 AND (principal = ?2 OR principal IN (SELECT guid FROM above))
-                 ORDER BY role, principal",
-                group::ABOVE
-            );
-            db.all(&sql, args![tenant, user], assignment)
-        })
-        .await
+        self.read(move |db| roles_of(db, tenant, user)).await
     }
 
     /// Gives a role; the same one with other scope tags is replaced.

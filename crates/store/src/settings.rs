@@ -44,6 +44,11 @@ pub struct Settings {
     pub allow_ropc: bool,
     /// How many wrong passwords shut the door.
     pub lockout: Limit,
+    /// No user of the server's own becomes a directory's by its source anchor
+    /// (BlockCloudObjectTakeoverThroughHardMatch).
+    pub block_hard_match: bool,
+    /// None does by its principal name or mail address (BlockSoftMatch).
+    pub block_soft_match: bool,
 }
 
 impl Default for Settings {
@@ -63,7 +68,16 @@ impl Default for Settings {
                 window_s: 10 * 60,
                 pause_s: 60,
             },
+            block_hard_match: true,
+            block_soft_match: true,
         }
+    }
+}
+
+impl Settings {
+    /// Whether a user of the server's own may become a directory's.
+    pub(crate) fn may_match(&self) -> bool {
+        !(self.block_hard_match && self.block_soft_match)
     }
 }
 

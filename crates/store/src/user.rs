@@ -42,6 +42,9 @@ pub struct User {
     pub display_name: String,
     /// The mail address.
     pub mail: Option<String>,
+    /// What a directory knows the user by, wherever its object goes: in base64. To one of the
+    /// server's own an administrator gives it.
+    pub source_anchor: Option<String>,
     /// Not disabled.
     pub active: bool,
     /// From then on the account may not be used (accountExpires).
@@ -104,6 +107,7 @@ pub(crate) fn user(row: &Row) -> Result<User> {
         upn: row.get("upn")?,
         display_name: row.get("display_name")?,
         mail: row.get("mail")?,
+        source_anchor: row.get("source_anchor")?,
         active: row.get("active")?,
         account_expires: row.get("account_expires")?,
         locked_until: row.get("locked_until")?,
@@ -154,19 +158,14 @@ fn columns(tenant: Guid, user: &User) -> Vec<Field> {
         upn_key: user.upn.to_lowercase(),
         display_name: user.display_name,
         mail: user.mail,
+        mail_key: user.mail.as_ref().map(|mail| mail.to_lowercase()),
+        source_anchor: user.source_anchor,
         active: user.active,
         account_expires: user.account_expires,
         locked_until: user.locked_until,
         tokens_valid_from: user.tokens_valid_from,
     }
     .to_vec()
-}
-
-/// Whether the user's principal name is that of one of the server's own.
-pub(crate) fn is_of_own(db: &dyn Sql, tenant: Guid, user: &User) -> Result<bool> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM users WHERE tenant = ?1 AND upn_key = ?2
-         AND domain IS NULL)";
-    db.holds(sql, args![tenant, user.upn.to_lowercase()])
 }
 
 /// Ends whatever lets the user in without signing in anew.

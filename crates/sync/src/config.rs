@@ -108,6 +108,8 @@ struct Raw {
 #[serde(deny_unknown_fields)]
 struct RawScope {
     ous: Vec<String>,
+    #[serde(default)]
+    groups: Vec<String>,
 }
 
 fn default_state() -> PathBuf {
@@ -145,11 +147,18 @@ impl Config {
             !raw.account.contains(['@', '\\']),
             "account must be a bare sAMAccountName"
         );
-        let ous = raw.scope.ous.iter().map(|ou| {
-            Dn::parse(ou).with_context(|| format!("scope.ous: {ou} is not a distinguished name"))
-        });
+        let names = |key: &str, names: &[String]| -> anyhow::Result<Vec<Dn>> {
+            let wrong = |name| format!("scope.{key}: {name} is not a distinguished name");
+            let names = names.iter();
+            let read = names.map(|name| Dn::parse(name).with_context(|| wrong(name)));
+            read.collect()
+        };
+        let (ous, groups) = (
+            names("ous", &raw.scope.ous)?,
+            names("groups", &raw.scope.groups)?,
+        );
         Ok(Self {
-            scope: Scope::new(ous.collect::<Result<_, _>>()?),
+            scope: Scope::new(ous, groups),
             server: raw.server.map(|url| url.trim_end_matches('/').to_owned()),
             dc: raw.dc,
             realm: raw.realm,
@@ -205,7 +214,7 @@ mod tests {
         for (from, to) in [
             ("realm", "relm"),
             ("ous", "ou"),
-            ("[scope]", "[scope]\ngroups = []"),
+            ("[scope]", "[scope]\ngroups = [\"Staff\"]"),
             ("CORP.TEST\"", "corp.test\""),
             ("latchkey-sync/", "host/"),
             ("\"svc\"", "\"svc@CORP.TEST\""),

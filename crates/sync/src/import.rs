@@ -1,8 +1,12 @@
 //! Directory up: users of the scope, the groups they are in, and all computers, as SCIM bulk.
 //!
-//! At start, and in initial cycles, everything is sent; in between, what changed since the last update
-//! sequence number, looked for every second. Nothing tells an ordinary account of deletions, so
-//! that they are found by listing what is there.
+//! An initial import sends everything; a delta what changed since the last update sequence number.
+//! Between the cycles, changes are looked for every second. Nothing tells an ordinary account of
+//! deletions, so that they are found by listing what is there ([`Departures`] says when one counts).
+//!
+//! The place in the directory is kept, so that a restart reads on from there. It is one domain
+//! controller's, known by its invocationId: another one, or the same one put back from a backup,
+//! is read from the beginning, and so it is where the scope is another.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -11,71 +15,69 @@ use std::{
 };
 
 use anyhow::Context as _;
-use api::scim::{
-    self, BULK_REQUEST_SCHEMA, BulkRequest, DirectoryFields, Email, MAX_OPERATIONS, Member,
-    Operation,
-};
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use client::Agent;
 use directory::{By, Computer, Directory, Group, Kind, User};
 use model::Guid;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use crate::{
     config::Config,
+    courier::Courier,
     cycle::Asked,
+    departures::Departures,
     door::Door,
-    history::{Connector, ObjectError, Outcome},
-    known::{self, Known, News},
+    held::{self, Held},
+    history::{DELETION_THRESHOLD, ObjectError, Outcome},
+    known::{self, Known},
     lease::Lease,
-    pending::{Action, Pending},
+    pending::Pending,
+    resources,
     retry::Backoff,
     scheduler::PolicyType,
     state::Folder,
+    threshold::{self, Stopped, Threshold},
 };
 
 /// How often the update sequence number is looked at.
 const POLL: Duration = Duration::from_secs(1);
-/// How often deletions are looked for, if anything changed.
+/// How often deletions are looked for, if anything changed; less often where that takes long.
 const SWEEP: Duration = Duration::from_secs(30);
-/// How long a request becomes by several resources; a longer one goes alone.
-const MAX_BATCH: usize = api::MAX_BULK_BODY / 2;
-/// The longest single resource that a request has room for.
-const MAX_RESOURCE: usize = api::MAX_BULK_BODY - 1024;
+/// How many times as long as a search for deletions took there is none.
+const SWEEP_PAUSE: u32 = 10;
+/// From so many new accounts on, all groups are read rather than those that each account is in: a
+/// domain controller looks through many for every one.
+const MANY: usize = 10;
+/// How often the place is kept while nothing is sent.
+const KEEP: Duration = Duration::from_secs(60);
+/// Where the place is kept.
+const PLACE_FILE: &str = "place.json";
 
 /// The way up.
 pub struct Import {
     config: Arc<Config>,
     door: Door,
-    agent: Arc<Agent>,
     folder: Folder,
-    known: Known,
+    courier: Courier,
+    departures: Departures,
     /// Where the last look at the directory ended.
-    position: Option<Position>,
-    batch: Batch,
-    lease: Arc<Lease>,
-    pending: Arc<Pending>,
-    /// What was done since a cycle asked.
-    tally: Outcome,
-    /// Something was not sent because another agent writes.
-    withheld: bool,
+    place: Option<Place>,
+    kept: Option<Instant>,
+    /// When deletions were looked for last, how long that took, and at which sequence number.
+    swept: Option<(Instant, Duration, u64)>,
+    /// Who is in the groups of the scope; none where it has no groups, or before they are read.
+    members: Option<HashSet<Guid>>,
+    /// Who came in with a group, and whose other groups are still to be sent.
+    newcomers: Vec<String>,
 }
 
-struct Position {
-    /// Update sequence numbers are those of one domain controller.
-    dc: String,
+/// A place in the changes of one domain controller, of an agent with a scope.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Place {
+    agent: Guid,
+    scope: u64,
+    invocation: Guid,
     usn: u64,
-    swept_usn: u64,
-    swept: Instant,
-}
-
-/// What is to be sent next.
-#[derive(Default)]
-struct Batch {
-    bytes: usize,
-    news: Vec<(Kind, Guid, Option<u64>)>,
-    operations: Vec<Operation>,
 }
 
 impl Import {
@@ -85,22 +87,24 @@ impl Import {
         door: Door,
         agent: Arc<Agent>,
         folder: Folder,
-        (lease, pending): (Arc<Lease>, Arc<Pending>),
+        writes: (Arc<Lease>, Arc<Pending>),
     ) -> anyhow::Result<Self> {
         let known = Known::from_ids(folder.read(known::FILE)?.unwrap_or_default());
-        let batch = Batch::default();
+        let held = Held::from_rows(folder.read(held::FILE)?.unwrap_or_default());
+        let own = (agent.id(), config.scope.fingerprint());
+        let place: Option<Place> = folder.read(PLACE_FILE)?;
+        let place = place.filter(|place| (place.agent, place.scope) == own);
         Ok(Self {
+            courier: Courier::new(agent, known, held, writes),
+            departures: Departures::default(),
+            place,
+            kept: None,
+            swept: None,
+            members: None,
+            newcomers: Vec::new(),
             config,
             door,
-            agent,
             folder,
-            known,
-            position: None,
-            batch,
-            lease,
-            pending,
-            tally: Outcome::default(),
-            withheld: false,
         })
     }
 
@@ -109,7 +113,7 @@ impl Import {
         let mut backoff = Backoff::default();
         // The first cycle is due at once, mostly: it comes first.
         let mut pause = POLL;
-        self.lease.first_word().await;
+        self.courier.first_word().await;
         loop {
             tokio::select! {
                 biased;
@@ -119,18 +123,13 @@ impl Import {
                 }
                 () = tokio::time::sleep(pause) => {}
             }
-            match self.step().await {
-                Ok(()) => {
+            match self.watch().await {
+                Ok(_) => {
                     backoff.reset();
-                    self.tally = Outcome::default();
                     pause = POLL;
                 }
                 Err(error) => {
                     tracing::warn!(code = "import_failed", error = format!("{error:#}"));
-                    if let Some(error) = error.downcast_ref() {
-                        self.door.forget_if_broken(error).await;
-                    }
-                    self.batch = Batch::default();
                     pause = backoff.pause();
                 }
             }
@@ -147,77 +146,93 @@ impl Import {
         };
         if !asked.answer(work).await {
             // Stopped or failed in the middle of something: the connection may owe answers.
-            self.batch = Batch::default();
+            self.courier.abandon();
             self.door.forget().await;
         }
     }
 
-    /// Sends what changed, and finds what is gone.
-    pub async fn delta(&mut self) -> anyhow::Result<Outcome> {
-        self.tally = Outcome::default();
-        if let Some(position) = &mut self.position {
-            position.swept_usn = 0;
-            position.swept = Instant::now().checked_sub(SWEEP).unwrap_or(position.swept);
-        }
-        self.step().await?;
-        Ok(std::mem::take(&mut self.tally))
-    }
-
-    /// Sends everything.
+    /// Sends everything, and takes out what is gone.
     pub async fn initial(&mut self) -> anyhow::Result<Outcome> {
-        self.position = None;
-        self.delta().await
+        let done = self.everything().await;
+        self.ended(done).await
     }
 
-    async fn step(&mut self) -> anyhow::Result<()> {
+    /// Sends what changed, tries what is held once more, and takes out what is gone.
+    pub async fn delta(&mut self) -> anyhow::Result<Outcome> {
+        let done = self.catch_up().await;
+        self.ended(done).await
+    }
+
+    /// One look at what changed.
+    pub async fn watch(&mut self) -> anyhow::Result<Outcome> {
+        let done = self.look().await;
+        self.ended(done).await
+    }
+
+    async fn ended(&mut self, done: anyhow::Result<()>) -> anyhow::Result<Outcome> {
+        let outcome = self.courier.outcome();
+        let Err(error) = done else { return Ok(outcome) };
+        if let Some(error) = error.downcast_ref() {
+            self.door.forget_if_broken(error).await;
+        }
+        self.courier.abandon();
+        Err(error)
+    }
+
+    /// What is new since the last look, if that was at this domain controller; else everything.
+    async fn look(&mut self) -> anyhow::Result<()> {
         let directory = self.door.open().await?;
-        let usn = directory.highest_usn().await?;
+        let (usn, invocation) = (directory.highest_usn().await?, directory.invocation_id());
+        let place = self.place.as_ref();
         // What was not sent is found by sending everything.
-        let is_owed = self.withheld && self.lease.may_write();
-        let current = self
-            .position
-            .as_ref()
-            .filter(|position| position.dc == directory.dc() && position.usn <= usn && !is_owed);
-        let Some(Position {
-            usn: since,
-            swept,
-            swept_usn,
-            ..
-        }) = current
+        let is_owed = self.courier.is_owed();
+        let Some(since) = place
+            .filter(|place| place.invocation == invocation && place.usn <= usn && !is_owed)
+            .map(|place| place.usn)
         else {
-            return self.everything(&directory, usn).await;
+            return self.everything().await;
         };
-        let (since, sweep) = (*since, swept.elapsed() >= SWEEP && *swept_usn < usn);
-        if since < usn {
-            self.changes(&directory, since + 1).await?;
+        if self.config.scope.has_groups() && self.members.is_none() {
+            self.members_changed(&directory).await?;
         }
-        if sweep {
-            self.sweep(&directory).await?;
+        let is_changed = since < usn && self.changes(&directory, since + 1).await?;
+        if self.is_sweep_due(usn)? {
+            self.sweep(&directory, usn).await?;
         }
-        if let Some(position) = &mut self.position {
-            position.usn = usn;
-            if sweep {
-                position.swept = Instant::now();
-                position.swept_usn = usn;
-            }
+        self.depart(&directory).await?;
+        self.stand(invocation, usn, is_changed)
+    }
+
+    async fn catch_up(&mut self) -> anyhow::Result<()> {
+        self.swept = None;
+        self.look().await?;
+        let directory = self.door.open().await?;
+        for guid in self.courier.held.ids() {
+            self.retry(&directory, guid).await?;
         }
-        Ok(())
+        self.courier.settle().await?;
+        self.finish(&directory).await
     }
 
     /// Sends everything.
-    async fn everything(&mut self, directory: &Directory, usn: u64) -> anyhow::Result<()> {
+    async fn everything(&mut self) -> anyhow::Result<()> {
         let begun = Instant::now();
-        self.known.doubt();
-        self.withheld = false;
-        self.pending.clear(Connector::Server);
+        let directory = self.door.open().await?;
+        let (usn, invocation) = (directory.highest_usn().await?, directory.invocation_id());
+        self.courier.begin_anew();
+        if self.config.scope.has_groups() {
+            self.read_members(&directory).await?;
+        }
         let mut present = HashSet::new();
         let config = self.config.clone();
         for base in config.scope.bases() {
             let mut pages = directory.users(base, 0);
             while let Some(page) = pages.next().await.with_context(|| base.to_owned())? {
-                for user in page.iter().filter(|user| config.scope.contains(&user.dn)) {
-                    present.insert(user.guid);
-                    self.put_user(user).await?;
+                for user in &page {
+                    if self.is_inside(user) {
+                        present.insert(user.guid);
+                        self.put_user(user).await?;
+                    }
                 }
             }
         }
@@ -228,99 +243,131 @@ impl Import {
                 self.put_computer(computer).await?;
             }
         }
+        // Groups refer to members: those must be known first.
+        self.courier.settle().await?;
         let mut groups = directory.groups(0).all().await?;
         for group in &mut groups {
             directory.complete_members(group).await?;
         }
-        let concerned = concerned(&groups, &mut present);
-        for group in &concerned {
+        for group in concerned(&groups, &mut present) {
             self.put_group(group, &present).await?;
         }
+        self.courier.settle().await?;
         for kind in [Kind::User, Kind::Computer, Kind::Group] {
-            for gone in self.known.missing(kind, &present) {
-                self.delete(kind, gone).await?;
-            }
+            let missing = self.courier.known.missing(kind, &present);
+            self.departures.see(kind, missing);
         }
-        self.send().await?;
-        self.keep()?;
-        let now = Instant::now();
-        let dc = directory.dc().to_owned();
-        self.position = Some(Position {
-            dc,
-            usn,
-            swept_usn: usn,
-            swept: now,
-        });
+        self.finish(&directory).await?;
+        self.swept = Some((Instant::now(), Duration::ZERO, usn));
+        self.stand(invocation, usn, true)?;
+        let known = &self.courier.known;
         tracing::info!(
-            users = self.known.count(Kind::User),
-            groups = self.known.count(Kind::Group),
-            computers = self.known.count(Kind::Computer),
+            users = known.count(Kind::User),
+            groups = known.count(Kind::Group),
+            computers = known.count(Kind::Computer),
             ms = begun.elapsed().as_millis() as u64,
             "everything imported"
         );
         Ok(())
     }
 
-    /// Sends what changed since `usn`.
-    async fn changes(&mut self, directory: &Directory, usn: u64) -> anyhow::Result<()> {
+    /// Sends what changed since `usn`; whether anything did.
+    async fn changes(&mut self, directory: &Directory, usn: u64) -> anyhow::Result<bool> {
+        let (begun, mut read) = (Instant::now(), 0);
+        // Before the users: a member who comes in with a group is a user whom nothing changed.
+        let mut groups = directory.groups(usn).all().await?;
+        if !groups.is_empty() {
+            self.members_changed(directory).await?;
+        }
         // From the whole domain: a user may have left the scope.
-        let mut new_members = Vec::new();
+        let mut new_members = self.newcomers.clone();
         let mut pages = directory.users(&directory.domain().dn, usn);
         while let Some(page) = pages.next().await? {
+            read += page.len();
             for user in &page {
-                if self.config.scope.contains(&user.dn) {
-                    if !self.known.contains(user.guid) {
+                if self.is_inside(user) {
+                    if !self.courier.known.contains(user.guid) {
                         new_members.push(user.dn.clone());
                     }
                     self.put_user(user).await?;
-                } else if self.known.contains(user.guid) {
-                    self.delete(Kind::User, user.guid).await?;
+                } else if self.courier.known.contains(user.guid) {
+                    self.departures.see(Kind::User, [user.guid]);
                 }
             }
         }
         let mut pages = directory.computers(usn);
         while let Some(page) = pages.next().await? {
+            read += page.len();
             for computer in &page {
-                if !self.known.contains(computer.guid) {
+                if !self.courier.known.contains(computer.guid) {
                     new_members.push(computer.dn.clone());
                 }
                 self.put_computer(computer).await?;
             }
         }
         // Groups refer to members: those must be known first.
-        self.send().await?;
-        let mut groups = directory.groups(usn).all().await?;
-        let mut above = Vec::new();
+        self.courier.settle().await?;
+        read += groups.len();
         for group in &groups {
-            let holds_known = group
-                .members
-                .iter()
-                .any(|member| self.known.contains(*member));
-            if holds_known && !self.known.contains(group.guid) {
+            let known = &self.courier.known;
+            let mut members = group.members.iter();
+            if members.any(|member| known.contains(*member)) && !known.contains(group.guid) {
                 new_members.push(group.dn.clone());
             }
         }
-        for member in new_members {
-            above.extend(directory.groups_of(&member).all().await?);
+        if new_members.len() > MANY {
+            groups = directory.groups(0).all().await?;
+            read += groups.len();
+            new_members.clear();
         }
-        groups.extend(above);
+        for member in new_members {
+            let above = directory.groups_of(&member).all().await?;
+            read += above.len();
+            groups.extend(above);
+        }
+        if !groups.is_empty() {
+            self.put_groups(directory, groups).await?;
+        }
+        self.newcomers.clear();
+        if read > 0 {
+            let ms = begun.elapsed().as_millis() as u64;
+            tracing::info!(read, ms, "changes imported");
+        }
+        Ok(read > 0)
+    }
+
+    async fn put_groups(
+        &mut self,
+        directory: &Directory,
+        mut groups: VecDeque<Group>,
+    ) -> anyhow::Result<()> {
         for group in &mut groups {
             directory.complete_members(group).await?;
         }
-        let mut present: HashSet<Guid> = [Kind::User, Kind::Computer, Kind::Group]
-            .into_iter()
-            .flat_map(|k| self.known.of(k))
-            .collect();
+        let mut present: HashSet<Guid> = self.courier.known.all().collect();
         concerned(&groups, &mut present);
         for group in groups.iter().filter(|group| present.contains(&group.guid)) {
             self.put_group(group, &present).await?;
         }
-        self.send().await?;
-        self.keep()
+        self.courier.settle().await
+    }
+
+    fn is_sweep_due(&mut self, usn: u64) -> anyhow::Result<bool> {
+        let Some((swept, took, swept_usn)) = self.swept else {
+            return Ok(true);
+        };
+        let is_stopped = self.departures.are_stopped();
+        if is_stopped && self.departures.is_empty() && self.threshold()?.confirmed {
+            return Ok(true);
+        }
+        let pause = SWEEP.max(took * SWEEP_PAUSE);
+        let is_due = swept.elapsed() >= pause && (is_stopped || swept_usn < usn);
+        Ok(is_due || self.departures.wants_a_look())
     }
 
     /// Finds accounts that are gone.
-    async fn sweep(&mut self, directory: &Directory) -> anyhow::Result<()> {
+    async fn sweep(&mut self, directory: &Directory, usn: u64) -> anyhow::Result<()> {
+        let begun = Instant::now();
         let domain = directory.domain().dn.clone();
         let mut bases: Vec<(Kind, String)> = self
             .config
@@ -336,15 +383,86 @@ impl Import {
                 present.extend(page);
             }
         }
+        // A group that was deleted is among no changes.
+        self.members_changed(directory).await?;
+        self.departures.looked();
         for kind in [Kind::User, Kind::Computer, Kind::Group] {
-            for missing in self.known.missing(kind, &present) {
-                if self.is_gone(directory, kind, missing).await? {
-                    self.delete(kind, missing).await?;
-                }
+            let missing = self.courier.known.missing(kind, &present);
+            self.departures.see(kind, missing);
+        }
+        self.swept = Some((begun, begun.elapsed(), usn));
+        Ok(())
+    }
+
+    /// Waits until nothing more goes, and takes out what has gone.
+    async fn finish(&mut self, directory: &Directory) -> anyhow::Result<()> {
+        while !self.departures.are_settled() {
+            tokio::time::sleep(POLL).await;
+            if self.departures.wants_a_look() {
+                let usn = directory.highest_usn().await?;
+                self.sweep(directory, usn).await?;
             }
         }
-        self.send().await?;
+        self.depart(directory).await
+    }
+
+    /// Takes out what has gone, unless that is more than anybody can have meant.
+    async fn depart(&mut self, directory: &Directory) -> anyhow::Result<()> {
+        if self.departures.is_empty() || !self.departures.are_settled() {
+            return Ok(());
+        }
+        if !self.courier.may_send() {
+            return Ok(());
+        }
+        let mut gone = Vec::new();
+        for (kind, guid) in self.departures.take() {
+            if self.courier.known.contains(guid) && self.is_gone(directory, kind, guid).await? {
+                gone.push((kind, guid));
+            }
+        }
+        let threshold = self.threshold()?;
+        let before = self.departures.lately();
+        let total = self.courier.known.len() + before;
+        if threshold.stops(gone.len() + before, total) {
+            return self.stop(&threshold, &gone, total).await;
+        }
+        for (kind, guid) in &gone {
+            self.courier.delete(*kind, *guid).await?;
+        }
+        self.courier.settle().await?;
+        self.departures.went(gone.len(), threshold.confirmed);
+        threshold::passed(&self.folder, threshold)?;
         self.keep()
+    }
+
+    /// More is gone than may go: nothing does.
+    async fn stop(
+        &mut self,
+        threshold: &Threshold,
+        gone: &[(Kind, Guid)],
+        total: usize,
+    ) -> anyhow::Result<()> {
+        let stopped = Stopped {
+            deletions: gone.len(),
+            total,
+        };
+        let detail = threshold.sentence(&stopped);
+        if self.departures.stop(gone.len()) {
+            let (code, event) = (DELETION_THRESHOLD, threshold::EVENT);
+            tracing::warn!(code, event, stopped.deletions, total, "{detail}");
+            self.folder.write(threshold::STOPPED_FILE, &stopped)?;
+            self.courier.alert(event, code, &detail).await?;
+        }
+        self.courier.report(ObjectError {
+            object: "/".to_owned(),
+            code: DELETION_THRESHOLD.to_owned(),
+            detail,
+        });
+        Ok(())
+    }
+
+    fn threshold(&self) -> anyhow::Result<Threshold> {
+        Ok(self.folder.read(threshold::FILE)?.unwrap_or_default())
     }
 
     /// Looks once more: an account that is moved while pages are read is on none of them.
@@ -354,204 +472,118 @@ impl Import {
         kind: Kind,
         guid: Guid,
     ) -> Result<bool, directory::Error> {
+        let by = By::Guid(guid);
         Ok(match kind {
             Kind::User => !directory
-                .user(&By::Guid(guid))
+                .user(&by)
                 .await?
-                .is_some_and(|user| self.config.scope.contains(&user.dn)),
-            Kind::Computer => directory.computer(&By::Guid(guid)).await?.is_none(),
+                .is_some_and(|user| self.is_inside(&user)),
+            Kind::Computer => directory.computer(&by).await?.is_none(),
             Kind::Group => directory.group(guid).await?.is_none(),
         })
     }
 
+    /// Tries an account that is held once more.
+    async fn retry(&mut self, directory: &Directory, guid: Guid) -> anyhow::Result<()> {
+        let by = By::Guid(guid);
+        if let Some(user) = directory.user(&by).await? {
+            match self.is_inside(&user) {
+                true => self.put_user(&user).await?,
+                false => self.courier.held.release(guid),
+            }
+        } else if let Some(computer) = directory.computer(&by).await? {
+            self.put_computer(&computer).await?;
+        } else if let Some(group) = directory.group(guid).await? {
+            self.put_groups(directory, VecDeque::from([group])).await?;
+        } else {
+            self.courier.held.release(guid);
+        }
+        Ok(())
+    }
+
+    fn is_inside(&self, user: &User) -> bool {
+        let is_member = |members: &HashSet<Guid>| members.contains(&user.guid);
+        self.config.scope.contains(&user.dn)
+            && (!self.config.scope.has_groups() || self.members.as_ref().is_some_and(is_member))
+    }
+
+    async fn read_members(&mut self, directory: &Directory) -> anyhow::Result<()> {
+        let groups = directory.members_within(self.config.scope.groups());
+        self.members = Some(groups.await.context("scope.groups")?);
+        Ok(())
+    }
+
+    /// Lets users in who came into a group of the scope, and notes those who went.
+    async fn members_changed(&mut self, directory: &Directory) -> anyhow::Result<()> {
+        if !self.config.scope.has_groups() {
+            return Ok(());
+        }
+        self.read_members(directory).await?;
+        let members = self.members.clone().unwrap_or_default();
+        let known = &self.courier.known;
+        let went: Vec<_> = known
+            .of(Kind::User)
+            .filter(|user| !members.contains(user))
+            .collect();
+        let came: Vec<_> = members
+            .into_iter()
+            .filter(|member| !known.contains(*member))
+            .collect();
+        self.departures.see(Kind::User, went);
+        for guid in came {
+            let user = directory.user(&By::Guid(guid)).await?;
+            if let Some(user) = user.filter(|user| self.is_inside(user)) {
+                self.put_user(&user).await?;
+                self.newcomers.push(user.dn);
+            }
+        }
+        Ok(())
+    }
+
     async fn put_user(&mut self, user: &User) -> anyhow::Result<()> {
-        let resource = scim::User {
-            external_id: user.guid,
-            user_name: user.principal.clone(),
-            display_name: user.display_name.clone(),
-            active: user.enabled,
-            emails: user.mail.iter().cloned().map(Email::from).collect(),
-            directory: DirectoryFields {
-                account_expires: user.expires,
-                locked_until: user.locked_until,
-                ..fields(&user.sid, &user.account, &user.dn)
-            },
-        };
-        self.put(Kind::User, user.guid, &resource).await
+        let account = (Kind::User, user.guid, user.principal.as_str());
+        self.courier.put(account, &resources::user(user)).await
     }
 
     async fn put_computer(&mut self, computer: &Computer) -> anyhow::Result<()> {
-        let certificates = computer.certificates.iter();
-        let resource = scim::Computer {
-            external_id: computer.guid,
-            display_name: computer.name.clone(),
-            active: computer.enabled,
-            user_certificates: certificates.map(|der| STANDARD.encode(der)).collect(),
-            directory: fields(&computer.sid, &computer.account, &computer.dn),
-        };
-        self.put(Kind::Computer, computer.guid, &resource).await
+        let account = (Kind::Computer, computer.guid, computer.account.as_str());
+        let resource = resources::computer(computer);
+        self.courier.put(account, &resource).await
     }
 
     async fn put_group(&mut self, group: &Group, present: &HashSet<Guid>) -> anyhow::Result<()> {
-        let members = group
-            .members
-            .iter()
-            .copied()
-            .filter(|member| present.contains(member));
-        let resource = scim::Group {
-            external_id: group.guid,
-            display_name: group.account.clone(),
-            members: members.map(|value| Member { value }).collect(),
-            directory: fields(&group.sid, &group.account, &group.dn),
+        let account = (Kind::Group, group.guid, group.account.as_str());
+        let resource = resources::group(group, present);
+        self.courier.put(account, &resource).await
+    }
+
+    /// The look ended here. Kept after what was seen before, so that a kill loses none of it.
+    fn stand(&mut self, invocation: Guid, usn: u64, is_changed: bool) -> anyhow::Result<()> {
+        let place = Place {
+            agent: self.courier.agent_id(),
+            scope: self.config.scope.fingerprint(),
+            invocation,
+            usn,
         };
-        self.put(Kind::Group, group.guid, &resource).await
-    }
-
-    async fn put(
-        &mut self,
-        kind: Kind,
-        guid: Guid,
-        resource: &impl Serialize,
-    ) -> anyhow::Result<()> {
-        let data = serde_json::to_value(resource)?;
-        let text = data.to_string();
-        let version = known::version(&text);
-        if self.known.news(guid, version) == News::None {
-            self.tally.unchanged += 1;
-            return Ok(());
+        let is_other = self.place.as_ref() != Some(&place);
+        let is_due = self.kept.is_none_or(|kept| kept.elapsed() >= KEEP);
+        if is_changed || (is_other && is_due) {
+            self.keep()?;
+            self.folder.write(PLACE_FILE, &place)?;
+            self.kept = Some(Instant::now());
         }
-        if text.len() > MAX_RESOURCE {
-            let detail = format!(
-                "its {} bytes are more than a request has room for",
-                text.len()
-            );
-            self.failed(kind, guid, Action::Put, detail);
-            tracing::warn!(
-                code = "resource_refused",
-                resource = path(kind, guid),
-                bytes = text.len(),
-                "an account is longer than a request may be; it is left out"
-            );
-            return Ok(());
-        }
-        let operation = Operation::Put {
-            path: path(kind, guid),
-            data,
-        };
-        self.queue(kind, guid, Some(version), text.len(), operation)
-            .await
-    }
-
-    async fn delete(&mut self, kind: Kind, guid: Guid) -> anyhow::Result<()> {
-        self.queue(
-            kind,
-            guid,
-            None,
-            0,
-            Operation::Delete {
-                path: path(kind, guid),
-            },
-        )
-        .await
-    }
-
-    async fn queue(
-        &mut self,
-        kind: Kind,
-        guid: Guid,
-        version: Option<u64>,
-        bytes: usize,
-        operation: Operation,
-    ) -> anyhow::Result<()> {
-        const OVERHEAD: usize = 128;
-        let bytes = bytes + OVERHEAD;
-        if self.batch.operations.len() >= MAX_OPERATIONS || self.batch.bytes + bytes > MAX_BATCH {
-            self.send().await?;
-        }
-        self.batch.bytes += bytes;
-        self.batch.news.push((kind, guid, version));
-        self.batch.operations.push(operation);
+        self.place = Some(place);
         Ok(())
     }
 
-    async fn send(&mut self) -> anyhow::Result<()> {
-        let Batch {
-            news, operations, ..
-        } = std::mem::take(&mut self.batch);
-        if operations.is_empty() {
-            return Ok(());
+    fn keep(&mut self) -> anyhow::Result<()> {
+        if let Some(ids) = self.courier.known.news_of_ids() {
+            self.folder.write(known::FILE, &ids)?;
         }
-        if !self.lease.may_write() {
-            self.withheld = true;
-            for (kind, guid, version) in news {
-                let object = path(kind, guid);
-                self.pending
-                    .wait(Connector::Server, &object, action(version), None);
-            }
-            return Ok(());
-        }
-        let schemas = vec![BULK_REQUEST_SCHEMA.to_owned()];
-        let answer = self
-            .agent
-            .bulk(&BulkRequest {
-                schemas,
-                operations,
-            })
-            .await?;
-        anyhow::ensure!(
-            answer.operations.len() == news.len(),
-            "the server answered {} of {} operations",
-            answer.operations.len(),
-            news.len()
-        );
-        for ((kind, guid, version), result) in news.into_iter().zip(answer.operations) {
-            // What is to go may be gone already.
-            let gone = version.is_none() && result.status == "404";
-            if !result.status.starts_with('2') && !gone {
-                tracing::warn!(
-                    code = "resource_refused",
-                    resource = path(kind, guid),
-                    status = result.status,
-                    detail = result.detail.as_deref().unwrap_or_default(),
-                    "the server did not take an account"
-                );
-                let detail = result.detail.unwrap_or(result.status);
-                self.failed(kind, guid, action(version), detail);
-                continue;
-            }
-            self.pending.settled(Connector::Server, &path(kind, guid));
-            match version {
-                Some(version) => {
-                    match self.known.contains(guid) {
-                        true => self.tally.changed += 1,
-                        false => self.tally.added += 1,
-                    }
-                    self.known.taken(kind, guid, version);
-                }
-                None => {
-                    self.tally.removed += 1;
-                    self.known.forget(guid);
-                }
-            }
+        if let Some(rows) = self.courier.held.news() {
+            self.folder.write(held::FILE, &rows)?;
         }
         Ok(())
-    }
-
-    /// The server does not take an object: it is tried again when everything is sent.
-    fn failed(&mut self, kind: Kind, guid: Guid, action: Action, detail: String) {
-        const CODE: &str = "resource_refused";
-        let object = path(kind, guid);
-        let error = Some((CODE, detail.clone()));
-        self.pending.wait(Connector::Server, &object, action, error);
-        self.tally.errors.push(ObjectError {
-            object,
-            code: CODE.to_owned(),
-            detail,
-        });
-    }
-
-    fn keep(&self) -> anyhow::Result<()> {
-        self.folder.write(known::FILE, &self.known.to_ids())
     }
 }
 
@@ -572,32 +604,6 @@ fn concerned<'g>(groups: &'g VecDeque<Group>, present: &mut HashSet<Guid>) -> Ve
     }
 }
 
-fn action(version: Option<u64>) -> Action {
-    match version {
-        Some(_) => Action::Put,
-        None => Action::Delete,
-    }
-}
-
-fn fields(sid: &model::Sid, account: &str, dn: &str) -> DirectoryFields {
-    DirectoryFields {
-        sid: sid.clone(),
-        sam_account_name: account.to_owned(),
-        dn: dn.to_owned(),
-        account_expires: None,
-        locked_until: None,
-    }
-}
-
-fn path(kind: Kind, guid: Guid) -> String {
-    let collection = match kind {
-        Kind::User => "Users",
-        Kind::Group => "Groups",
-        Kind::Computer => "Computers",
-    };
-    format!("/{collection}/{guid}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -607,9 +613,9 @@ mod tests {
     async fn an_account_longer_than_a_request_does_not_keep_the_others_out() {
         let parts = Parts::new("long", "");
         let (config, agent) = (parts.config.clone(), parts.agent.clone());
-        let door = parts.door();
         let writes = (Lease::held(), Arc::default());
-        let mut import = Import::new(config, door, agent, parts.folder.clone(), writes).unwrap();
+        let folder = parts.folder.clone();
+        let mut import = Import::new(config, parts.door(), agent, folder, writes).unwrap();
         let mut user = User {
             guid: Guid::from_le_bytes([1; 16]),
             sid: "S-1-5-21-1-2-3-1104".parse().unwrap(),
@@ -618,16 +624,21 @@ mod tests {
             principal: "alice@corp.test".to_owned(),
             display_name: "a".repeat(api::MAX_BULK_BODY),
             mail: None,
+            source_anchor: vec![1; 16],
             enabled: true,
             expires: None,
             locked_until: None,
+            must_change: false,
+            hours: None,
             protection: None,
             usn: 1,
         };
         import.put_user(&user).await.unwrap();
-        assert_eq!(import.batch.operations.len(), 0);
+        assert_eq!(import.courier.held.ids(), [user.guid]);
         user.display_name = "Alice".to_owned();
         import.put_user(&user).await.unwrap();
-        assert_eq!(import.batch.operations.len(), 1);
+        assert_eq!(import.courier.queued(), 1);
+        let outcome = import.courier.outcome();
+        assert_eq!(outcome.errors[0].code, "too_long");
     }
 }

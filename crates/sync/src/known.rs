@@ -17,7 +17,11 @@ pub const FILE: &str = "known.json";
 
 /// The accounts.
 #[derive(Debug, Default)]
-pub struct Known(HashMap<Guid, (Kind, u64)>);
+pub struct Known {
+    accounts: HashMap<Guid, (Kind, u64)>,
+    /// There is one more or one less than on disk.
+    is_news: bool,
+}
 
 /// The form on disk.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -50,26 +54,44 @@ impl Known {
         ] {
             known.extend(ids.into_iter().map(|guid| (guid, (kind, UNKNOWN))));
         }
-        Self(known)
+        Self {
+            accounts: known,
+            is_news: false,
+        }
     }
 
-    /// To be kept.
-    pub fn to_ids(&self) -> Ids {
-        Ids {
+    /// To be kept, where it is not what was kept last.
+    pub fn news_of_ids(&mut self) -> Option<Ids> {
+        std::mem::take(&mut self.is_news).then(|| Ids {
             users: self.of(Kind::User).collect(),
             groups: self.of(Kind::Group).collect(),
             computers: self.of(Kind::Computer).collect(),
-        }
+        })
     }
 
     /// Whether the server knows the account.
     pub fn contains(&self, guid: Guid) -> bool {
-        self.0.contains_key(&guid)
+        self.accounts.contains_key(&guid)
+    }
+
+    /// All accounts.
+    pub fn all(&self) -> impl Iterator<Item = Guid> {
+        self.accounts.keys().copied()
+    }
+
+    /// How many accounts there are.
+    pub fn len(&self) -> usize {
+        self.accounts.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.accounts.is_empty()
     }
 
     /// All accounts of a kind.
     pub fn of(&self, kind: Kind) -> impl Iterator<Item = Guid> {
-        self.0
+        self.accounts
             .iter()
             .filter(move |(_, (of, _))| *of == kind)
             .map(|(guid, _)| *guid)
@@ -84,7 +106,7 @@ impl Known {
 
     /// Whether this version of an account is news to the server.
     pub fn news(&self, guid: Guid, version: u64) -> News {
-        match self.0.get(&guid) {
+        match self.accounts.get(&guid) {
             None => News::New,
             Some((_, known)) if *known == version => News::None,
             Some(_) => News::Changed,
@@ -93,17 +115,17 @@ impl Known {
 
     /// The server has taken this version of an account.
     pub fn taken(&mut self, kind: Kind, guid: Guid, version: u64) {
-        self.0.insert(guid, (kind, version));
+        self.is_news |= self.accounts.insert(guid, (kind, version)).is_none();
     }
 
     /// The server has taken that the account is gone.
     pub fn forget(&mut self, guid: Guid) {
-        self.0.remove(&guid);
+        self.is_news |= self.accounts.remove(&guid).is_some();
     }
 
     /// All versions count as old: everything is sent once more.
     pub fn doubt(&mut self) {
-        self.0
+        self.accounts
             .values_mut()
             .for_each(|(_, version)| *version = UNKNOWN);
     }
@@ -148,7 +170,8 @@ mod tests {
         let mut known = Known::default();
         known.taken(Kind::User, a, 1);
         known.taken(Kind::User, b, 1);
-        let known = Known::from_ids(known.to_ids());
+        let mut known = Known::from_ids(known.news_of_ids().unwrap());
+        assert!(known.news_of_ids().is_none());
         assert_eq!(known.missing(Kind::User, &HashSet::from([a])), [b]);
         assert_eq!(known.missing(Kind::Group, &HashSet::new()), []);
     }

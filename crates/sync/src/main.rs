@@ -11,7 +11,7 @@ use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use latchkey_sync::{
     check, cleanup, config, config::Config, enroll, hardening, init, permissions, publish, run,
-    scheduling, status,
+    scheduling, status, threshold,
 };
 use tracing_subscriber::EnvFilter;
 
@@ -83,6 +83,9 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Says how many deletions stop, and lets those go on that were meant.
+    #[command(subcommand)]
+    Threshold(threshold::Verb),
     /// Prints completions for a shell.
     Completions {
         /// The shell.
@@ -173,6 +176,7 @@ fn work(cli: Cli) -> anyhow::Result<String> {
             Verb::Runs { last, json } => scheduling::runs(&config, last, json),
             Verb::Pending { json } => scheduling::pending(&config, json),
             Verb::Status { json } => status::status(&config, json),
+            Verb::Threshold(verb) => threshold::run(&config, verb),
             Verb::Init(_) | Verb::Completions { .. } | Verb::Man { .. } => {
                 bail!("answered above: a bug")
             }

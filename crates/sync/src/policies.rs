@@ -77,8 +77,9 @@ impl Policies {
         let computer = directory.computer(&By::Guid(asked.computer)).await?;
         let computer = computer.context("the domain has no such computer")?;
         let user = directory.user(&By::Guid(asked.user)).await?;
-        let user = user.filter(|user| self.config.scope.contains(&user.dn));
-        let user = user.context("there is no such user in this agent's scope")?;
+        let missing = "there is no such user in this agent's scope";
+        let user = user.context(missing)?;
+        ensure!(self.config.scope.holds(directory, &user).await?, missing);
         Ok(directory.gpo_inputs(&computer, Some(&user)).await?)
     }
 }

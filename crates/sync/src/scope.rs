@@ -1,7 +1,15 @@
-//! Which users are the agent's: those below chosen organizational units.
+//! Which users are the agent's: those below chosen organizational units, and where groups are named
+//! too, only those of them who are in one of these, directly or by other groups.
+//!
+//! The units bound what the agent can touch at all, whatever becomes of the groups: whoever may
+//! change a group's members can let somebody out of the agent's reach, and nobody into it.
 //!
 //! Names are compared part by part, never as text: a user may be called `x,OU=Staff` and its DN
 //! then ends, as text, like one of the unit's.
+
+use directory::{Directory, User};
+
+use crate::known;
 
 /// A distinguished name as its parts, outermost first, in one case and without escapes.
 #[derive(Debug, Clone)]
@@ -14,12 +22,40 @@ pub struct Dn {
 #[derive(Debug, Clone)]
 pub struct Scope {
     ous: Vec<Dn>,
+    groups: Vec<String>,
 }
 
 impl Scope {
-    /// Everything below these.
-    pub fn new(ous: Vec<Dn>) -> Self {
-        Self { ous }
+    /// Everything below `ous` that is in one of `groups`, where there are any.
+    pub fn new(ous: Vec<Dn>, groups: Vec<Dn>) -> Self {
+        let groups = groups.into_iter().map(|group| group.text).collect();
+        Self { ous, groups }
+    }
+
+    /// The groups' DNs.
+    pub fn groups(&self) -> &[String] {
+        &self.groups
+    }
+
+    /// Whether to be below a unit is not enough.
+    pub fn has_groups(&self) -> bool {
+        !self.groups.is_empty()
+    }
+
+    /// Whether the directory has this user within the scope.
+    pub async fn holds(
+        &self,
+        directory: &Directory,
+        user: &User,
+    ) -> Result<bool, directory::Error> {
+        Ok(self.contains(&user.dn)
+            && (!self.has_groups() || directory.is_within(user.guid, &self.groups).await?))
+    }
+
+    /// The same for the same scope, and hardly for another.
+    pub fn fingerprint(&self) -> u64 {
+        let ous: Vec<_> = self.ous.iter().map(|ou| &ou.parts).collect();
+        known::version(&(ous, &self.groups))
     }
 
     /// Whether an object with this DN is below one of the units.
@@ -124,7 +160,8 @@ mod tests {
     use super::*;
 
     fn scope(ous: &[&str]) -> Scope {
-        Scope::new(ous.iter().map(|ou| Dn::parse(ou).unwrap()).collect())
+        let ous = ous.iter().map(|ou| Dn::parse(ou).unwrap());
+        Scope::new(ous.collect(), Vec::new())
     }
 
     #[test]

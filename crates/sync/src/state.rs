@@ -109,6 +109,17 @@ impl Folder {
         self.write_bytes(name, &bytes)
     }
 
+    /// Removes a file, if it is there.
+    pub fn remove(&self, name: &str) -> anyhow::Result<()> {
+        let path = self.0.join(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("cannot remove {}", path.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The enrollment and its key.
     pub fn enrolled(&self) -> anyhow::Result<(Enrolled, PKey<Private>)> {
         let enrolled = self.read(AGENT)?.context(

@@ -10,7 +10,7 @@ use crate::{
     alarms::{self, Alarm, Alarms},
     config::Config,
     control::{Line, Request},
-    known,
+    held, known,
     ledger::{self, Ledger},
     state::Folder,
     written::{self, Written},
@@ -29,6 +29,8 @@ pub struct Status {
     users: usize,
     groups: usize,
     computers: usize,
+    /// Accounts that the server did not take, and why.
+    held: Vec<held::Row>,
     /// What the agent that runs says: lease, scheduler, what waits.
     running: Option<Value>,
     /// Keys that it has written.
@@ -57,6 +59,10 @@ pub fn status(config: &Config, json: bool) -> anyhow::Result<String> {
         users: known.count(directory::Kind::User),
         groups: known.count(directory::Kind::Group),
         computers: known.count(directory::Kind::Computer),
+        held: folder
+            .read::<held::Rows>(held::FILE)?
+            .unwrap_or_default()
+            .held,
         running: match Line::open(&config.runtime)? {
             Some(mut line) => Some(line.ask(Request::Status)?),
             None => None,
@@ -75,6 +81,9 @@ pub fn status(config: &Config, json: bool) -> anyhow::Result<String> {
         status.users, status.groups, status.computers
     )?;
     writeln!(said, "feed       {}", status.feed)?;
+    for held::Row { error, .. } in &status.held {
+        writeln!(said, "held       {}: {}", error.object, error.detail)?;
+    }
     writeln!(said, "keys       {} written", status.keys)?;
     for (code, alarm) in &status.alarms {
         let Alarm { count, detail, .. } = alarm;

@@ -1,11 +1,23 @@
 //! How many deletions at once are more than anybody can have meant.
 //!
-//! Whoever is about to delete counts first, and asks here before the first deletion.
+//! Whoever is about to delete counts first, and asks here before the first deletion. An
+//! administrator who meant it confirms it, for one run.
 
+use std::fmt::Write;
+
+use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
+
+use crate::{config::Config, state::Folder};
 
 /// The file's name.
 pub const FILE: &str = "threshold.json";
+
+/// Where it says what was stopped last.
+pub const STOPPED_FILE: &str = "stopped.json";
+
+/// The number under which Entra Connect writes the same into its event log.
+pub const EVENT: u32 = 116;
 
 /// More deletions than this stop before the first of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,11 +50,146 @@ impl Threshold {
             .is_some_and(|most| deletions * 100 > total * usize::from(most));
         !self.confirmed && (objects || percent)
     }
+
+    /// What an administrator reads of it.
+    pub fn sentence(&self, stopped: &Stopped) -> String {
+        let limits = [
+            self.objects.map(|objects| format!("{objects} objects")),
+            self.percent.map(|percent| format!("{percent} percent")),
+        ];
+        let limits: Vec<_> = limits.into_iter().flatten().collect();
+        format!(
+            "{} of {} accounts are gone from the directory or from the scope, which is more than the \
+             deletion threshold of {}: none was deleted at the server. If that is meant, run \
+             `latchkey-sync threshold confirm`; if not, put them back",
+            stopped.deletions,
+            stopped.total,
+            limits.join(" and ")
+        )
+    }
+}
+
+/// What was to be deleted, and was not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stopped {
+    /// So many accounts.
+    pub deletions: usize,
+    /// Of so many.
+    pub total: usize,
+}
+
+/// `threshold`.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Says how many deletions stop, and what was stopped.
+    Show {
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Changes how many deletions stop.
+    Set(New),
+    /// Lets the deletions that were stopped be done, once.
+    Confirm,
+}
+
+/// What is to be other.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+pub struct New {
+    /// So many objects, or none for any number.
+    #[arg(long, value_parser = number_or_none::<u32>)]
+    objects: Option<Most<u32>>,
+    /// So many of a hundred, or none for any share.
+    #[arg(long, value_parser = number_or_none::<u8>)]
+    percent: Option<Most<u8>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Most<T>(Option<T>);
+
+fn number_or_none<T: std::str::FromStr>(word: &str) -> Result<Most<T>, String> {
+    match word {
+        "none" => Ok(Most(None)),
+        word => word
+            .parse()
+            .map(|number| Most(Some(number)))
+            .map_err(|_| "a number, or none".to_owned()),
+    }
+}
+
+#[derive(Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    threshold: Threshold,
+    stopped: Option<Stopped>,
+}
+
+/// Does what the verb says; answers what to say.
+pub fn run(config: &Config, verb: Verb) -> anyhow::Result<String> {
+    let folder = Folder::open(&config.state)?;
+    let mut threshold: Threshold = folder.read(FILE)?.unwrap_or_default();
+    match verb {
+        Verb::Show { json } => return show(&folder, threshold, json),
+        Verb::Set(new) => {
+            if let Some(Most(objects)) = new.objects {
+                threshold.objects = objects;
+            }
+            if let Some(Most(percent)) = new.percent {
+                threshold.percent = percent;
+            }
+        }
+        Verb::Confirm => threshold.confirmed = true,
+    }
+    folder.write(FILE, &threshold)?;
+    show(&folder, threshold, false)
+}
+
+fn show(folder: &Folder, threshold: Threshold, json: bool) -> anyhow::Result<String> {
+    let stopped: Option<Stopped> = folder.read(STOPPED_FILE)?;
+    if json {
+        return Ok(serde_json::to_string(&Shown { threshold, stopped })? + "\n");
+    }
+    let mut said = String::new();
+    let objects = threshold
+        .objects
+        .map_or("any".to_owned(), |n| n.to_string());
+    let percent = threshold
+        .percent
+        .map_or("any".to_owned(), |n| n.to_string());
+    writeln!(said, "objects    {objects}")?;
+    writeln!(said, "percent    {percent}")?;
+    match (threshold.confirmed, stopped) {
+        (true, _) => writeln!(
+            said,
+            "confirmed  the next deletions are done, whatever their number"
+        )?,
+        (false, Some(stopped)) => writeln!(said, "stopped    {}", threshold.sentence(&stopped))?,
+        (false, None) => {}
+    }
+    Ok(said)
+}
+
+/// Deletions were done under this threshold: what was confirmed was confirmed once.
+pub fn passed(folder: &Folder, threshold: Threshold) -> anyhow::Result<()> {
+    folder.remove(STOPPED_FILE)?;
+    if threshold.confirmed {
+        let confirmed = false;
+        folder.write(
+            FILE,
+            &Threshold {
+                confirmed,
+                ..threshold
+            },
+        )?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::Parts;
 
     #[test]
     fn one_more_than_the_threshold_stops_unless_it_was_confirmed() {
@@ -65,5 +212,36 @@ mod tests {
         };
         assert!(!threshold.stops(10, 100));
         assert!(threshold.stops(11, 100));
+    }
+
+    #[test]
+    fn what_was_stopped_is_shown_until_it_passed_and_confirmed_once() {
+        let parts = Parts::new("threshold", "");
+        let (config, folder) = (&parts.config, &parts.folder);
+        let new = New {
+            objects: Some(Most(Some(3))),
+            percent: None,
+        };
+        assert!(
+            run(config, Verb::Set(new))
+                .unwrap()
+                .contains("objects    3\n")
+        );
+        let stopped = Stopped {
+            deletions: 4,
+            total: 9,
+        };
+        folder.write(STOPPED_FILE, &stopped).unwrap();
+        let said = run(config, Verb::Show { json: false }).unwrap();
+        assert!(said.contains("4 of 9 accounts"), "{said}");
+        assert!(said.contains("threshold of 3 objects"), "{said}");
+        let said = run(config, Verb::Confirm).unwrap();
+        assert!(said.contains("confirmed"), "{said}");
+        let confirmed: Threshold = folder.read(FILE).unwrap().unwrap();
+        assert!(!confirmed.stops(4, 9));
+        passed(folder, confirmed).unwrap();
+        let after: Threshold = folder.read(FILE).unwrap().unwrap();
+        assert!(after.stops(4, 9));
+        assert_eq!(folder.read::<Stopped>(STOPPED_FILE).unwrap(), None);
     }
 }

@@ -8,8 +8,9 @@ use api::agent::{
     WorkOutcome,
 };
 use client::Agent;
-use directory::By;
-use kerberos::Context;
+use directory::{By, User};
+use kerberos::{Closed, Context};
+use model::UnixTime;
 use tokio::{sync::Semaphore, task::spawn_blocking};
 
 use crate::{
@@ -130,7 +131,7 @@ impl Labour {
 
     async fn check(&self, asked: PasswordWork) -> anyhow::Result<PasswordOutcome> {
         let PasswordWork { sid, password } = asked;
-        let user = match self.user(By::Sid(sid)).await {
+        let user = match self.user_of_scope(By::Sid(sid)).await {
             Ok(user) => user,
             Err(error) => {
                 tracing::warn!(code = "directory_unreachable", %error);
@@ -138,7 +139,7 @@ impl Labour {
             }
         };
         // Nobody learns by the server whether a password of another part of the domain is right.
-        let Some(user) = user.filter(|user| self.config.scope.contains(&user.dn)) else {
+        let Some(user) = user else {
             return Ok(PasswordOutcome::Wrong);
         };
         if !self.checks.admit(&self.config.limits, now())? {
@@ -156,28 +157,59 @@ impl Labour {
         Ok(checked.await?.map_or_else(
             |error| {
                 tracing::debug!(code = error.code(), %error, "password check");
-                told(&error)
+                told(&error, &user, now())
             },
             |()| PasswordOutcome::Right,
         ))
     }
 
-    async fn user(&self, by: By) -> Result<Option<directory::User>, directory::Error> {
-        let first = self.door.open().await?.user(&by).await;
+    async fn user_of_scope(&self, by: By) -> Result<Option<User>, directory::Error> {
+        let first = self.look_up(&by).await;
         let Err(error) = &first else { return first };
         // An idle connection is closed by the domain controller; a person waits: once more.
         self.door.forget_if_broken(error).await;
-        self.door.open().await?.user(&by).await
+        self.look_up(&by).await
+    }
+
+    async fn look_up(&self, by: &By) -> Result<Option<User>, directory::Error> {
+        let directory = self.door.open().await?;
+        let Some(user) = directory.user(by).await? else {
+            return Ok(None);
+        };
+        let is_inside = self.config.scope.holds(&directory, &user).await?;
+        Ok(is_inside.then_some(user))
     }
 }
 
-fn told(error: &kerberos::Error) -> PasswordOutcome {
+/// What the KDC's answer means, with what the directory says of the user where the KDC is vague.
+fn told(error: &kerberos::Error, user: &User, now: UnixTime) -> PasswordOutcome {
     match error {
         kerberos::Error::WrongPassword(_) | kerberos::Error::UnknownPrincipal(_) => {
             PasswordOutcome::Wrong
         }
+        kerberos::Error::PasswordExpired(_) if user.must_change => PasswordOutcome::MustChange,
         kerberos::Error::PasswordExpired(_) => PasswordOutcome::Expired,
-        kerberos::Error::AccountRevoked(_) => PasswordOutcome::Disabled,
+        kerberos::Error::AccountClosed { why, .. } => match why {
+            Closed::Disabled | Closed::Expired => PasswordOutcome::Disabled,
+            Closed::Locked => PasswordOutcome::Locked,
+            Closed::OutsideHours => PasswordOutcome::OutsideHours,
+        },
+        kerberos::Error::AccountRevoked(_) => {
+            let is_over = user.expires.is_some_and(|end| end <= now);
+            if !user.enabled || is_over {
+                PasswordOutcome::Disabled
+            } else if user.locked_until.is_some_and(|until| now < until) {
+                PasswordOutcome::Locked
+            } else if !user.is_within_hours(now) {
+                PasswordOutcome::OutsideHours
+            } else {
+                PasswordOutcome::Disabled
+            }
+        }
+        // What a KDC says of hours where it says nothing of a revoked account.
+        kerberos::Error::PolicyRefused(_) if !user.is_within_hours(now) => {
+            PasswordOutcome::OutsideHours
+        }
         _ => PasswordOutcome::Unreachable,
     }
 }

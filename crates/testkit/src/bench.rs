@@ -6,6 +6,7 @@
 
 mod export;
 mod footprint;
+mod import;
 mod policies;
 mod policy;
 mod reference;
@@ -20,6 +21,7 @@ use crate::company::Company;
 use crate::lab::{Lab, Options, Profile};
 
 pub use export::export;
+pub use import::import;
 pub use policies::policies;
 pub use policy::policy;
 pub use server::server;

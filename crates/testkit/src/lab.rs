@@ -60,6 +60,8 @@ pub const AGENT_KEYTAB: &str = "/etc/latchkey/sync.keytab";
 pub struct Options {
     /// How many workstations, from `ws1`.
     pub workstations: u8,
+    /// How many users there are in the unit `Crowd`, which is there if anybody is.
+    pub crowd: u32,
     /// Is told what happens, one line at a time.
     pub say: fn(&str),
 }
@@ -68,6 +70,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             workstations: 1,
+            crowd: 0,
             say: |_| {},
         }
     }
@@ -428,8 +431,18 @@ fn build(name: &str, folder: &Path, options: Options) -> Result<Lab> {
     times.step(&format!("bases: Samba {}", controller.version));
 
     let supervisor = supervisor::start(folder)?;
-    let domain = domain::provisioned(&controller, supervisor, folder, say)?;
-    times.step("domain layer");
+    let shop = domain::Workshop {
+        base: &controller,
+        supervisor,
+        lab: folder,
+        say,
+    };
+    let domain = domain::provisioned(&shop, options.crowd)?;
+    let crowd = match options.crowd {
+        0 => None,
+        crowd => Some(domain::crowded(&shop, &domain, crowd)?),
+    };
+    times.step("domain layers");
     let pki = Pki::make(folder)?;
     times.step("certificates");
 
@@ -445,7 +458,9 @@ fn build(name: &str, folder: &Path, options: Options) -> Result<Lab> {
         folder: folder.to_owned(),
         state,
     };
-    let dc = lab.start_host("dc", &[&domain, &controller.folder], First::Shell)?;
+    let layers = crowd.iter().chain([&domain, &controller.folder]);
+    let layers: Vec<&Path> = layers.map(PathBuf::as_path).collect();
+    let dc = lab.start_host("dc", &layers, First::Shell)?;
     domain::start(&dc, &pki, &lab.state.secrets)?;
     times.step("domain up");
     let server = lab.start_host("server", &[&member.folder], First::Shell)?;

@@ -12,12 +12,15 @@ use testkit::packages;
 use crate::{build, complain, say};
 
 const LAB: &str = "bench";
+/// The lab whose directory has a crowd.
+const CROWDED: &str = "bench-import";
 
 /// What is measured, and how often.
 #[derive(Clone, Copy)]
 struct Plan {
     signin: bool,
     sync: bool,
+    import: bool,
     policy: bool,
     policies: bool,
     server: bool,
@@ -49,13 +52,18 @@ pub(crate) fn run(mut words: lexopt::Parser) -> Result<ExitCode> {
         }
     }
     let topic = topic.as_deref().unwrap_or("all");
-    if !["all", "server", "policies", "signin", "sync", "policy"].contains(&topic) {
-        bail!("no topic {topic}: server, policies, signin, sync, policy, all");
+    if ![
+        "all", "server", "policies", "signin", "sync", "import", "policy",
+    ]
+    .contains(&topic)
+    {
+        bail!("no topic {topic}: server, policies, signin, sync, import, policy, all");
     }
     let is_wanted = |name| topic == name || topic == "all";
     let plan = Plan {
         signin: is_wanted("signin"),
         sync: is_wanted("sync"),
+        import: is_wanted("import") || is_wanted("sync"),
         policy: is_wanted("policy"),
         policies: is_wanted("policies"),
         server: is_wanted("server"),
@@ -89,6 +97,13 @@ pub(crate) fn run(mut words: lexopt::Parser) -> Result<ExitCode> {
     if plan.policies {
         complain("measuring the server with 10,000 devices that wait for policies");
         rows.extend(bench::policies(plan.quick)?);
+    }
+    if plan.import {
+        complain("measuring the import of a large directory, which is made once per machine");
+        let crowd = if quick { 5_000 } else { 100_000 };
+        let measured = bench::import(CROWDED, crowd, complain);
+        Lab::down(CROWDED)?;
+        rows.extend(measured?);
     }
     if plan.signin || plan.sync || plan.policy {
         let measured = measure(plan);

@@ -15,6 +15,7 @@ struct Request {
     name: String,
     workstations: u8,
     controllers: Vec<String>,
+    crowd: u32,
     json: bool,
     words: Vec<String>,
 }
@@ -48,6 +49,7 @@ fn read(mut parser: lexopt::Parser) -> Result<Request> {
         name: "lab".to_owned(),
         workstations: 1,
         controllers: Vec::new(),
+        crowd: 0,
         json: false,
         words: Vec::new(),
     };
@@ -61,6 +63,10 @@ fn read(mut parser: lexopt::Parser) -> Result<Request> {
             Long("controllers") => {
                 let names = parser.value()?.to_string_lossy().into_owned();
                 request.controllers = names.split(',').map(str::to_owned).collect();
+            }
+            Long("crowd") => {
+                let count = parser.value()?.to_string_lossy().into_owned();
+                request.crowd = count.parse().context("--crowd N")?;
             }
             Long("json") => request.json = true,
             Value(word) if request.verb.is_empty() => {
@@ -86,6 +92,7 @@ fn up(request: &Request) -> Result<ExitCode> {
     let start = Instant::now();
     let options = Options {
         workstations: request.workstations,
+        crowd: request.crowd,
         say: complain,
     };
     let mut lab = Lab::up(&request.name, options)?;

@@ -48,9 +48,11 @@ enum Name {
     LockoutTries,
     LockoutWindow,
     LockoutPause,
+    BlockHardMatch,
+    BlockSoftMatch,
 }
 
-const NAMES: [(Name, &str); 12] = [
+const NAMES: [(Name, &str); 14] = [
     (Name::RegisterKeys, "register-keys-group"),
     (Name::JoinDevices, "join-devices-group"),
     (Name::DevicesPerUser, "devices-per-user"),
@@ -63,6 +65,8 @@ const NAMES: [(Name, &str); 12] = [
     (Name::LockoutTries, "lockout-tries"),
     (Name::LockoutWindow, "lockout-window-s"),
     (Name::LockoutPause, "lockout-pause-s"),
+    (Name::BlockHardMatch, "block-hard-match"),
+    (Name::BlockSoftMatch, "block-soft-match"),
 ];
 
 async fn show(State(app): State<Arc<App>>, caller: Caller) -> Result<Json<Value>, Refusal> {
@@ -97,6 +101,8 @@ async fn value(app: &App, settings: &Settings, name: Name) -> Result<Value, Refu
         Name::LockoutTries => json!(settings.lockout.tries),
         Name::LockoutWindow => json!(settings.lockout.window_s),
         Name::LockoutPause => json!(settings.lockout.pause_s),
+        Name::BlockHardMatch => json!(settings.block_hard_match),
+        Name::BlockSoftMatch => json!(settings.block_soft_match),
     })
 }
 
@@ -179,6 +185,8 @@ async fn change(
         Name::LockoutTries => settings.lockout.tries = number(words, 1..=100)? as usize,
         Name::LockoutWindow => settings.lockout.window_s = number(words, 60..=86_400)?.into(),
         Name::LockoutPause => settings.lockout.pause_s = number(words, 1..=86_400)?.into(),
+        Name::BlockHardMatch => settings.block_hard_match = truth(words)?,
+        Name::BlockSoftMatch => settings.block_soft_match = truth(words)?,
     }
     Ok(())
 }

@@ -72,6 +72,7 @@ fn told(user: &User) -> Value {
         "upn": user.upn,
         "name": user.display_name,
         "mail": user.mail,
+        "source_anchor": user.source_anchor,
         "active": user.active,
         "kind": match user.kind {
             UserKind::Synced { .. } => "synced",
@@ -165,6 +166,7 @@ async fn create(
         active: true,
         account_expires: None,
         locked_until: None,
+        source_anchor: None,
         tokens_valid_from: now,
     };
     accounts::expect_own(&app, &user).await?;
@@ -203,6 +205,7 @@ struct Changed {
     active: Option<bool>,
     /// Unix seconds; 0 is never.
     expires: Option<i64>,
+    source_anchor: Option<String>,
 }
 
 async fn change(
@@ -218,6 +221,7 @@ async fn change(
         upn: new.upn.unwrap_or(user.upn),
         display_name: new.name.unwrap_or(user.display_name),
         mail: new.mail.or(user.mail),
+        source_anchor: new.source_anchor.or(user.source_anchor),
         active: new.active.unwrap_or(user.active),
         account_expires: expires.unwrap_or(user.account_expires),
         ..user

@@ -197,8 +197,14 @@ fn user(verb: &UserVerb) -> anyhow::Result<Call> {
             name,
             mail,
             expires,
-        } => Call::put(path(&["users", upn]))
-            .with(&json!({ "upn": new_upn, "name": name, "mail": mail, "expires": expires }))?,
+            source_anchor,
+        } => Call::put(path(&["users", upn])).with(&json!({
+            "upn": new_upn,
+            "name": name,
+            "mail": mail,
+            "expires": expires,
+            "source_anchor": source_anchor,
+        }))?,
         UserVerb::Disable { upn } => {
             Call::put(path(&["users", upn])).with(&json!({ "active": false }))?
         }

@@ -130,6 +130,10 @@ pub(super) enum UserVerb {
         /// When the account ends, in unix seconds; 0 is never.
         #[arg(long)]
         expires: Option<i64>,
+        /// What a directory knows the user by, in base64: the user of AD that has it becomes this
+        /// one, where the setting block-hard-match is off.
+        #[arg(long)]
+        source_anchor: Option<String>,
     },
     /// Shuts one of the server's own out, until it is enabled.
     Disable {

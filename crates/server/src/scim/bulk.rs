@@ -63,14 +63,16 @@ pub(crate) async fn bulk(
     }
     let mut applied = app
         .store
-        .apply(app.tenant.id, domain.guid, changes)
+        .apply((app.tenant.id, domain.guid), changes, app.clock.now())
         .await?
         .into_iter();
     let operations = read.into_iter().map(|(location, why)| {
         let (status, detail) = match why {
             Some(why) => ("400", Some(why)),
-            None if applied.next() == Some(true) => ("200", None),
-            None => ("409", Some(directory::NOT_OURS)),
+            None => match applied.next() {
+                Some(Err(withheld)) => ("409", Some(directory::why(withheld))),
+                _ => ("200", None),
+            },
         };
         OperationResult {
             location,

@@ -6,12 +6,15 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use model::{Guid, Sid, UnixTime};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use store::{Agent, Computer, DirectoryChange, Domain, Group, GroupKind, User, UserKind};
+use store::{Agent, Computer, DirectoryChange, Domain, Group, GroupKind, User, UserKind, Withheld};
 
 use crate::app::App;
 
 /// The most certificates of one computer.
 const MAX_CERTIFICATES: usize = 64;
+
+/// The longest mail address (RFC 5321 4.5.3.1.3).
+const MAX_MAIL: usize = 254;
 
 /// The longest text of a resource.
 const MAX_TEXT: usize = 1024;
@@ -19,9 +22,24 @@ const MAX_TEXT: usize = 1024;
 /// Why a resource is not taken.
 pub(super) type Reason = &'static str;
 
-/// The store says so where an agent speaks of what is not its own.
-pub(super) const NOT_OURS: Reason =
-    "the object is of another domain, or its name is that of one of the server's own";
+/// Why the store does not make a change.
+pub(super) fn why(withheld: Withheld) -> Reason {
+    match withheld {
+        Withheld::NotOurs => {
+            "the object is of another domain, or its name is that of one of the server's own"
+        }
+        Withheld::NameTaken => {
+            "another user of the directory has this principal name: give one of them another"
+        }
+        Withheld::HoldsRole => {
+            "the user of the server's own that it matches holds a role: withdraw that first"
+        }
+        Withheld::HardMatchBlocked => {
+            "it matches a user of the server's own by its source anchor, which the setting \
+             block-hard-match forbids"
+        }
+    }
+}
 
 /// The domain of an agent.
 pub(super) async fn of(app: &App, agent: &Agent) -> Result<Domain, store::Error> {
@@ -60,10 +78,25 @@ fn expect_account(sid: &Sid, domain: &Sid) -> Result<(), Reason> {
     )
 }
 
-/// A mail address that fits; another one is left out.
-fn mail(emails: Vec<scim::Email>) -> Option<String> {
+fn mail(emails: Vec<scim::Email>) -> Result<Option<String>, Reason> {
     let first = emails.into_iter().next().map(|email| email.value);
-    first.filter(|mail| (1..=MAX_TEXT).contains(&mail.len()))
+    match &first {
+        Some(mail) if !is_mail(mail) => {
+            Err("the mail address is none: correct it in the directory")
+        }
+        _ => Ok(first),
+    }
+}
+
+/// Two parts around one sign, of visible characters; what mail systems make of them is theirs.
+fn is_mail(text: &str) -> bool {
+    let parts = text.split_once('@');
+    let is_part = |part: &str| {
+        !part.is_empty()
+            && !part.contains(['@', '<', '>', '"', ',', ';', '\\'])
+            && !part.chars().any(|c| c.is_whitespace() || c.is_control())
+    };
+    text.len() <= MAX_MAIL && parts.is_some_and(|(name, host)| is_part(name) && is_part(host))
 }
 
 pub(super) fn user(
@@ -92,10 +125,11 @@ pub(super) fn user(
         },
         upn: user.user_name,
         display_name: user.display_name,
-        mail: mail(user.emails),
+        mail: mail(user.emails)?,
         active: user.active,
         account_expires: directory.account_expires,
         locked_until: directory.locked_until,
+        source_anchor: directory.source_anchor,
         tokens_valid_from: UnixTime(0),
     }))
 }

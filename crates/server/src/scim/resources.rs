@@ -243,12 +243,13 @@ async fn put(
 }
 
 async fn apply(app: &App, domain: Guid, change: DirectoryChange) -> Result<(), Trouble> {
-    let applied = app.store.apply(app.tenant.id, domain, vec![change]).await?;
-    match applied.first() {
-        Some(true) => Ok(()),
-        _ => Err(Trouble::of_store(store::Error::Conflict(
-            directory::NOT_OURS,
-        ))),
+    let place = (app.tenant.id, domain);
+    let applied = app.store.apply(place, vec![change], app.clock.now());
+    match applied.await?.first() {
+        Some(Err(withheld)) => Err(Trouble::of_store(store::Error::Conflict(directory::why(
+            *withheld,
+        )))),
+        _ => Ok(()),
     }
 }
 

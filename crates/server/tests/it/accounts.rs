@@ -99,8 +99,9 @@ async fn who_is_disabled_is_refused_at_once_and_let_in_again_when_enabled() {
     let refused = device.register(&server, &bearer, &registration).await;
     assert_eq!(refused.code(), (403, "user_disabled"));
     let parties = (&server, &agent, &device);
-    let wrong = password(parties, ALICE, PASSWORD).await;
-    assert_eq!(wrong.number(), 50126);
+    // Whoever has signed in here before is told why.
+    let closed = password(parties, ALICE, PASSWORD).await;
+    assert_eq!(closed.number(), 50057);
     agent
         .bulk(&server, alice(ALICE, "alice", true))
         .await
@@ -109,6 +110,29 @@ async fn who_is_disabled_is_refused_at_once_and_let_in_again_when_enabled() {
         .register(&server, &bearer, &registration)
         .await
         .good();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn why_an_account_is_closed_is_told_where_it_has_signed_in_before_and_nowhere_else() {
+    use api::agent::PasswordOutcome::{Disabled, Expired, Locked, MustChange, OutsideHours};
+    let (server, agent, device) = ready().await;
+    let ask = async |outcome| {
+        let session = session(&device.begin(&server, ALICE, Some("ngcmfa")).await);
+        let (answer, _) = tokio::join!(
+            device.factor(&server, &session, "password", PASSWORD),
+            agent.answer_password(&server, |_| outcome),
+        );
+        answer.number()
+    };
+    for outcome in [Disabled, Locked, OutsideHours] {
+        assert_eq!(ask(outcome).await, 50126, "{outcome:?}");
+    }
+    // Right, so that it may be told, and known from then on.
+    assert_eq!(ask(MustChange).await, 50055);
+    for (outcome, number) in [(Disabled, 50057), (Locked, 50053), (OutsideHours, 80012)] {
+        assert_eq!(ask(outcome).await, number, "{outcome:?}");
+        assert_eq!(ask(Expired).await, 50055, "counts as no wrong one");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -126,7 +150,7 @@ async fn who_has_expired_is_refused_where_the_disabled_are_and_who_is_locked_out
     };
     for (name, at, number, status) in [
         ("accountExpires", now + 3600, 50076, 200),
-        ("accountExpires", now, 50126, 403),
+        ("accountExpires", now, 50057, 403),
         ("lockedUntil", now + 3600, 50076, 403),
         ("lockedUntil", now, 50076, 200),
     ] {

@@ -218,16 +218,25 @@ impl Agent {
 
     /// Takes one piece of work, and answers by whether the password is [`PASSWORD`].
     pub(crate) async fn check_one_password(&self, server: &TestServer) -> Value {
+        self.answer_password(server, |is_right| match is_right {
+            true => PasswordOutcome::Right,
+            false => PasswordOutcome::Wrong,
+        })
+        .await
+    }
+
+    /// Takes one piece of work, and answers it.
+    pub(crate) async fn answer_password(
+        &self,
+        server: &TestServer,
+        outcome: impl Fn(bool) -> PasswordOutcome,
+    ) -> Value {
         let token = self.token(server).await;
         let work = server.get("/agent/v1/work?wait=10", &token).await.good();
         let plain = token::open(&self.key, work["sealed"].as_str().unwrap()).unwrap();
         let plain: Value = serde_json::from_slice(plain.expose()).unwrap();
         let is_right = plain["password"] == PASSWORD && plain["sid"] == json!(sid(1104));
-        let outcome = if is_right {
-            PasswordOutcome::Right
-        } else {
-            PasswordOutcome::Wrong
-        };
+        let outcome = outcome(is_right);
         let id = work["id"].as_str().unwrap();
         let claims = WorkClaims {
             id: id.to_owned(),

@@ -110,6 +110,8 @@ CREATE TABLE users (
     upn_key           TEXT COLLATE "C" NOT NULL,
     display_name      TEXT COLLATE "C" NOT NULL,
     mail              TEXT COLLATE "C",
+    mail_key          TEXT COLLATE "C",
+    source_anchor     TEXT COLLATE "C",
     active            BIGINT NOT NULL,
     account_expires   BIGINT,
     locked_until      BIGINT,
@@ -117,6 +119,9 @@ CREATE TABLE users (
     PRIMARY KEY (tenant, guid)
 );
 CREATE INDEX users_by_upn ON users (tenant, upn_key, guid);
+-- Of the server's own alone, who may turn out to be a directory's.
+CREATE INDEX users_by_mail ON users (tenant, mail_key) WHERE domain IS NULL;
+CREATE INDEX users_by_source_anchor ON users (tenant, source_anchor) WHERE domain IS NULL;
 CREATE INDEX users_by_sam ON users (tenant, sam_key, domain);
 
 CREATE TABLE passwords (

@@ -18,6 +18,8 @@ CREATE TABLE users_2 (
     upn_key           TEXT NOT NULL,
     display_name      TEXT NOT NULL,
     mail              TEXT,
+    mail_key          TEXT,
+    source_anchor     TEXT,
     active            INTEGER NOT NULL,
     account_expires   INTEGER,
     locked_until      INTEGER,
@@ -25,11 +27,14 @@ CREATE TABLE users_2 (
     PRIMARY KEY (tenant, guid)
 ) STRICT, WITHOUT ROWID;
 INSERT INTO users_2 SELECT tenant, guid, domain, sid, sam, lower_case(sam), dn, upn, upn_key,
-    display_name, NULL, active, NULL, NULL, 0 FROM users;
+    display_name, NULL, NULL, NULL, active, NULL, NULL, 0 FROM users;
 DROP TABLE users;
 ALTER TABLE users_2 RENAME TO users;
 -- Not unique: while names move from one user to another, both may have it for a moment.
 CREATE INDEX users_by_upn ON users (tenant, upn_key, guid);
+-- Of the server's own alone, who may turn out to be a directory's.
+CREATE INDEX users_by_mail ON users (tenant, mail_key) WHERE domain IS NULL;
+CREATE INDEX users_by_source_anchor ON users (tenant, source_anchor) WHERE domain IS NULL;
 CREATE INDEX users_by_sam ON users (tenant, sam_key, domain);
 
 CREATE TABLE passwords (

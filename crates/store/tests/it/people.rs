@@ -3,7 +3,7 @@
 use model::Guid;
 use store::{
     AttestationTrust, Device, DirectoryChange, Error, Group, GroupKind, ObjectKind, Page, Password,
-    Role, RoleAssignment, ScopeTag, Store, TransportKey, User, UserKind,
+    Role, RoleAssignment, ScopeTag, Store, TransportKey, User, UserKind, Withheld,
 };
 
 use crate::{
@@ -13,7 +13,8 @@ use crate::{
 };
 
 on_every_store!(
-    users_are_found_by_name_in_any_case_and_not_by_one_that_two_have,
+    users_are_found_by_name_in_any_case_and_no_second_one_gets_it,
+    a_user_of_the_servers_own_becomes_a_directorys_where_that_is_allowed,
     users_are_found_by_their_logon_name,
     a_user_of_the_servers_own_is_made_changed_and_deleted,
     an_agent_does_not_change_from_when_on_tokens_count,
@@ -47,6 +48,7 @@ pub(crate) fn synced(byte: u8, domain: Guid, upn: &str) -> User {
         active: true,
         account_expires: Some(NOW.plus(1000)),
         locked_until: None,
+        source_anchor: None,
         tokens_valid_from: model::UnixTime(0),
     }
 }
@@ -77,26 +79,113 @@ pub(crate) fn group(byte: u8, members: &[u8]) -> DirectoryChange {
 
 pub(crate) async fn apply(store: &Store, changes: Vec<DirectoryChange>) {
     let count = changes.len();
-    let applied = store.apply(tenant(), domain(), changes).await.unwrap();
-    assert_eq!(applied, vec![true; count]);
+    let applied = store
+        .apply((tenant(), domain()), changes, NOW)
+        .await
+        .unwrap();
+    assert_eq!(applied, vec![Ok(()); count]);
 }
 
-async fn users_are_found_by_name_in_any_case_and_not_by_one_that_two_have(store: Store) {
+async fn users_are_found_by_name_in_any_case_and_no_second_one_gets_it(store: Store) {
     let (one, other) = (user(11, "Änne@corp.example"), user(12, "bob@corp.example"));
     let changes = [&one, &other].map(|user| DirectoryChange::PutUser(user.clone()));
     apply(&store, changes.to_vec()).await;
     let find = async |upn| store.user_by_upn(tenant(), upn).await.unwrap();
     assert_eq!(find("äNNE@CORP.example").await, Some(one.clone()));
     assert_eq!(store.user(tenant(), guid(12)).await.unwrap(), Some(other));
-    apply(&store, vec![DirectoryChange::PutUser(user(12, &one.upn))]).await;
-    assert_eq!(find(&one.upn).await, None);
-    apply(
-        &store,
-        vec![DirectoryChange::Delete(ObjectKind::User, guid(12))],
-    )
-    .await;
-    assert_eq!(find(&one.upn).await, Some(one));
-    assert_eq!(store.count_users(tenant()).await.unwrap(), 1);
+    let second = vec![DirectoryChange::PutUser(user(12, &one.upn))];
+    let applied = store.apply((tenant(), domain()), second, NOW);
+    assert_eq!(applied.await.unwrap(), [Err(Withheld::NameTaken)]);
+    assert_eq!(find(&one.upn).await, Some(one.clone()));
+
+    // Two that change names at once.
+    let swapped = [user(11, "bob@corp.example"), user(12, &one.upn)];
+    apply(&store, swapped.map(DirectoryChange::PutUser).to_vec()).await;
+    assert_eq!(find(&one.upn).await.map(|user| user.guid), Some(guid(12)));
+    // Two that are new and have one name: the first gets it.
+    let namesakes = [user(13, "eve@corp.example"), user(14, "EVE@corp.example")];
+    let namesakes = namesakes.map(DirectoryChange::PutUser).to_vec();
+    let applied = store.apply((tenant(), domain()), namesakes, NOW);
+    assert_eq!(applied.await.unwrap(), [Ok(()), Err(Withheld::NameTaken)]);
+    let gone = DirectoryChange::Delete(ObjectKind::User, guid(13));
+    apply(&store, vec![gone]).await;
+    assert_eq!(store.count_users(tenant()).await.unwrap(), 2);
+}
+
+async fn a_user_of_the_servers_own_becomes_a_directorys_where_that_is_allowed(store: Store) {
+    let place = (tenant(), domain());
+    let put = async |user: &User| {
+        let change = vec![DirectoryChange::PutUser(user.clone())];
+        store.apply(place, change, NOW).await.unwrap()[0]
+    };
+    let password = || Password {
+        hash: "one".to_owned(),
+        must_change: false,
+    };
+    let own = |byte, upn, mail: &str, anchor: Option<&str>| User {
+        mail: Some(mail.to_owned()),
+        source_anchor: anchor.map(str::to_owned),
+        ..cloud(byte, upn)
+    };
+    for user in [
+        own(41, "by-name@corp.example", "1@mail.example", None),
+        own(42, "42@cloud.example", "By-Mail@mail.example", None),
+        own(43, "43@cloud.example", "3@mail.example", Some("QUFB")),
+        own(44, "chief@corp.example", "4@mail.example", None),
+    ] {
+        let made = store.create_user(tenant(), user, password(), audit("create"));
+        made.await.unwrap();
+    }
+    let made = store.create_group(tenant(), guid(61), "own", audit("group"));
+    made.await.unwrap();
+    let added = store.add_member(tenant(), guid(61), guid(41), audit("in"));
+    assert!(added.await.unwrap());
+    let assignment = RoleAssignment {
+        principal: guid(44),
+        role: Role::Reader,
+        scope_tags: Vec::new(),
+    };
+    let given = store.assign_role(tenant(), assignment, audit("role"));
+    given.await.unwrap();
+
+    let by_name = user(51, "By-Name@corp.example");
+    let by_mail = User {
+        mail: Some("by-mail@MAIL.example".to_owned()),
+        ..user(52, "52@corp.example")
+    };
+    let by_anchor = User {
+        source_anchor: Some("QUFB".to_owned()),
+        ..user(53, "53@corp.example")
+    };
+    let chief = user(54, "chief@corp.example");
+    let blocked = [put(&by_name).await, put(&chief).await];
+    assert_eq!(blocked, [Err(Withheld::NotOurs); 2]);
+
+    let mut settings = store.settings(tenant()).await.unwrap();
+    settings.block_soft_match = false;
+    let set = store.set_settings(tenant(), settings.clone(), audit("set"));
+    set.await.unwrap();
+    assert_eq!(put(&by_anchor).await, Err(Withheld::HardMatchBlocked));
+    settings.block_hard_match = false;
+    let set = store.set_settings(tenant(), settings, audit("set"));
+    set.await.unwrap();
+    assert_eq!(put(&chief).await, Err(Withheld::HoldsRole));
+    for (user, was) in [(&by_name, 41), (&by_mail, 42), (&by_anchor, 43)] {
+        assert_eq!(put(user).await, Ok(()), "{}", user.upn);
+        assert_eq!(put(user).await, Ok(()), "twice");
+        assert_eq!(store.user(tenant(), guid(was)).await.unwrap(), None);
+        let found = store.user(tenant(), user.guid).await.unwrap();
+        assert_eq!(found.as_ref(), Some(user));
+        let password = store.password(tenant(), user.guid).await.unwrap();
+        assert!(password.is_none(), "the directory's counts from now on");
+    }
+    let members = store.members(tenant(), guid(61), None, 10).await.unwrap();
+    assert_eq!(members, [guid(51)]);
+    let rows = store.audit_rows(tenant(), 3).await.unwrap();
+    assert!(
+        rows.iter().all(|row| row.action == "user.match"),
+        "{rows:?}"
+    );
 }
 
 async fn users_are_found_by_their_logon_name(store: Store) {
@@ -187,8 +276,11 @@ async fn an_agent_does_not_change_from_when_on_tokens_count(store: Store) {
         DirectoryChange::PutUser(user(12, "own@cloud.example")),
         DirectoryChange::Delete(ObjectKind::User, guid(12)),
     ];
-    let applied = store.apply(tenant(), domain(), changes).await.unwrap();
-    assert_eq!(applied, [false, false]);
+    let applied = store
+        .apply((tenant(), domain()), changes, NOW)
+        .await
+        .unwrap();
+    assert_eq!(applied, [Err(Withheld::NotOurs), Err(Withheld::NotOurs)]);
 }
 
 async fn users_are_listed_by_pages(store: Store) {
@@ -613,7 +705,10 @@ async fn whoever_is_shut_out_is_woken(store: Store) {
         ..synced(51, guid(2), "off@corp.example")
     };
     let put = vec![DirectoryChange::PutUser(user)];
-    assert_eq!(store.apply(tenant(), guid(2), put).await.unwrap(), [true]);
+    assert_eq!(
+        store.apply((tenant(), guid(2)), put, NOW).await.unwrap(),
+        [Ok(())]
+    );
     woken().await;
     let revoked = store.revoke_tokens(tenant(), guid(51), NOW, audit("revoke"));
     assert!(revoked.await.unwrap());

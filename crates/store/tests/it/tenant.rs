@@ -2,7 +2,7 @@
 
 use store::{
     Attestation, Chain, Computer, DirectoryChange, Domain, EnrollmentCode, Error, ObjectKind,
-    Sealed, SealedName, Settings, SigningKey, Spend, Store,
+    Sealed, SealedName, Settings, SigningKey, Spend, Store, Withheld,
 };
 
 use crate::{
@@ -174,10 +174,10 @@ async fn an_object_of_another_domain_is_left_alone(store: Store) {
         DirectoryChange::Delete(ObjectKind::User, guid(11)),
     ];
     let applied = store
-        .apply(tenant(), other_domain(), changes)
+        .apply((tenant(), other_domain()), changes, NOW)
         .await
         .unwrap();
-    assert_eq!(applied, [false, false, false]);
+    assert_eq!(applied, [Err(Withheld::NotOurs); 3]);
     assert_eq!(store.user(tenant(), guid(11)).await.unwrap(), Some(alice));
 }
 

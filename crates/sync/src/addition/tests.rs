@@ -127,9 +127,12 @@ impl Case {
                 principal: "alice@corp.test".to_owned(),
                 display_name: "Alice".to_owned(),
                 mail: None,
+                source_anchor: vec![1; 16],
                 enabled: true,
                 expires: None,
                 locked_until: None,
+                must_change: false,
+                hours: None,
                 protection: None,
                 usn: 1,
             }),
@@ -153,7 +156,10 @@ impl Case {
     }
 
     fn check(&self) -> Result<(), Refusal> {
-        let scope = Scope::new(vec![Dn::parse("OU=Staff,DC=corp,DC=test").unwrap()]);
+        let scope = Scope::new(
+            vec![Dn::parse("OU=Staff,DC=corp,DC=test").unwrap()],
+            Vec::new(),
+        );
         let facts = Facts {
             user: self.user.as_ref(),
             user_keys: self.user_keys,

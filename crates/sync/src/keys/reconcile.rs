@@ -232,7 +232,7 @@ impl Keys {
             return Ok(false);
         };
         let device = directory.computer(&By::Guid(key.device)).await?;
-        let is_allowed = self.config.scope.contains(&user.dn)
+        let is_allowed = self.config.scope.holds(directory, &user).await?
             && user.enabled
             && user.protection.is_none()
             && device.is_some_and(|device| device.enabled);

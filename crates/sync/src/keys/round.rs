@@ -130,6 +130,9 @@ impl Keys {
                 async move {
                     let key = key?;
                     let holder = directory.keys(change.user.anchor).await?;
+                    if change.op == ChangeOp::Add {
+                        expect_member(&directory, &config, holder.as_ref()).await?;
+                    }
                     let proof = match change.op {
                         ChangeOp::Add
                             if replayed || !is_there(&change, &key, holder.as_ref(), &config) =>
@@ -275,6 +278,24 @@ impl Place {
     fn at(dc: &str, usn: Option<u64>) -> Self {
         let dc = dc.to_owned();
         Self { dc, usn }
+    }
+}
+
+/// A user who is in none of the scope's groups is out of it.
+async fn expect_member(
+    directory: &Directory,
+    config: &Config,
+    holder: Option<&KeyHolder>,
+) -> Result<(), Failure> {
+    let scope = &config.scope;
+    match holder {
+        Some(KeyHolder { user, .. })
+            if scope.contains(&user.dn) && !scope.holds(directory, user).await? =>
+        {
+            let detail = "The user is in none of the groups of the agent's configuration.";
+            Err(Refusal::new("out_of_scope", detail).into())
+        }
+        _ => Ok(()),
     }
 }
 

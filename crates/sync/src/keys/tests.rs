@@ -89,7 +89,8 @@ async fn more_changes_than_a_page_may_have_are_an_alarm_and_none_is_carried_out(
         next: "v1.101".to_owned(),
         changes: (1..=101).map(|seq| change(seq, ChangeOp::Add, 1)).collect(),
     };
-    assert!(keys.carry_out(page).await.is_err());
+    let mut outcome = Outcome::default();
+    assert!(keys.carry_out(page, &mut outcome).await.is_err());
     assert_eq!(keys.place, "");
     let kept: Alarms = parts.folder.read(alarms::FILE).unwrap().unwrap();
     assert_eq!(kept.alarms["too_many_changes"].count, 1);
@@ -104,9 +105,11 @@ async fn too_many_removals_are_stopped_and_told_once() {
             .map(|seq| change(seq, ChangeOp::Remove, 1))
             .collect();
         // The directory would be asked, and there is none.
-        keys.settle_removals().await.unwrap();
+        let mut outcome = Outcome::default();
+        keys.settle_removals(&mut outcome).await.unwrap();
+        assert_eq!(outcome.errors[0].code, DELETION_THRESHOLD);
         assert!(keys.unfinished.is);
     }
     let kept: Alarms = parts.folder.read(alarms::FILE).unwrap().unwrap();
-    assert_eq!(kept.alarms["deletion_threshold"].count, 1);
+    assert_eq!(kept.alarms[DELETION_THRESHOLD].count, 1);
 }

@@ -75,7 +75,7 @@ fn ticks_of(stat: &str) -> Option<f64> {
 }
 
 /// A line of `/proc/PID/status`, which counts in KiB.
-fn mib(status: &str, name: &str) -> Result<f64> {
+pub(super) fn mib(status: &str, name: &str) -> Result<f64> {
     let line = status.lines().find_map(|line| line.strip_prefix(name));
     let line = line.with_context(|| format!("no {name} in {status}"))?;
     let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;

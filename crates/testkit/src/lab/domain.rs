@@ -27,6 +27,7 @@ use super::{AGENT_ACCOUNT, AGENT_KEYTAB, AGENT_SERVICE, CACHE};
 const POPULATE: &str = include_str!("populate.py");
 const NAMES: &str = include_str!("names.py");
 const PROVISION: &str = include_str!("provision.sh");
+const CROWD: &str = include_str!("crowd.py");
 const KERBEROS: &str = include_str!("krb5.conf");
 /// What the KDC's own file has besides.
 const KDC: &str = "
@@ -46,15 +47,24 @@ pub(super) const PEOPLE: [(&str, &str); 4] = [
     ("dave", "Others"),
 ];
 
-/// The layer of a provisioned domain over `base`, made if this machine has none.
-pub(super) fn provisioned(
-    base: &Base,
-    supervisor: Process,
-    lab: &Path,
-    say: fn(&str),
-) -> Result<PathBuf> {
+/// Where layers are made, and with what.
+#[derive(Clone, Copy)]
+pub(super) struct Workshop<'a> {
+    pub(super) base: &'a Base,
+    pub(super) supervisor: Process,
+    /// The lab's folder.
+    pub(super) lab: &'a Path,
+    pub(super) say: fn(&str),
+}
+
+/// The layer of a provisioned domain over the base, made if this machine has none.
+pub(super) fn provisioned(shop: &Workshop<'_>, crowd: u32) -> Result<PathBuf> {
+    // Only the second keeps an order by update sequence numbers, as every other domain controller
+    // does: with the first, asking for what changed reads the whole directory.
+    let store = if crowd == 0 { "tdb" } else { "mdb" };
     let words = [
-        base.version.as_str(),
+        store,
+        shop.base.version.as_str(),
         PROVISION,
         NAMES,
         REALM,
@@ -63,55 +73,86 @@ pub(super) fn provisioned(
         PREFIX,
     ];
     let stem = format!("domain-{:016x}", fingerprint(words.into_iter()));
-    let shelf = Path::new(CACHE).join("base");
-    let layer = shelf.join(&stem);
-    private_folder(&shelf)?;
-    let lock = fs::File::create(shelf.join("domain.lock"))?;
-    lock.lock()
-        .context("waiting for the domain of another run")?;
-    if layer.exists() {
-        return Ok(layer);
+    shop.layer(&stem, &[], |host| {
+        prepare_names(host)?;
+        host.write_file("/root/provision.sh", PROVISION, 0o700)?;
+        let words = [
+            "sh",
+            "/root/provision.sh",
+            REALM,
+            DOMAIN,
+            NETBIOS,
+            &address("dc")?,
+            store,
+        ];
+        host.command(&words).within(Duration::from_secs(120)).ok()?;
+        let hosts = ["dc", "server", "ws1", "ws2", "ws3", "ws4"];
+        let mut numbers = BTreeMap::new();
+        for name in hosts {
+            numbers.insert(name, address::number(name)?);
+        }
+        let reverse: Vec<&str> = PREFIX.trim_end_matches('.').rsplit('.').collect();
+        let plan = json!({
+            "zone": DOMAIN,
+            "reverse": format!("{}.in-addr.arpa", reverse.join(".")),
+            "prefix": PREFIX,
+            "hosts": numbers,
+        });
+        let made = host.command(&["python3", "-c", NAMES]);
+        made.stdin(plan.to_string()).ok().map(drop)
+    })
+}
+
+/// The layer of a domain with so many users more over that of one without them. It takes minutes.
+pub(super) fn crowded(shop: &Workshop<'_>, domain: &Path, crowd: u32) -> Result<PathBuf> {
+    let below = domain.file_name().unwrap_or_default().to_string_lossy();
+    let made_of = fingerprint([below.as_ref(), CROWD].into_iter());
+    shop.layer(
+        &format!("crowd-{crowd}-{made_of:016x}"),
+        &[domain],
+        |host| {
+            let words = ["python3", "-c", CROWD, &crowd.to_string()];
+            let made = host.command(&words).within(Duration::from_secs(3600));
+            made.ok().map(drop)
+        },
+    )
+}
+
+impl Workshop<'_> {
+    /// The layer `stem`, or what `work` makes of a host on the layers `below`.
+    fn layer(
+        &self,
+        stem: &str,
+        below: &[&Path],
+        work: impl FnOnce(&Host) -> Result<()>,
+    ) -> Result<PathBuf> {
+        let shelf = Path::new(CACHE).join("base");
+        let layer = shelf.join(stem);
+        private_folder(&shelf)?;
+        let (kind, _) = stem.split_once('-').unwrap_or((stem, ""));
+        let lock = fs::File::create(shelf.join(format!("{kind}.lock")))?;
+        lock.lock()
+            .context("waiting for the domain of another run")?;
+        if layer.exists() {
+            return Ok(layer);
+        }
+        (self.say)(&format!("making the {kind} (once per machine)"));
+        let mould = self.lab.join("mould");
+        let layers = [below, &[&self.base.folder]].concat();
+        let init = supervisor::start_host(self.supervisor, &mould, "dc", &layers, First::Shell)?;
+        let host = Host {
+            name: "dc".to_owned(),
+            init,
+        };
+        work(&host)?;
+        init.kill()?;
+        let part = layer.with_added_extension("part");
+        remove_tree(&part)?;
+        copy_layer(&mould.join("hosts/dc/upper"), &part)?;
+        fs::rename(&part, &layer).context("domain into place")?;
+        remove_tree(&mould)?;
+        Ok(layer)
     }
-    say("provisioning the domain (once per machine)");
-    let mould = lab.join("mould");
-    let init = supervisor::start_host(supervisor, &mould, "dc", &[&base.folder], First::Shell)?;
-    let host = Host {
-        name: "dc".to_owned(),
-        init,
-    };
-    prepare_names(&host)?;
-    host.write_file("/root/provision.sh", PROVISION, 0o700)?;
-    let words = [
-        "sh",
-        "/root/provision.sh",
-        REALM,
-        DOMAIN,
-        NETBIOS,
-        &address("dc")?,
-    ];
-    host.command(&words).within(Duration::from_secs(120)).ok()?;
-    let hosts = ["dc", "server", "ws1", "ws2", "ws3", "ws4"];
-    let mut numbers = BTreeMap::new();
-    for name in hosts {
-        numbers.insert(name, address::number(name)?);
-    }
-    let reverse: Vec<&str> = PREFIX.trim_end_matches('.').rsplit('.').collect();
-    let plan = json!({
-        "zone": DOMAIN,
-        "reverse": format!("{}.in-addr.arpa", reverse.join(".")),
-        "prefix": PREFIX,
-        "hosts": numbers,
-    });
-    host.command(&["python3", "-c", NAMES])
-        .stdin(plan.to_string())
-        .ok()?;
-    init.kill()?;
-    let part = layer.with_added_extension("part");
-    remove_tree(&part)?;
-    copy_layer(&mould.join("hosts/dc/upper"), &part)?;
-    fs::rename(&part, &layer).context("domain into place")?;
-    remove_tree(&mould)?;
-    Ok(layer)
 }
 
 /// Fills the domain of the host `dc`, starts it and waits until it answers.

@@ -312,6 +312,7 @@ async fn fill(folder: &Path, tenant: Guid, apps: Vec<App>, computers: Vec<Comput
             active: true,
             account_expires: None,
             locked_until: None,
+            source_anchor: None,
             tokens_valid_from: UnixTime(0),
         };
         store
@@ -347,8 +348,8 @@ async fn fill(folder: &Path, tenant: Guid, apps: Vec<App>, computers: Vec<Comput
     for computer in computers {
         let (guid, domain) = (computer.guid, computer.domain);
         let change = vec![DirectoryChange::PutComputer(computer)];
-        let taken = store.apply(tenant, domain, change).await.unwrap();
-        assert_eq!(taken, [true]);
+        let taken = store.apply((tenant, domain), change, UnixTime(0)).await.unwrap();
+        assert_eq!(taken, [Ok(())]);
         let added = store.add_member(tenant, people, guid, audit());
         assert!(added.await.unwrap());
     }

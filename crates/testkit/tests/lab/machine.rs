@@ -12,6 +12,7 @@ use crate::{name, shared};
 
 const SMALL: Options = Options {
     workstations: 0,
+    crowd: 0,
     say: |_| {},
 };
 

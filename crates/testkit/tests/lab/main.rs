@@ -18,6 +18,7 @@ mod exported;
 mod fuzz;
 mod gpo;
 mod hostile;
+mod import;
 mod join;
 mod kdcs;
 mod keytrust;

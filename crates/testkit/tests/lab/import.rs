@@ -1,0 +1,340 @@
+//! The directory on its way up: who is in, what is held, and when nothing goes.
+
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+use testkit::company::Company;
+use testkit::lab::{Lab, Options, Profile};
+use testkit::wait::{pass, until, until_some};
+
+use crate::name;
+
+const BASE: &str = "DC=corp,DC=latchkey,DC=test";
+const SAM: &str = "/var/lib/samba/private/sam.ldb";
+const SYNC_TOML: &str = "/etc/latchkey/sync.toml";
+/// Enough for a listing of the directory and for a second one that finds no more.
+const PATIENCE: Duration = Duration::from_secs(150);
+/// More than come with one page of a group's members.
+const CROWD: usize = 1600;
+
+/// One more than may go at once; they are in no group.
+const TOO_MANY: usize = 501;
+
+/// A company without workstations, with a crowd in the scope, all of whom are in one group.
+fn office() -> (MutexGuard<'static, ()>, &'static Company) {
+    static TURN: Mutex<()> = Mutex::new(());
+    static OFFICE: OnceLock<Company> = OnceLock::new();
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    (
+        turn,
+        OFFICE.get_or_init(|| found().expect("the office comes up")),
+    )
+}
+
+fn found() -> Result<Company> {
+    let name = name("tests-import");
+    Lab::down(&name)?;
+    let options = Options {
+        workstations: 0,
+        ..Options::default()
+    };
+    let company = Company::new(Lab::up(&name, options)?);
+    let fingerprint = company.start_server(Profile::Debug)?;
+    company.connect_agent(&fingerprint)?;
+    let all = (0..CROWD).map(|n| format!("crowd{n}"));
+    let users: String = all
+        .chain((0..TOO_MANY).map(|n| format!("temp{n}")))
+        .map(|name| {
+            format!(
+                "dn: CN={name},OU=Crowd,OU=Staff,{BASE}\nobjectClass: user\n\
+                 sAMAccountName: {name}\nuserAccountControl: 544\n\n"
+            )
+        })
+        .collect();
+    let unit = format!("dn: OU=Crowd,OU=Staff,{BASE}\nobjectClass: organizationalUnit\n\n");
+    let members: String = (0..CROWD)
+        .map(|n| format!("member: CN=crowd{n},OU=Crowd,OU=Staff,{BASE}\n"))
+        .collect();
+    let group = format!(
+        "dn: CN=Everybody,{BASE}\nobjectClass: group\nsAMAccountName: Everybody\n{members}\n"
+    );
+    add(&company, unit + &users + &group)?;
+    Ok(company)
+}
+
+fn ldb(company: &Company, tool: &str, ldif: String) -> Result<()> {
+    let call = company.controller()?.command(&[tool, "-H", SAM]);
+    call.stdin(ldif)
+        .within(Duration::from_secs(300))
+        .ok()
+        .map(drop)
+}
+
+fn add(company: &Company, ldif: String) -> Result<()> {
+    ldb(company, "ldbadd", ldif)
+}
+
+fn modify(company: &Company, dn: &str, change: &str) -> Result<()> {
+    let ldif = format!("dn: {dn}\nchangetype: modify\n{change}\n");
+    ldb(company, "ldbmodify", ldif)
+}
+
+fn user(company: &Company, upn: &str) -> Result<Value> {
+    company.admin(&["user", "show", &format!("{upn}@corp.latchkey.test")])
+}
+
+fn comes(company: &Company, upn: &str) -> Result<Value> {
+    until_some(&format!("{upn} at the server"), PATIENCE, || {
+        user(company, upn)
+    })
+}
+
+fn goes(company: &Company, upn: &str) -> Result<()> {
+    until(&format!("{upn} to go"), PATIENCE, || {
+        user(company, upn).is_err()
+    })
+}
+
+fn members(company: &Company, group: &str) -> Result<usize> {
+    let rows = company.admin(&["group", "members", group])?;
+    rows.as_array().map(Vec::len).context("no list")
+}
+
+fn agent(company: &Company, words: &[&str]) -> Result<String> {
+    let words = [&["latchkey-sync"], words].concat();
+    company.server()?.command(&words).ok()
+}
+
+fn scope(company: &Company, groups: &[&str]) -> Result<()> {
+    let server = company.server()?;
+    let text = server.read_text(SYNC_TOML)?;
+    let kept = text.lines().filter(|line| !line.starts_with("groups"));
+    let mut text = kept.collect::<Vec<_>>().join("\n");
+    if !groups.is_empty() {
+        text = format!("{text}\ngroups = {}", json!(groups));
+    }
+    server.stop("latchkey-sync")?;
+    server.write_file(SYNC_TOML, text + "\n", 0o600)?;
+    company.run_agent()
+}
+
+#[test]
+fn a_group_of_more_members_than_a_page_holds_comes_up_whole() -> Result<()> {
+    let (_turn, company) = office();
+    until_some("everybody", PATIENCE, || {
+        let status: Value = serde_json::from_str(&agent(company, &["status", "--json"])?)?;
+        ensure!(status["users"].as_u64() >= Some(CROWD as u64), "{status}");
+        let count = members(company, "Everybody")?;
+        ensure!(count == CROWD, "{count} of {CROWD}");
+        Ok(())
+    })
+}
+
+#[test]
+fn of_a_scope_with_groups_are_their_members_and_whoever_leaves_goes() -> Result<()> {
+    let (_turn, company) = office();
+    comes(company, "alice")?;
+    add(
+        company,
+        format!(
+            "dn: CN=Inner,{BASE}\nobjectClass: group\nsAMAccountName: Inner\n\
+             member: CN=alice,OU=Staff,{BASE}\nmember: CN=dave,OU=Others,{BASE}\n\n\
+             dn: CN=Outer,{BASE}\nobjectClass: group\nsAMAccountName: Outer\n\
+             member: CN=Inner,{BASE}\n\n"
+        ),
+    )?;
+    let outer = format!("CN=Outer,{BASE}");
+    // The crowd leaves too: more than anybody would lose by mistake.
+    agent(company, &["threshold", "set", "--objects", "none"])?;
+    scope(company, &[&outer])?;
+    let checked = (|| {
+        goes(company, "bob")?;
+        comes(company, "alice")?;
+        ensure!(user(company, "dave").is_err(), "of another unit");
+        let inner = format!("CN=Inner,{BASE}");
+        modify(
+            company,
+            &inner,
+            &format!(
+                "delete: member\nmember: CN=alice,OU=Staff,{BASE}\n-\n\
+                 add: member\nmember: CN=bob,OU=Staff,{BASE}"
+            ),
+        )?;
+        comes(company, "bob")?;
+        goes(company, "alice")
+    })();
+    scope(company, &[])?;
+    comes(company, "alice")?;
+    comes(company, "temp500")?;
+    agent(company, &["threshold", "set", "--objects", "500"])?;
+    checked
+}
+
+#[test]
+fn more_deletions_than_the_threshold_stop_before_the_first_until_they_are_confirmed() -> Result<()>
+{
+    let (_turn, company) = office();
+    comes(company, "temp500")?;
+    let gone: String = (0..TOO_MANY)
+        .map(|n| format!("dn: CN=temp{n},OU=Crowd,OU=Staff,{BASE}\nchangetype: delete\n\n"))
+        .collect();
+    ldb(company, "ldbmodify", gone)?;
+    let show = || -> Result<Value> {
+        Ok(serde_json::from_str(&agent(
+            company,
+            &["threshold", "show", "--json"],
+        )?)?)
+    };
+    until_some("the stop", PATIENCE, || {
+        let shown = show()?;
+        ensure!(shown["stopped"]["deletions"] == 501, "{shown}");
+        Ok(())
+    })?;
+    for n in [0, 250, 500] {
+        user(company, &format!("temp{n}"))?;
+    }
+    let said = agent(company, &["threshold", "show"])?;
+    ensure!(said.contains("latchkey-sync threshold confirm"), "{said}");
+    let log = company.server()?.read_text("/var/log/latchkey-sync.log")?;
+    ensure!(
+        log.contains("code=\"deletion_threshold\" event=116"),
+        "{log}"
+    );
+    let told = company.admin(&["audit", "list"])?.to_string();
+    ensure!(told.contains("116 deletion_threshold: 501 of"), "{told}");
+
+    // The rest flows.
+    modify(
+        company,
+        &format!("CN=bob,OU=Staff,{BASE}"),
+        "replace: mail\nmail: b@mail.example",
+    )?;
+    until_some("what changed meanwhile", PATIENCE, || {
+        let bob = user(company, "bob")?;
+        ensure!(bob["mail"] == "b@mail.example", "{bob}");
+        Ok(())
+    })?;
+    agent(company, &["threshold", "confirm"])?;
+    for n in [0, 250, 500] {
+        goes(company, &format!("temp{n}"))?;
+    }
+    user(company, "crowd1")?;
+    until_some("the guard to be back", PATIENCE, || {
+        let shown = show()?;
+        ensure!(
+            shown["confirmed"] == false && shown["stopped"].is_null(),
+            "{shown}"
+        );
+        Ok(())
+    })
+}
+
+#[test]
+fn a_user_whom_the_server_does_not_take_is_held_and_let_in_when_it_does() -> Result<()> {
+    let (_turn, company) = office();
+    let erin = || company.admin(&["user", "show", "erin@company.example"]);
+    company.admin(&["user", "create", "erin@company.example"])?;
+    add(
+        company,
+        format!(
+            "dn: CN=erin,OU=Staff,{BASE}\nobjectClass: user\nsAMAccountName: erin\n\
+             userAccountControl: 544\nuserPrincipalName: erin@company.example\n\n\
+             dn: CN=frank,OU=Staff,{BASE}\nobjectClass: user\nsAMAccountName: frank\n\
+             userAccountControl: 544\nmail: not an address\n\n\
+             dn: CN=grace,OU=Staff,{BASE}\nobjectClass: user\nsAMAccountName: grace\n\
+             userAccountControl: 544\n\n"
+        ),
+    )?;
+    comes(company, "grace")?;
+    until_some("who is held", PATIENCE, || {
+        let said = agent(company, &["status"])?;
+        let is_held = |line: &str| said.contains(line);
+        ensure!(
+            is_held("held       erin@company.example: the object is of"),
+            "{said}"
+        );
+        ensure!(
+            is_held("held       frank@corp.latchkey.test: the mail address"),
+            "{said}"
+        );
+        Ok(())
+    })?;
+    ensure!(erin()?["kind"] == "cloud");
+    modify(
+        company,
+        &format!("CN=frank,OU=Staff,{BASE}"),
+        "replace: mail\nmail: f@mail.example",
+    )?;
+    comes(company, "frank")?;
+
+    company.admin(&["settings", "set", "block-soft-match", "off"])?;
+    let again = "replace: displayName\ndisplayName: Erin";
+    modify(company, &format!("CN=erin,OU=Staff,{BASE}"), again)?;
+    let matched = until_some("erin of the directory", PATIENCE, || {
+        let erin = erin()?;
+        ensure!(erin["kind"] == "synced", "{erin}");
+        Ok(())
+    });
+    company.admin(&["settings", "set", "block-soft-match", "on"])?;
+    matched
+}
+
+#[test]
+fn a_computer_that_published_a_certificate_goes_up_at_once() -> Result<()> {
+    let (_turn, company) = office();
+    comes(company, "alice")?;
+    add(
+        company,
+        format!(
+            "dn: CN=HYBRID,CN=Computers,{BASE}\nobjectClass: computer\nsAMAccountName: HYBRID$\n\
+             userAccountControl: 4096\n\n"
+        ),
+    )?;
+    let log = || company.server()?.read_text("/var/log/latchkey-sync.log");
+    let imports = |log: &str| log.matches("changes imported").count();
+    let before = imports(&log()?);
+    modify(
+        company,
+        &format!("CN=HYBRID,CN=Computers,{BASE}"),
+        "replace: userCertificate\nuserCertificate:: MAA=",
+    )?;
+    let noticed = || Ok::<_, anyhow::Error>(imports(&log()?) > before);
+    until("the change to go up", Duration::from_secs(5), || {
+        noticed().unwrap_or(false)
+    })
+}
+
+#[test]
+fn what_changes_while_the_server_is_away_arrives_when_it_is_back() -> Result<()> {
+    let (_turn, company) = office();
+    comes(company, "alice")?;
+    let server = company.server()?;
+    server.stop("latchkey-server")?;
+    let unit = format!("OU=Staff,{BASE}");
+    let new = |name: &str| {
+        format!(
+            "dn: CN={name},{unit}\nobjectClass: user\nsAMAccountName: {name}\nuserAccountControl: 544\n\n"
+        )
+    };
+    add(company, new("heidi"))?;
+    modify(
+        company,
+        &format!("CN=carol,{unit}"),
+        "replace: mail\nmail: c@mail.example",
+    )?;
+    // As long as a network that is cut and mended.
+    pass(Duration::from_secs(30));
+    add(company, new("ivan"))?;
+    pass(Duration::from_secs(30));
+    company.run_server()?;
+    for name in ["heidi", "ivan"] {
+        comes(company, name)?;
+    }
+    until_some("carol's change", PATIENCE, || {
+        let carol = user(company, "carol")?;
+        ensure!(carol["mail"] == "c@mail.example", "{carol}");
+        Ok(())
+    })
+}
