@@ -31,7 +31,8 @@ use crate::{
 pub enum Need {
     /// Reading: any will do, a read-only one where no other answers.
     Read,
-    /// Writing: never a read-only one.
+    /// Writing: never a read-only one. Among equals always the same one, because update sequence numbers
+    /// and what was just written are one controller's.
     Write,
 }
 
@@ -51,7 +52,7 @@ struct Known {
     site: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Candidate {
     host: String,
     priority: u16,
@@ -204,7 +205,7 @@ fn telling(earlier: Error, later: Error) -> Error {
     }
 }
 
-/// Those that may be tried, best first: of the client's site, as they answered; the silent ones last,
+/// Those that may be tried, best first: of the client's site, by priority and weight; the silent ones last,
 /// since a wall may keep out pings and nothing else. Besides, what there is to say of the others.
 fn rank<'c>(
     locator: &Locator,
@@ -233,11 +234,12 @@ fn rank<'c>(
             !answer.is_some_and(|answer| answer.is_closest),
             candidate.priority,
             u16::MAX - candidate.weight,
+            (locator.need == Need::Write).then_some(&candidate.host),
             place,
         );
         ranked.push((key, candidate));
     }
-    ranked.sort_by_key(|(key, _)| *key);
+    ranked.sort();
     let ranked = ranked.into_iter().map(|(_, candidate)| candidate);
     (ranked.collect(), why)
 }

@@ -27,13 +27,21 @@ fn order(need: Need, answers: &[(usize, Answer)]) -> (Vec<String>, Error) {
 }
 
 #[test]
-fn the_closest_come_first_then_the_quick_and_the_silent_last() {
+fn the_closest_come_first_and_the_silent_last() {
     let answers = vec![
         (2, answer("corp.test", true, false)),
         (1, answer("corp.test", true, true)),
     ];
     assert_eq!(order(Need::Write, &answers).0, ["b", "c", "a"]);
     assert_eq!(order(Need::Write, &[]).0, ["a", "b", "c"]);
+}
+
+#[test]
+fn who_writes_stays_with_one_and_who_reads_takes_the_quickest() {
+    let close = |at| (at, answer("corp.test", true, true));
+    let answers = [close(2), close(0), close(1)];
+    assert_eq!(order(Need::Write, &answers).0, ["a", "b", "c"]);
+    assert_eq!(order(Need::Read, &answers).0, ["c", "a", "b"]);
 }
 
 #[test]
