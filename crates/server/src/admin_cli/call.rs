@@ -384,9 +384,11 @@ fn tpm_root(verb: &TpmRootVerb) -> anyhow::Result<Call> {
 pub(super) fn read_json(file: &Path) -> anyhow::Result<Value> {
     let shown = file.display();
     let text = fs::read(file).with_context(|| shown.to_string())?;
-    if text.len() > api::MAX_BODY {
-        bail!("{shown} is longer than {} bytes", api::MAX_BODY);
-    }
+    anyhow::ensure!(
+        text.len() <= api::MAX_BODY,
+        "{shown} is longer than {} bytes",
+        api::MAX_BODY
+    );
     serde_json::from_slice(&text).with_context(|| format!("{shown} is not JSON"))
 }
 
