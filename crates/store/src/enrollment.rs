@@ -76,26 +76,34 @@ fn configuration(row: &Row) -> Result<EnrollmentConfiguration> {
 /// Keeps the version that is in force, which is about to be none any more.
 fn keep(db: &dyn Sql, tenant: Guid, id: Guid) -> Result<()> {
     let sql = "INSERT INTO enrollment_versions
+           (tenant, id, priority, version, content, created, modified, modified_by)
          SELECT tenant, id, priority, version, content, created, modified, modified_by
          FROM enrollment_configurations WHERE tenant = ?1 AND id = ?2";
     db.execute(sql, args![tenant, id]).map(|_| ())
 }
 
-/// Whether a configuration is the next version of what is there. The default one is there before it is
-/// stored.
+fn by_id(db: &dyn Sql, tenant: Guid, id: Guid) -> Result<Option<EnrollmentConfiguration>> {
+    let sql = "SELECT * FROM enrollment_configurations WHERE tenant = ?1 AND id = ?2";
+    db.one(sql, args![tenant, id], configuration)
+}
+
+/// Whether a configuration may follow the one that is there, and is assigned to groups that are. The
+/// default one is there before it is stored; what one was assigned to before may be gone.
 fn expect_next(db: &dyn Sql, tenant: Guid, one: &EnrollmentConfiguration) -> Result<()> {
-    let sql = "SELECT version FROM enrollment_configurations WHERE tenant = ?1 AND id = ?2";
-    let found: Option<u32> = db.only(sql, args![tenant, one.id])?;
-    let is_next = match found {
-        Some(version) => version.checked_add(1) == Some(one.version),
+    let former = by_id(db, tenant, one.id)?;
+    let is_next = match &former {
+        Some(former) => former.version.checked_add(1) == Some(one.version),
         None => one.version == 1 || one.priority == 0,
     };
-    match is_next {
-        true => Ok(()),
-        false => Err(Error::Conflict(
+    if !is_next {
+        return Err(Error::Conflict(
             "somebody else has changed this configuration meanwhile: look at it again",
-        )),
+        ));
     }
+    let before = former.map_or_else(Vec::new, |former| former.content.assignments);
+    let mut new = one.content.assignments.clone();
+    new.retain(|target| !before.contains(target));
+    expect_groups(db, tenant, &new)
 }
 
 impl Store {
@@ -122,7 +130,6 @@ impl Store {
     ) -> Result<()> {
         self.audited(tenant, audit, move |db| {
             for one in &configurations {
-                expect_groups(db, tenant, &one.content.assignments)?;
                 expect_next(db, tenant, one)?;
                 keep(db, tenant, one.id)?;
                 let row = fields! {

@@ -6,17 +6,18 @@ use axum::{
     Json,
     body::Bytes,
     extract::{Path, State},
-    routing::{get, put},
+    http::StatusCode,
+    routing::{get, post, put},
 };
 use serde_json::{Map, Value, json};
-use store::EnrollmentConfiguration;
+use store::{EnrollmentConfiguration, EnrollmentContent};
 
 use super::{
     caller::{Caller, forbidden, needs},
     find::unknown,
     listing::Rows,
     malformed,
-    policies::targets_in_words,
+    policies::{TargetIn, read_targets, targets_in_words},
 };
 use crate::{
     app::App,
@@ -31,10 +32,21 @@ const DEFAULT: &str = "default";
 
 pub(super) fn routes() -> Paths {
     Paths::new()
-        .route("/enrollment", needs(Action::ReadPolicies, get(list)))
+        .route(
+            "/enrollment",
+            needs(Action::ReadPolicies, get(list)).merge(needs(Action::EditPolicies, post(create))),
+        )
         .route(
             "/enrollment/{configuration}",
-            needs(Action::EditPolicies, put(change)),
+            needs(Action::EditPolicies, put(change).delete(delete)),
+        )
+        .route(
+            "/enrollment/{configuration}/assignments",
+            needs(Action::EditPolicies, put(assign)),
+        )
+        .route(
+            "/enrollment/{configuration}/priority",
+            needs(Action::EditPolicies, put(set_priority)),
         )
         .route(
             "/enrollment/{configuration}/history",
@@ -114,24 +126,88 @@ async fn history(
     Ok(Rows::all(rows))
 }
 
-/// `PUT /enrollment/{configuration}`: properties as Graph names them; what is absent stays.
+/// What stands in a body over `former`: a name, a description, and properties as Graph names them; what is
+/// absent stays.
+fn content(
+    mut body: Map<String, Value>,
+    former: EnrollmentContent,
+) -> Result<EnrollmentContent, Refusal> {
+    let mut content = former;
+    for (name, text) in [
+        ("name", &mut content.name),
+        ("description", &mut content.description),
+    ] {
+        match body.remove(name) {
+            None => {}
+            Some(Value::String(given)) => *text = given,
+            Some(_) => return Err(malformed(&format!("{name} is a text"))),
+        }
+    }
+    let has = policy::assigned::Enrollment::has_property;
+    if let Some(other) = body.keys().find(|name| !has(name)) {
+        return Err(malformed(&format!("there is no property {other:?}")));
+    }
+    let patched = content.enrollment.patched(&body);
+    content.enrollment = patched.map_err(|why| malformed(&why.to_string()))?;
+    Ok(content)
+}
+
+async fn create(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    body: Bytes,
+) -> Result<Json<Value>, Refusal> {
+    let content = content(read_json(&body)?, EnrollmentContent::default())?;
+    let new = enrollment::create(&app, &caller, content).await?;
+    Ok(Json(told(&app, &new).await?))
+}
+
 async fn change(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path(named): Path<String>,
     body: Bytes,
 ) -> Result<Json<Value>, Refusal> {
-    let body: Map<String, Value> = read_json(&body)?;
-    let mut one = found(&app, &caller, Action::EditPolicies, &named).await?;
-    let has = policy::assigned::Enrollment::has_property;
-    if let Some(other) = body.keys().find(|name| !has(name)) {
-        return Err(malformed(&format!("there is no property {other:?}")));
-    }
-    let patched = one.content.enrollment.patched(&body);
-    let patched = patched.map_err(|why| malformed(&why.to_string()))?;
-    if patched != one.content.enrollment {
-        one.content.enrollment = patched;
-        one = enrollment::put(&app, &caller, "enrollment.change", (one, Vec::new())).await?;
-    }
-    Ok(Json(told(&app, &one).await?))
+    let one = found(&app, &caller, Action::EditPolicies, &named).await?;
+    let content = content(read_json(&body)?, one.content.clone())?;
+    let changed = enrollment::change(&app, &caller, one, content).await?;
+    Ok(Json(told(&app, &changed).await?))
+}
+
+/// `PUT …/assignments`: whoever is not named any more does not have it.
+async fn assign(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(named): Path<String>,
+    body: Bytes,
+) -> Result<Json<Value>, Refusal> {
+    let one = found(&app, &caller, Action::EditPolicies, &named).await?;
+    let targets: Vec<TargetIn> = read_json(&body)?;
+    let targets = read_targets(&app, &targets).await?;
+    let assigned = enrollment::assign(&app, &caller, one, targets).await?;
+    Ok(Json(told(&app, &assigned).await?))
+}
+
+/// `PUT …/priority`: those behind its new place move on.
+async fn set_priority(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(named): Path<String>,
+    body: Bytes,
+) -> Result<StatusCode, Refusal> {
+    caller.expect_whole(Action::EditPolicies)?;
+    let one = found(&app, &caller, Action::EditPolicies, &named).await?;
+    let wanted: u64 = read_json(&body)?;
+    enrollment::set_priority(&app, &caller, one, Some(wanted)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn delete(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(named): Path<String>,
+) -> Result<StatusCode, Refusal> {
+    let one = found(&app, &caller, Action::EditPolicies, &named).await?;
+    enrollment::delete(&app, &caller, &one).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

@@ -74,7 +74,7 @@ fn device() -> Scope {
 /// One target by its name.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum TargetIn {
+pub(super) enum TargetIn {
     AllUsers,
     AllDevices,
     Group(String),
@@ -164,10 +164,7 @@ async fn read(app: &App, body: PolicyIn, former: PolicyContent) -> Result<Policy
         choose(&mut content, scope, &body.chosen)?;
     }
     if let Some(assignments) = &body.assignments {
-        content.assignments.clear();
-        for target in assignments {
-            content.assignments.push(read_target(app, target).await?);
-        }
+        content.assignments = read_targets(app, assignments).await?;
     }
     Ok(content)
 }
@@ -254,13 +251,17 @@ async fn read_tags(app: &App, names: &[String]) -> Result<Vec<Guid>, Refusal> {
     names.iter().map(tag).collect()
 }
 
-async fn read_target(app: &App, target: &TargetIn) -> Result<Target, Refusal> {
-    Ok(match target {
-        TargetIn::AllUsers => Target::AllUsers,
-        TargetIn::AllDevices => Target::AllDevices,
-        TargetIn::Group(name) => Target::Group(find::group(app, name).await?.guid),
-        TargetIn::NotGroup(name) => Target::NotGroup(find::group(app, name).await?.guid),
-    })
+pub(super) async fn read_targets(app: &App, targets: &[TargetIn]) -> Result<Vec<Target>, Refusal> {
+    let mut read = Vec::new();
+    for target in targets {
+        read.push(match target {
+            TargetIn::AllUsers => Target::AllUsers,
+            TargetIn::AllDevices => Target::AllDevices,
+            TargetIn::Group(name) => Target::Group(find::group(app, name).await?.guid),
+            TargetIn::NotGroup(name) => Target::NotGroup(find::group(app, name).await?.guid),
+        });
+    }
+    Ok(read)
 }
 
 /// The form of the file.

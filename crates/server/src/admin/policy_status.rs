@@ -17,7 +17,10 @@ use super::{
 use crate::{
     app::App,
     error::Refusal,
-    policies::{edit, status},
+    policies::{
+        edit,
+        status::{self, Row},
+    },
     roles::Action,
     routing::Paths,
 };
@@ -31,6 +34,7 @@ pub(super) fn routes() -> Paths {
         .route("/policies/{policy}/status", read(get(status_of)))
         .route("/policy-conflicts", read(get(conflicts)))
         .route("/devices/{device}/policies", read(get(status_on)))
+        .route("/users/{user}/policies", read(get(status_for)))
 }
 
 async fn status_of(
@@ -40,16 +44,42 @@ async fn status_of(
     Query(asked): Query<Asked>,
 ) -> Result<Rows, Refusal> {
     let policy = policies::found(&app, &caller, Action::ReadPolicies, &named).await?;
+    page(&app, &caller, asked, |row| row.policy_id == policy.id).await
+}
+
+async fn status_for(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(named): Path<String>,
+    Query(asked): Query<Asked>,
+) -> Result<Rows, Refusal> {
+    let user = find::user(&app, &named).await?;
+    caller.expect_on(&app, Action::Read, user.guid).await?;
+    let is_theirs = |row: &Row| {
+        row.person
+            .as_ref()
+            .is_some_and(|one| one.user_id == user.guid)
+    };
+    page(&app, &caller, asked, is_theirs).await
+}
+
+/// Of a page of devices the rows that are wanted, and that the caller may look at.
+async fn page(
+    app: &App,
+    caller: &Caller,
+    asked: Asked,
+    is_wanted: impl Fn(&Row) -> bool,
+) -> Result<Rows, Refusal> {
     let page = Page {
         most: asked.most().min(DEVICES),
         ..asked.page()?
     };
     let listing = stored(app.store.devices(app.tenant.id, page).await)?;
-    let listing = caller.seen(&app, listing, |device| device.id).await?;
+    let listing = caller.seen(app, listing, |device| device.id).await?;
     let mut rows = Vec::new();
     for device in &listing.rows {
-        for row in status::of_device(&app, device).await? {
-            if row.policy_id == policy.id {
+        for row in status::seen_on(app, caller, device).await? {
+            if is_wanted(&row) {
                 rows.push(serde_json::to_value(row)?);
             }
         }

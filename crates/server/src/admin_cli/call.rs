@@ -166,6 +166,7 @@ fn user(verb: &UserVerb) -> anyhow::Result<Call> {
             listed("/users", &some.prefix),
             &["upn", "kind", "active", "sid"],
         ),
+        UserVerb::Policies { upn } => policies::for_user(upn),
         UserVerb::Show { upn } => Call::all(path(&["users", upn])),
         UserVerb::Create {
             upn,

@@ -157,6 +157,33 @@ pub(super) enum EnrollmentVerb {
         #[arg(long)]
         configuration: Option<String>,
     },
+    /// Makes one for devices that join from now on, for nobody yet, and behind all others.
+    Create {
+        /// Its name.
+        name: String,
+        /// `PROPERTY=VALUE`, as with `set`.
+        #[arg(value_name = "PROPERTY=VALUE")]
+        properties: Vec<String>,
+    },
+    /// Says whom one is for; whoever is not named any more does not have it.
+    Assign {
+        /// Its name or id.
+        configuration: String,
+        #[command(flatten)]
+        targets: Targets,
+    },
+    /// Gives one another place: of those that reach a device the lowest counts.
+    Priority {
+        /// Its name or id.
+        configuration: String,
+        /// From 1.
+        place: u64,
+    },
+    /// Deletes one; devices that have joined keep what they got of it.
+    Delete {
+        /// Its name or id.
+        configuration: String,
+    },
     /// Lists the versions of one, the newest first.
     History {
         /// Its name or id; else the default one.
@@ -268,25 +295,61 @@ pub(super) fn on_device(device: &str) -> Call {
     Call::get(path(&["devices", device, "policies"]), SHOWN)
 }
 
+/// What became of policies for a user.
+pub(super) fn for_user(user: &str) -> Call {
+    const SHOWN: &[&str] = &[
+        "policy", "device", "setting", "scope", "value", "state", "by", "current",
+    ];
+    Call::get(path(&["users", user, "policies"]), SHOWN)
+}
+
+const CONFIGURATION: &[&str] = &["name", "priority", "state", "assigned", "version"];
+
+/// Properties by their names.
+fn given(properties: &[String]) -> anyhow::Result<Map<String, Value>> {
+    let mut body = Map::new();
+    for property in properties {
+        let (name, value) = halves(property, "PROPERTY=VALUE")?;
+        // Numbers and truths are written as such; whatever else is a text.
+        let value = serde_json::from_str(value).unwrap_or_else(|_| json!(value));
+        body.insert(name.to_owned(), value);
+    }
+    Ok(body)
+}
+
 pub(super) fn enrollment(verb: &EnrollmentVerb) -> anyhow::Result<Call> {
     Ok(match verb {
-        EnrollmentVerb::Show => Call::get(
-            "/enrollment",
-            &["name", "priority", "state", "assigned", "version"],
-        ),
+        EnrollmentVerb::Show => Call::get("/enrollment", CONFIGURATION),
         EnrollmentVerb::Set {
             properties,
             configuration,
         } => {
-            let mut body = Map::new();
-            for property in properties {
-                let (name, value) = halves(property, "PROPERTY=VALUE")?;
-                // Numbers and truths are written as such; whatever else is a text.
-                let value = serde_json::from_str(value).unwrap_or_else(|_| json!(value));
-                body.insert(name.to_owned(), value);
-            }
+            let body = given(properties)?;
             let named = configuration.as_deref().unwrap_or("default");
             Call::put(path(&["enrollment", named])).with(&body)?
+        }
+        EnrollmentVerb::Create { name, properties } => {
+            let mut body = given(properties)?;
+            body.insert("name".to_owned(), json!(name));
+            Call {
+                shown: Shown::Fields(CONFIGURATION),
+                ..Call::post("/enrollment").with(&body)?
+            }
+        }
+        EnrollmentVerb::Assign {
+            configuration,
+            targets,
+        } => Call {
+            shown: Shown::Fields(CONFIGURATION),
+            ..Call::put(path(&["enrollment", configuration, "assignments"]))
+                .with(&assignments(targets)?)?
+        },
+        EnrollmentVerb::Priority {
+            configuration,
+            place,
+        } => Call::put(path(&["enrollment", configuration, "priority"])).with(place)?,
+        EnrollmentVerb::Delete { configuration } => {
+            Call::delete(path(&["enrollment", configuration]))
         }
         EnrollmentVerb::History { configuration } => Call::get(
             path(&["enrollment", configuration, "history"]),

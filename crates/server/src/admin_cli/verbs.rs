@@ -97,6 +97,11 @@ pub(super) enum UserVerb {
         /// A principal name, DOMAIN\NAME, or a sAMAccountName alone.
         upn: String,
     },
+    /// Lists what became of policies for one, on each device.
+    Policies {
+        /// The user.
+        upn: String,
+    },
     /// Makes one of the server's own.
     Create {
         /// The user principal name.

@@ -1,7 +1,4 @@
 //! `deviceManagement/deviceEnrollmentConfigurations`, of the type that is about this credential.
-//!
-//! Each has a place in an order: 0 is the default one, which is there always, reaches everybody whom no
-//! other does, and neither moves nor goes.
 
 use std::sync::Arc;
 
@@ -12,7 +9,6 @@ use axum::{
     http::StatusCode,
     routing::{get, patch as patch_of, post},
 };
-use model::Guid;
 use policy::assigned::Enrollment;
 use serde_json::{Map, Value, json};
 use store::{EnrollmentConfiguration, EnrollmentContent};
@@ -33,11 +29,7 @@ use crate::{
     app::App,
     clock::rfc3339,
     error::Refusal,
-    policies::{
-        edit::{self, bad},
-        enrollment::{self, put},
-    },
-    random,
+    policies::{edit::bad, enrollment},
     roles::Action,
     routing::Paths,
 };
@@ -47,9 +39,6 @@ const PATH: &str = "deviceManagement/deviceEnrollmentConfigurations";
 /// What follows the id of the default one and of others, as in the original.
 const DEFAULT: &str = "_DefaultWindowsHelloForBusiness";
 const OTHER: &str = "_WindowsHelloForBusiness";
-
-/// The most configurations: each join looks through all.
-const MOST: usize = 200;
 
 /// Properties beside those of the type itself; what is the server's to say is passed over.
 const PROPERTIES: [&str; 9] = [
@@ -153,7 +142,6 @@ fn content(
         .enrollment
         .patched(body)
         .map_err(|why| bad(&why.to_string()))?;
-    edit::check_texts(&mut content.name, &content.description)?;
     Ok(content)
 }
 
@@ -207,62 +195,19 @@ async fn show(call: Call, query: Query, Path(id): Path<String>) -> Result<Json<V
 }
 
 async fn create(call: Call, body: Bytes) -> Result<(StatusCode, Json<Value>), Refusal> {
-    let mut content = content(&object(&body)?, EnrollmentContent::default(), call.version)?;
-    content.scope_tags =
-        edit::checked_tags(&call.app, &call.caller, content.scope_tags, &[]).await?;
-    let all = enrollment::all(&call.app).await?;
-    if all.len() >= MOST {
-        return Err(bad(
-            "there are as many enrollment configurations as there may be",
-        ));
-    }
-    let last = all.iter().map(|one| one.priority).max().unwrap_or(0);
-    let now = call.app.clock.now();
-    let new = EnrollmentConfiguration {
-        id: random::guid()?,
-        priority: last.saturating_add(1),
-        content,
-        version: 0,
-        created: now,
-        modified: now,
-        modified_by: String::new(),
-    };
-    let new = put(
-        &call.app,
-        &call.caller,
-        "enrollment.create",
-        (new, Vec::new()),
-    )
-    .await?;
-    let told = call
-        .place(PATH)
-        .one(&Query::default(), told(&new, call.version));
+    let content = content(&object(&body)?, EnrollmentContent::default(), call.version)?;
+    let new = enrollment::create(&call.app, &call.caller, content).await?;
+    let place = call.place(PATH);
+    let told = place.one(&Query::default(), told(&new, call.version));
     Ok((StatusCode::CREATED, told))
 }
 
 async fn patch(call: Call, Path(id): Path<String>, body: Bytes) -> Result<Json<Value>, Refusal> {
-    let mut one = one(&call.app, &call.caller, Action::EditPolicies, &id).await?;
-    let mut content = content(&object(&body)?, one.content.clone(), call.version)?;
-    let before = &one.content.scope_tags;
-    content.scope_tags =
-        edit::checked_tags(&call.app, &call.caller, content.scope_tags, before).await?;
-    if content != one.content {
-        one.content = content;
-        let changed = (one, Vec::new());
-        one = put(&call.app, &call.caller, "enrollment.change", changed).await?;
-    }
-    Ok(call
-        .place(PATH)
-        .one(&Query::default(), told(&one, call.version)))
-}
-
-fn expect_other(one: &EnrollmentConfiguration) -> Result<(), Refusal> {
-    match one.priority {
-        0 => Err(bad(
-            "the default configuration is for everybody, last, and for good",
-        )),
-        _ => Ok(()),
-    }
+    let former = one(&call.app, &call.caller, Action::EditPolicies, &id).await?;
+    let content = content(&object(&body)?, former.content.clone(), call.version)?;
+    let changed = enrollment::change(&call.app, &call.caller, former, content).await?;
+    let place = call.place(PATH);
+    Ok(place.one(&Query::default(), told(&changed, call.version)))
 }
 
 async fn delete(
@@ -271,11 +216,7 @@ async fn delete(
     Path(id): Path<String>,
 ) -> Result<StatusCode, Refusal> {
     let found = one(&app, &caller, Action::EditPolicies, &id).await?;
-    expect_other(&found)?;
-    let audit = caller.audit(&app, "enrollment.delete", &found.content.name);
-    app.store
-        .delete_enrollment_configuration(app.tenant.id, found.id, audit)
-        .await?;
+    enrollment::delete(&app, &caller, &found).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -297,19 +238,13 @@ async fn assign(
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<StatusCode, Refusal> {
-    let mut found = one(&app, &caller, Action::EditPolicies, &id).await?;
-    expect_other(&found)?;
+    let found = one(&app, &caller, Action::EditPolicies, &id).await?;
     let body = Value::Object(object(&body)?);
     let targets = target::read(&body, "enrollmentConfigurationAssignments")?;
-    edit::check_targets(&app, &caller, &targets, &found.content.assignments).await?;
-    if targets != found.content.assignments {
-        found.content.assignments = targets;
-        put(&app, &caller, "enrollment.assign", (found, Vec::new())).await?;
-    }
+    enrollment::assign(&app, &caller, found, targets).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// `setPriority`: those behind the new place move on. The order is of the whole tenant.
 async fn set_priority(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -318,27 +253,7 @@ async fn set_priority(
 ) -> Result<StatusCode, Refusal> {
     caller.expect_whole(Action::EditPolicies)?;
     let found = one(&app, &caller, Action::EditPolicies, &id).await?;
-    expect_other(&found)?;
-    let body = object(&body)?;
-    let wanted = body.get("priority").and_then(Value::as_u64);
-    let mut others = enrollment::all(&app).await?;
-    others.retain(|one| one.priority != 0 && one.id != found.id);
-    let place = wanted
-        .and_then(|wanted| usize::try_from(wanted).ok())
-        .and_then(|wanted| wanted.checked_sub(1))
-        .filter(|place| *place <= others.len())
-        .ok_or_else(|| bad(&format!("priority is 1 to {}", others.len() + 1)))?;
-    let id: Guid = found.id;
-    others.insert(place, found);
-    let mut moved: Vec<_> = (1..)
-        .zip(others)
-        .filter(|(priority, one)| one.priority != *priority)
-        .map(|(priority, one)| EnrollmentConfiguration { priority, ..one })
-        .collect();
-    // Whatever moves, it does: those beside it have moved because of it.
-    if let Some(at) = moved.iter().position(|one| one.id == id) {
-        let found = moved.remove(at);
-        put(&app, &caller, "enrollment.priority", (found, moved)).await?;
-    }
+    let wanted = object(&body)?.get("priority").and_then(Value::as_u64);
+    enrollment::set_priority(&app, &caller, found, wanted).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -278,7 +278,7 @@ async fn what_is_not_as_it_should_be_is_refused_and_nothing_is_stored() {
                 "device",
                 vec![on(), choice("device", "usepassportforwork", "false")],
             ),
-            "is there twice",
+            "is set twice",
         ),
         (body("x", "device", vec![on(); 10_000]), "there are 10000"),
         (body("x", "device", lengths), "must be below the maximum"),

@@ -17,6 +17,7 @@ mod operations;
 mod pages;
 mod parties;
 mod policies;
+mod policy_files;
 mod process;
 mod recovery;
 mod refusals;

@@ -258,7 +258,17 @@ async fn configurations_are_kept_by_priority_and_so_is_what_they_were(store: Sto
     let mut missing = next(first.clone(), 1);
     missing.version = 3;
     missing.content.assignments = vec![Target::Group(guid(99))];
-    assert!(matches!(put(vec![missing]).await, Err(Error::Conflict(_))));
+    assert!(matches!(
+        put(vec![missing.clone()]).await,
+        Err(Error::Conflict(_))
+    ));
+    // What it was assigned to before may be gone.
+    apply(&store, vec![group(99, &[])]).await;
+    put(vec![missing.clone()]).await.unwrap();
+    let gone = DirectoryChange::Delete(ObjectKind::Group, guid(99));
+    apply(&store, vec![gone]).await;
+    missing.version = 4;
+    put(vec![missing]).await.unwrap();
 }
 
 async fn what_a_device_got_and_reported_goes_with_it(store: Store) {
