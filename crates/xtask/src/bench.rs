@@ -71,7 +71,7 @@ pub(crate) fn run(mut words: lexopt::Parser) -> Result<ExitCode> {
         pairs: if quick { 10 } else { 50 },
         idle: Duration::from_secs(if quick { 20 } else { 180 }),
         registrations: if quick { 5 } else { 500 },
-        exported: if quick { 400 } else { 10_000 },
+        exported: if quick { 1_200 } else { 10_000 },
         readings: if quick { 3 } else { 10 },
     };
     if !packages::is_root() {

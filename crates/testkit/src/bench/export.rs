@@ -71,6 +71,7 @@ fn export_turn(crowd: &Crowd, first: usize, count: usize) -> Result<f64> {
     })?;
     // The first page has no beginning here: its keys are left out on both sides.
     let ((begin, early), (end, _)) = times.first().zip(times.last()).context("no keys")?;
+    ensure!(*early < count as u64, "too few keys for a rate");
     let share = count as f64 / (count as u64 - early) as f64;
     Ok((end - begin) as f64 / 1000.0 * share)
 }
