@@ -4,7 +4,7 @@ use model::{Guid, UnixTime};
 
 use crate::{
     Computer, Error, Group, GroupKind, Result, Settings, Store, User, Withheld, computer, group,
-    matching,
+    matching::{self, Together},
     sql::{Sql, args},
     store::Touches,
     user,
@@ -76,11 +76,12 @@ fn apply(db: &dyn Sql, place: &Place, changes: &[DirectoryChange]) -> Result<Vec
         let one = |change| Ok(own(apply_one(db, tenant, domain, change)?));
         return changes.iter().map(one).collect();
     }
+    let together = Together::new(&users);
     let may_be_put = |user: &&User| -> Result<Applied> {
         if user.domain() != Some(domain) {
             return Ok(Err(Withheld::NotOurs));
         }
-        matching::admit(db, place, user, &users)
+        matching::admit(db, place, user, &together)
     };
     let mut applied: Vec<Applied> = users.iter().map(may_be_put).collect::<Result<_>>()?;
     let allowed = users.iter().zip(&applied);

@@ -8,6 +8,8 @@
 //! the id that it had: its password is the directory's from now on, and its factors and keys are
 //! registered anew.
 
+use std::collections::{HashMap, HashSet};
+
 use model::Guid;
 
 use crate::{
@@ -42,52 +44,74 @@ fn holders(db: &dyn Sql, tenant: Guid, user: &User) -> Result<Vec<Holder>> {
     })
 }
 
+/// Users that are put in one commit.
+pub(crate) struct Together {
+    /// Who is the first of them with a principal name.
+    names: HashMap<String, Guid>,
+    guids: HashSet<Guid>,
+}
+
+impl Together {
+    pub(crate) fn new(users: &[&User]) -> Self {
+        let mut names = HashMap::new();
+        for user in users {
+            names.entry(user.upn.to_lowercase()).or_insert(user.guid);
+        }
+        Self {
+            names,
+            guids: users.iter().map(|user| user.guid).collect(),
+        }
+    }
+
+    /// Whether another user has the name. While names move from one user to another, both have it
+    /// until the second is put.
+    fn is_taken(&self, user: &User, holders: &[Holder]) -> bool {
+        let first = self.names.get(&user.upn.to_lowercase());
+        let mut others = holders
+            .iter()
+            .filter(|(guid, is_own)| !is_own && *guid != user.guid);
+        first.is_some_and(|first| *first != user.guid)
+            || others.any(|(guid, _)| !self.guids.contains(guid))
+    }
+}
+
 /// Whether `user`, one of `together`, may be put. A user of the server's own that it is gives way.
 pub(crate) fn admit(
     db: &dyn Sql,
     place: &Place,
     user: &User,
-    together: &[&User],
+    together: &Together,
 ) -> Result<Applied> {
     let tenant = place.tenant;
     let holders = holders(db, tenant, user)?;
-    let is_new = |guid: Guid| together.iter().any(|other| other.guid == guid);
-    let name = user.upn.to_lowercase();
-    let first = together
-        .iter()
-        .find(|other| other.upn.to_lowercase() == name);
-    let is_taken = holders
-        .iter()
-        // While names move from one user to another, both have it until the second is put.
-        .any(|(guid, is_own)| !is_own && *guid != user.guid && !is_new(*guid));
-    if is_taken || first.is_some_and(|first| first.guid != user.guid) {
+    if together.is_taken(user, &holders) {
         return Ok(Err(Withheld::NameTaken));
     }
-    let of_name = holders
-        .iter()
-        .find_map(|(guid, is_own)| is_own.then_some(*guid));
+    let own = holders.iter().find(|(_, is_own)| *is_own);
+    let of_name = own.map(|(guid, _)| *guid);
     let found = match found(db, place, user, of_name)? {
         Ok(found) => found,
         Err(withheld) => return Ok(Err(withheld)),
     };
-    if let Some(own) = found {
-        if holds_role(db, tenant, own)? {
-            return Ok(Err(Withheld::HoldsRole));
-        }
-        give_way(db, tenant, own, user.guid)?;
-        let row = Audit {
-            at: place.now,
-            actor: "server".to_owned(),
-            action: "user.match",
-            subject: format!("{own} is {} of the directory: {}", user.guid, user.upn),
-        };
-        audit::append(db, tenant, &row)?;
+    // Nobody takes the name of an account that no directory has, or shuts it out by a second one.
+    if of_name.is_some() && found != of_name {
+        return Ok(Err(Withheld::NotOurs));
     }
-    match of_name.filter(|own| found != Some(*own)) {
-        // Nobody takes the name of an account that no directory has, or shuts it out by a second one.
-        Some(_) => Ok(Err(Withheld::NotOurs)),
-        None => Ok(Ok(())),
+    let Some(own) = found else {
+        return Ok(Ok(()));
+    };
+    if holds_role(db, tenant, own)? {
+        return Ok(Err(Withheld::HoldsRole));
     }
+    give_way(db, tenant, own, user.guid)?;
+    let row = Audit {
+        at: place.now,
+        actor: "server".to_owned(),
+        action: "user.match",
+        subject: format!("{own} is {} of the directory: {}", user.guid, user.upn),
+    };
+    audit::append(db, tenant, &row)?;
+    Ok(Ok(()))
 }
 
 /// The user of the server's own that `user` is.

@@ -170,6 +170,13 @@ async fn a_user_of_the_servers_own_becomes_a_directorys_where_that_is_allowed(st
     let set = store.set_settings(tenant(), settings, audit("set"));
     set.await.unwrap();
     assert_eq!(put(&chief).await, Err(Withheld::HoldsRole));
+    // By its anchor one of the server's own, by its name another: neither gives way.
+    let torn = User {
+        source_anchor: Some("QUFB".to_owned()),
+        ..user(55, "by-name@corp.example")
+    };
+    assert_eq!(put(&torn).await, Err(Withheld::NotOurs));
+    assert!(store.user(tenant(), guid(43)).await.unwrap().is_some());
     for (user, was) in [(&by_name, 41), (&by_mail, 42), (&by_anchor, 43)] {
         assert_eq!(put(user).await, Ok(()), "{}", user.upn);
         assert_eq!(put(user).await, Ok(()), "twice");

@@ -167,7 +167,7 @@ fn of_a_scope_with_groups_are_their_members_and_whoever_leaves_goes() -> Result<
     })();
     scope(company, &[])?;
     comes(company, "alice")?;
-    comes(company, "temp500")?;
+    comes(company, "crowd1")?;
     agent(company, &["threshold", "set", "--objects", "500"])?;
     checked
 }
