@@ -348,7 +348,10 @@ async fn fill(folder: &Path, tenant: Guid, apps: Vec<App>, computers: Vec<Comput
     for computer in computers {
         let (guid, domain) = (computer.guid, computer.domain);
         let change = vec![DirectoryChange::PutComputer(computer)];
-        let taken = store.apply((tenant, domain), change, UnixTime(0)).await.unwrap();
+        let taken = store
+            .apply((tenant, domain), change, audit().at)
+            .await
+            .unwrap();
         assert_eq!(taken, [Ok(())]);
         let added = store.add_member(tenant, people, guid, audit());
         assert!(added.await.unwrap());
