@@ -53,6 +53,9 @@ const INSUFFICIENT_ACCESS: u32 = 50;
 /// The most changes of a page, and results of a report.
 const PAGE: usize = 100;
 
+/// The most changes that wait for the feed's end.
+const MAX_WAITING: usize = 100_000;
+
 /// How long to wait for changes, so that what is to be watched is watched.
 const WAIT_S: u32 = reconcile::WATCH.as_secs() as u32;
 
@@ -300,6 +303,11 @@ impl Keys {
         });
         let wait: Vec<KeyChange> = wait;
         self.waiting.extend(wait);
+        if self.waiting.len() > MAX_WAITING {
+            // The next reading of the feed has the others again.
+            self.waiting.truncate(MAX_WAITING);
+            self.unfinished.is = true;
+        }
         now
     }
 
