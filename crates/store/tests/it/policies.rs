@@ -201,6 +201,10 @@ async fn a_device_and_its_users_are_found_with_all_their_groups(store: Store) {
     let reached = store.reached(tenant(), guid(31), asked).await.unwrap();
     assert_eq!(reached.device, [guid(22)].into());
     assert_eq!(reached.users, [(sid(1011), [guid(21), guid(22)].into())]);
+    let known = store.users_by_sid(tenant(), vec![sid(9999), sid(1011)]);
+    let known = known.await.unwrap();
+    let known: Vec<_> = known.iter().map(|user| user.guid).collect();
+    assert_eq!(known, [guid(11)]);
 }
 
 fn configuration(id: Guid, priority: u32, state: State) -> EnrollmentConfiguration {
