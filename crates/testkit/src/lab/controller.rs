@@ -71,12 +71,17 @@ impl Lab {
         domain::start_samba(&self.host(controller)?)
     }
 
-    /// Brings every change of the domain that `from` has to `to`; returns when it is there.
+    /// Brings every change of domain and configuration that `from` has to `to`; returns when it is
+    /// there.
     ///
     /// # Errors
     /// When one of them does not answer.
     pub fn replicate(&self, from: &str, to: &str) -> Result<()> {
-        self.drs(&["replicate", &full_name(to), &full_name(from), BASE_DN])
+        let (to, from) = (full_name(to), full_name(from));
+        for context in [BASE_DN, &format!("CN=Configuration,{BASE_DN}")] {
+            self.drs(&["replicate", &to, &from, context])?;
+        }
+        Ok(())
     }
 
     fn drs(&self, words: &[&str]) -> Result<()> {

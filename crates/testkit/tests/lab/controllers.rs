@@ -35,6 +35,8 @@ fn founded() -> Result<Company> {
     let company = Company::new(lab);
     let fingerprint = company.start_server(Profile::Debug)?;
     company.connect_agent(&fingerprint)?;
+    // A workstation may ask either for the service connection point.
+    company.lab.replicate("dc", "dc2")?;
     company.join_workstation(Profile::Debug)?;
     Ok(company)
 }
@@ -60,6 +62,7 @@ fn connected(server: &Host, from: usize) -> Result<String> {
 /// Ends every process of Samba without a word to anybody.
 fn end_samba(host: &Host) -> Result<()> {
     host.sh("pkill -KILL 'samba|smbd|winbindd|rpcd' || true")?;
+    until("Samba to end", FAILOVER, || host.pid("samba").is_none())?;
     host.stop("samba")
 }
 
