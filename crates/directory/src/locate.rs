@@ -65,7 +65,7 @@ const LDAP: u16 = 389;
 const MAX_PINGED: usize = 16;
 /// How long answers are waited for, and how long once a good one is there.
 const PING: Duration = Duration::from_millis(1000);
-const PING_MORE: Duration = Duration::from_millis(150);
+const PING_MORE: Duration = Duration::from_millis(400);
 /// A datagram may be lost.
 const PING_AGAIN: Duration = Duration::from_millis(300);
 /// How long what DNS said is believed.
