@@ -128,10 +128,7 @@ impl Guarded {
         let work = async {
             let begun = tokio::time::Instant::now();
             let envelope = Envelope::of(&request);
-            let mut response = match Box::pin(self.admit(request)).await {
-                Ok(request) => self.route(request).await,
-                Err(refused) => refused,
-            };
+            let mut response = self.pass(request).await;
             if let Some(envelope) = envelope {
                 response = envelope.around(response).await;
             }
@@ -145,40 +142,43 @@ impl Guarded {
         REQUEST.scope(id, work.instrument(span)).await
     }
 
-    /// The request with its body read whole, within its party's limits, its size and its time: no
-    /// handler sees more, or half.
-    async fn admit(&self, request: Request) -> Result<Request, Response> {
+    /// Lets a request through to the routes, where its party may send one and its body is there.
+    async fn pass(&self, mut request: Request) -> Response {
         if let Some(refused) = self.counter.refusal(&request) {
-            return Err(refused);
+            return refused;
         }
-        let (mut head, body) = request.into_parts();
         if let Some(peer) = &self.peer {
-            head.extensions.insert(peer.clone());
+            request.extensions_mut().insert(peer.clone());
         }
-        let most = match head.uri.path() {
-            BULK_PATH => MAX_BULK_BODY,
-            POLICY_STATUS_PATH => MAX_POLICY_STATUS,
-            path if graph::is_path(path) => graph::MAX_BODY,
-            _ => MAX_BODY,
+        let request = match Box::pin(whole(request)).await {
+            Ok(request) => request,
+            Err(refusal) => return refusal.into_response(),
         };
-        let refused =
-            |status, sentence| Err(Refusal::own(status, "bad_request", sentence).into_response());
-        match timeout(PATIENCE, to_bytes(body, most)).await {
-            Ok(Ok(bytes)) => Ok(Request::from_parts(head, Body::from(bytes))),
-            Ok(Err(_)) => refused(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "the body is too long, or cut off",
-            ),
-            Err(_) => refused(StatusCode::REQUEST_TIMEOUT, "the body took too long"),
-        }
-    }
-
-    async fn route(&self, request: Request) -> Response {
         let mut routes = self.routes.clone();
         match routes.call(request).await {
             Ok(response) => response,
             Err(never) => match never {},
         }
+    }
+}
+
+/// The request with its body read whole, within its size and time: no handler sees more, or half.
+async fn whole(request: Request) -> Result<Request, Refusal> {
+    let (head, body) = request.into_parts();
+    let most = match head.uri.path() {
+        BULK_PATH => MAX_BULK_BODY,
+        POLICY_STATUS_PATH => MAX_POLICY_STATUS,
+        path if graph::is_path(path) => graph::MAX_BODY,
+        _ => MAX_BODY,
+    };
+    let refused = |status, sentence| Err(Refusal::own(status, "bad_request", sentence));
+    match timeout(PATIENCE, to_bytes(body, most)).await {
+        Ok(Ok(bytes)) => Ok(Request::from_parts(head, Body::from(bytes))),
+        Ok(Err(_)) => refused(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "the body is too long, or cut off",
+        ),
+        Err(_) => refused(StatusCode::REQUEST_TIMEOUT, "the body took too long"),
     }
 }
 
