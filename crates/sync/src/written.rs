@@ -102,8 +102,8 @@ impl Written {
             dc,
         } in confirmed
         {
-            let known = before.get(&user).into_iter().flatten();
-            let known = known.filter(|key| key.is(&id, device)).next().cloned();
+            let mut known = before.get(&user).into_iter().flatten();
+            let known = known.find(|key| key.is(&id, device)).cloned();
             let mut key = known.unwrap_or(Key {
                 id,
                 device,

@@ -2,7 +2,7 @@
 
 use std::{fs, io::Read as _, path::Path};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::ValueEnum as _;
 use hyper::Method;
 use serde::Serialize;
