@@ -14,12 +14,14 @@ use crate::{complain, say};
 const LONG: &str = "LATCHKEY_LONG_TESTS";
 
 /// Names of labs that tests bring up, which are taken down at the end.
-const LABS: [&str; 11] = [
+const LABS: [&str; 13] = [
     "tests",
     "tests-export",
     "tests-exported",
     "tests-killed",
     "tests-company",
+    "tests-controllers",
+    "tests-import",
     "tests-secrets",
     "tests-kills",
     "tests-pki",

@@ -92,8 +92,10 @@ fn where_a_domain_controller_stops_the_other_serves_within_five_seconds() -> Res
     let took = since.elapsed();
     ensure!(now == other && took < FAILOVER, "{now} after {took:?}");
 
-    // Work goes on there, from the password to the key.
-    company.enrolled("bob", PIN)?;
+    // Work goes on there, from the password to the key, once SSSD and the daemon have found it too.
+    until_some("bob's enrollment", Duration::from_secs(90), || {
+        company.enrolled("bob", PIN)
+    })?;
     ensure!(company.keys_at(other, "bob")?.len() == 1);
     lab.start_samba(&serving)?;
     let signed_in = company.sign_in("bob", PIN)?.ok();
