@@ -29,13 +29,14 @@ pub(crate) struct Parts {
 impl Parts {
     /// With `limits` as the configuration's section of that name.
     pub(crate) fn new(name: &str, limits: &str) -> Self {
-        let config = format!(
-            "realm = 'CORP.TEST'\naccount = 'svc'\nprincipal = 'latchkey-sync/host.corp.test'\n\
-             keytab = '/nonexistent'\n[scope]\nous = ['OU=Staff,DC=corp,DC=test']\n\
-             [limits]\n{limits}\n"
-        );
         let path =
             std::env::temp_dir().join(format!("latchkey-sync-{name}-{}", std::process::id()));
+        let config = format!(
+            "realm = 'CORP.TEST'\naccount = 'svc'\nprincipal = 'latchkey-sync/host.corp.test'\n\
+             keytab = '/nonexistent'\nstate = '{}'\n[scope]\nous = ['OU=Staff,DC=corp,DC=test']\n\
+             [limits]\n{limits}\n",
+            path.display()
+        );
         let _ = std::fs::remove_dir_all(&path);
         let key = PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap();
         let mut anchor = X509Builder::new().unwrap();
