@@ -35,8 +35,10 @@ fn founded() -> Result<Company> {
     let company = Company::new(lab);
     let fingerprint = company.start_server(Profile::Debug)?;
     company.connect_agent(&fingerprint)?;
-    // A workstation may ask either for the service connection point.
-    company.lab.replicate("dc", "dc2")?;
+    // The service connection point was written at one of them, and a workstation may ask any.
+    for (from, to) in [("dc2", "dc"), ("dc", "dc2"), ("dc", "rodc")] {
+        company.lab.replicate(from, to)?;
+    }
     company.join_workstation(Profile::Debug)?;
     Ok(company)
 }
