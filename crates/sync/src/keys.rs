@@ -314,6 +314,10 @@ impl Keys {
     /// Carries out what waited for the feed's end, if it is not too much.
     async fn settle_removals(&mut self, outcome: &mut Outcome) -> anyhow::Result<()> {
         let waiting = std::mem::take(&mut self.waiting);
+        if waiting.is_empty() {
+            self.stopped = 0;
+            return Ok(());
+        }
         let is_removal = |change: &&KeyChange| change.op == ChangeOp::Remove;
         let removals = waiting.iter().filter(is_removal).count();
         let mut threshold: Threshold = self.folder.read(threshold::FILE)?.unwrap_or_default();
@@ -340,7 +344,7 @@ impl Keys {
                 return Ok(());
             }
             self.alarms
-                .raise(DELETION_THRESHOLD, TOO_MANY_DELETIONS, detail, now());
+                .raise(DELETION_THRESHOLD, threshold::EVENT, detail, now());
             return self.alarms.keep(&self.folder, now());
         }
         self.stopped = 0;
@@ -553,8 +557,7 @@ impl From<directory::Error> for Failure {
     }
 }
 
-/// Events as an administrator of the original knows them: 116 is its own number for this.
-const TOO_MANY_DELETIONS: u32 = 116;
+/// Events of the agent's own, beside [`threshold::EVENT`].
 const CHANGE_REFUSED: u32 = 6801;
 const KEY_REMOVED: u32 = 6802;
 
