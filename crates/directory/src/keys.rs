@@ -13,7 +13,7 @@ use crate::{
 };
 
 const ATTRIBUTE: &str = "msDS-KeyCredentialLink";
-/// [`USER`] and the keys.
+/// What tells whether a user may have keys, and the keys.
 const HOLDER: &[&str] = &[
     "objectGUID",
     "objectSid",

@@ -205,13 +205,8 @@ fn an_account_ends_and_is_locked_out_by_the_clock_of_its_directory() {
     let at = |seconds: i64| ((1_800_000_000 + seconds + 11_644_473_600) * 10_000_000).to_string();
     let read = |(name, value): (&str, String), lockout: &str| {
         let domain = Domain {
-            guid: model::Guid::from_le_bytes([1; 16]),
-            sid: "S-1-5-21-1-2-3".parse().unwrap(),
-            dns_name: "corp.test".to_owned(),
-            netbios_name: "CORP".to_owned(),
-            dn: "DC=corp,DC=test".to_owned(),
-            configuration: "CN=Configuration,DC=corp,DC=test".to_owned(),
             lockout_s: crate::accounts::duration_s(lockout),
+            ..corp()
         };
         let sid = "S-1-5-21-1-2-3-1104".parse::<model::Sid>().unwrap();
         let attributes = vec![
@@ -253,19 +248,23 @@ fn an_account_ends_and_is_locked_out_by_the_clock_of_its_directory() {
     }
 }
 
-#[test]
-fn a_user_whose_groups_or_flags_are_hidden_is_not_taken_for_an_ordinary_one() {
-    let sid = |text: &str| text.parse::<model::Sid>().unwrap().to_bytes();
-    let guid = model::Guid::from_le_bytes([1; 16]);
-    let domain = Domain {
-        guid,
+/// A domain whose accounts are locked out by nothing.
+fn corp() -> Domain {
+    Domain {
+        guid: model::Guid::from_le_bytes([1; 16]),
         sid: "S-1-5-21-1-2-3".parse().unwrap(),
         dns_name: "corp.test".to_owned(),
         netbios_name: "CORP".to_owned(),
         dn: "DC=corp,DC=test".to_owned(),
         configuration: "CN=Configuration,DC=corp,DC=test".to_owned(),
         lockout_s: None,
-    };
+    }
+}
+
+#[test]
+fn a_user_whose_groups_or_flags_are_hidden_is_not_taken_for_an_ordinary_one() {
+    let sid = |text: &str| text.parse::<model::Sid>().unwrap().to_bytes();
+    let domain = corp();
     let protection = |more: &[(&str, &[u8])]| {
         let mut attributes = vec![
             ("objectGUID", vec![1; 16]),
@@ -300,16 +299,7 @@ fn a_user_whose_groups_or_flags_are_hidden_is_not_taken_for_an_ordinary_one() {
 
 #[test]
 fn a_users_anchor_mail_and_hours_are_read_as_they_are_set() {
-    let guid = model::Guid::from_le_bytes([1; 16]);
-    let domain = Domain {
-        guid,
-        sid: "S-1-5-21-1-2-3".parse().unwrap(),
-        dns_name: "corp.test".to_owned(),
-        netbios_name: "CORP".to_owned(),
-        dn: "DC=corp,DC=test".to_owned(),
-        configuration: "CN=Configuration,DC=corp,DC=test".to_owned(),
-        lockout_s: None,
-    };
+    let domain = corp();
     let read = |more: &[(&str, &[&[u8]])]| {
         let sid = "S-1-5-21-1-2-3-1104".parse::<model::Sid>().unwrap();
         let mut attributes = vec![
