@@ -104,7 +104,7 @@ pub(crate) async fn sign(
                 let right = right.take().ok_or_else(lost)?;
                 Ok(tpm.sign_unlocked(right, &digest)?)
             },
-            tpm::Tpm::tidy,
+            |tpm| tpm.stand_by(None),
         )
         .await?;
     Ok(Signature {
@@ -160,7 +160,12 @@ pub(crate) async fn token_info(
     if args.remote {
         daemon.allow_sign_in(&credential.sid, true)?;
     }
-    let tries = daemon.chip.run(move |tpm| Ok(tpm.tries(&credential.key)?));
+    let (key, expected) = (credential.key.clone(), credential.key);
+    // Whoever asks this is about to ask for the PIN.
+    let tries = daemon.chip.run_and(
+        move |tpm| Ok(tpm.tries(&key)?),
+        move |tpm| tpm.stand_by(Some(&expected)),
+    );
     let tries = tries.await?;
     let demand = daemon.tries.demand(args.uid, now())?;
     Ok(TokenInfoAnswer {

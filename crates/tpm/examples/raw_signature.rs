@@ -9,7 +9,7 @@ use std::error::Error;
 use std::io::{self, Write as _};
 use std::time::{Duration, Instant};
 
-use ipc::{Connection, Sign, Unlock};
+use ipc::{Connection, Sign, TokenInfo, Unlock};
 use model::{Guid, Secret};
 use tpm::{Holder, Recovery, Tpm, UserKey};
 
@@ -40,6 +40,7 @@ fn main() -> Outcome<()> {
     let key = tpm.create_user_key(&holder, &secret, Recovery::Destroyed)?;
     for pair in 0..pairs {
         let digest = model::sha256(&pair.to_be_bytes());
+        expect_pin(&mut daemon, uid)?;
         let mut ours = || through_socket(&mut daemon, uid, &pin, &digest);
         let mut raw = || straight(&mut tpm, &key, &secret, &digest);
         let (ours, raw) = if pair % 2 == 0 {
@@ -53,6 +54,16 @@ fn main() -> Outcome<()> {
         writeln!(io::stdout(), "{ours} {signature} {question}")?;
     }
     tpm.delete_user_key(&key)?;
+    Ok(())
+}
+
+/// Asks as a login does before it asks the person: the daemon stands by from then on. The second
+/// answer comes when it does.
+fn expect_pin(daemon: &mut Connection, uid: u32) -> Outcome<()> {
+    for _ in 0..2 {
+        let remote = false;
+        daemon.call(&TokenInfo { uid, remote })?;
+    }
     Ok(())
 }
 
@@ -92,7 +103,8 @@ fn straight(tpm: &mut Tpm, key: &UserKey, pin: &Secret<String>, digest: &[u8; 32
     let unlocked = tpm.unlock(key, pin)?;
     let signature = tpm.sign_unlocked(unlocked, digest)?;
     let time = begin.elapsed();
-    tpm.tidy();
+    // The next one begins with nothing.
+    tpm.make_room();
     expect_rsa(signature.len())?;
     Ok(Raw {
         // `unlock` has asked too.

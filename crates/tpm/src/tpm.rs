@@ -8,7 +8,7 @@ use crate::command::{Answer, Auth, Command, Encrypts, Entity};
 use crate::session::{Session, fresh_nonce, salt_for};
 use crate::spec::{alg, cap, cc, handle, object, rc, session as attribute};
 use crate::transport::Transport;
-use crate::user_key::Ready;
+use crate::user_key::{Loaded, Ready};
 use crate::wire::{Malformed, Reader, Writer};
 use crate::{Error, KeyBlob, error, policy};
 
@@ -22,8 +22,10 @@ pub struct Tpm {
     pub(crate) session: Session,
     /// What stands ready for one signature, until anything else needs its slots.
     pub(crate) ready: Option<Ready>,
-    /// The key of the last signature, until it is flushed.
-    pub(crate) spent: Option<u32>,
+    /// The user's key that signed last or is expected next, until anything else needs its slot.
+    pub(crate) loaded: Option<Loaded>,
+    /// A policy session in which nothing is proven yet: the next unlocking's.
+    pub(crate) spare: Option<Session>,
     /// Has it been given back?
     ended: bool,
 }
@@ -62,7 +64,8 @@ impl Tpm {
             storage_key,
             session,
             ready: None,
-            spent: None,
+            loaded: None,
+            spare: None,
             ended: false,
         })
     }
@@ -113,6 +116,11 @@ impl Tpm {
     /// Starts a policy session, which is the caller's to spend or to flush.
     pub(crate) fn start_policy(&mut self) -> Result<Session, Error> {
         self.make_room();
+        self.start_policy_beside()
+    }
+
+    /// The same beside what stands ready. Two sessions are all that this has: the slots are three.
+    pub(crate) fn start_policy_beside(&mut self) -> Result<Session, Error> {
         start_session(
             &mut self.transport,
             &self.storage,

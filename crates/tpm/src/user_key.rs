@@ -164,8 +164,21 @@ pub(crate) struct Ready {
     mark: Arc<()>,
     key: UserKey,
     /// In the TPM, once it is.
-    loaded: Option<Entity>,
+    loaded: Option<Loaded>,
     session: Session,
+}
+
+/// A user's key in a slot of the TPM.
+pub(crate) struct Loaded {
+    public: Vec<u8>,
+    private: Vec<u8>,
+    entity: Entity,
+}
+
+impl Loaded {
+    fn is(&self, key: &UserKey) -> bool {
+        self.public == key.public && self.private == key.private
+    }
 }
 
 impl Unlocked {
@@ -198,10 +211,18 @@ impl Tpm {
         }
     }
 
-    /// Does what a signature has left to be done, which whoever waited for it need not wait for.
-    pub fn tidy(&mut self) {
-        if let Some(spent) = self.spent.take() {
-            self.flush_quietly(spent);
+    /// Does ahead of a PIN what needs none: loads the key whose PIN is expected, where that is known,
+    /// and starts the session that proves it. What fails here fails when the PIN comes.
+    pub fn stand_by(&mut self, expected: Option<&UserKey>) {
+        // A proof that waits for its signature has the better right to the slots.
+        if self.ready.is_some() {
+            return;
+        }
+        if let Some(key) = expected.filter(|key| self.index_of(key).is_ok()) {
+            self.loaded = self.load_user_key(key).ok();
+        }
+        if self.spare.is_none() {
+            self.spare = self.start_policy_beside().ok();
         }
     }
 
@@ -393,7 +414,11 @@ impl Tpm {
     /// Starts a policy session and proves the PIN in it.
     fn start_proven(&mut self, key: &UserKey, value: &AuthValue) -> Result<Session, Error> {
         let index = self.index_of(key)?;
-        let session = self.start_policy()?;
+        self.give_up_ready();
+        let session = match self.spare.take() {
+            Some(spare) => spare,
+            None => self.start_policy_beside()?,
+        };
         match self.policy_secret(&session, &index, value) {
             Ok(()) => Ok(session),
             Err(error) => {
@@ -410,7 +435,7 @@ impl Tpm {
         }
         let branches = ready.key.branches().list();
         let got = self
-            .load(&ready.key.public, &ready.key.private)
+            .load_user_key(&ready.key)
             .map(|loaded| ready.loaded = Some(loaded))
             .and_then(|()| self.policy_auth_value(&ready.session))
             .and_then(|()| self.policy_or(&ready.session, &branches));
@@ -420,6 +445,18 @@ impl Tpm {
                 self.give_up(&ready);
                 Err(error)
             }
+        }
+    }
+
+    /// The key in a slot: where it is already, or in place of whatever is in the way.
+    fn load_user_key(&mut self, key: &UserKey) -> Result<Loaded, Error> {
+        match self.loaded.take_if(|loaded| loaded.is(key)) {
+            Some(loaded) => Ok(loaded),
+            None => Ok(Loaded {
+                public: key.public.clone(),
+                private: key.private.clone(),
+                entity: self.load(&key.public, &key.private)?,
+            }),
         }
     }
 
@@ -434,10 +471,10 @@ impl Tpm {
             return Err(error::malformed("Load"));
         };
         let auth = Auth::policy_with_value(&mut ready.session, value.bytes());
-        let answer = sign_command(&[loaded], digest).run(&mut self.transport, &mut [auth]);
+        let answer = sign_command(&[&loaded.entity], digest).run(&mut self.transport, &mut [auth]);
         match answer {
             Ok(answer) => {
-                self.spent = Some(loaded.handle);
+                self.loaded = ready.loaded;
                 signature(&answer.params)
             }
             Err(error) => {
@@ -450,15 +487,24 @@ impl Tpm {
     fn give_up(&mut self, ready: &Ready) {
         self.flush_quietly(ready.session.handle);
         if let Some(loaded) = &ready.loaded {
-            self.flush_quietly(loaded.handle);
+            self.flush_quietly(loaded.entity.handle);
+        }
+    }
+
+    fn give_up_ready(&mut self) {
+        if let Some(ready) = self.ready.take() {
+            self.give_up(&ready);
         }
     }
 
     /// Lets go of what stands ready: somebody needs its slots, or it is not to count any more.
-    pub(crate) fn make_room(&mut self) {
-        self.tidy();
-        if let Some(ready) = self.ready.take() {
-            self.give_up(&ready);
+    pub fn make_room(&mut self) {
+        self.give_up_ready();
+        if let Some(loaded) = self.loaded.take() {
+            self.flush_quietly(loaded.entity.handle);
+        }
+        if let Some(spare) = self.spare.take() {
+            self.flush_quietly(spare.handle);
         }
     }
 

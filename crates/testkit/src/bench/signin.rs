@@ -74,9 +74,11 @@ fn unlock(company: &Company, tpm: &str, pairs: usize) -> Result<Row> {
     let [ours, signature, question] = columns(&told)?;
     let (ours, signature, question) = (median(&ours)?, median(&signature)?, median(&question)?);
     let note = format!(
-        "{pairs} pairs in turn; `unlock` and `sign` on latchkeyd's socket beside one salted policy \
-         session with its signature on a second swtpm of the same settings; the question for a \
-         lockout that ours asks first takes {question:.1} ms there, of which the reference has none"
+        "{pairs} pairs in turn; `unlock` and `sign` on latchkeyd's socket, after the question that \
+         precedes a prompt for the PIN and has the daemon start the session and load the key ahead, \
+         beside one salted policy session with its key and signature on a second swtpm of the same \
+         settings; the question for a lockout that ours asks first takes {question:.1} ms there, of \
+         which the reference has none"
     );
     Ok(Row::time("signin.unlock", ours, signature, 1.15, note))
 }

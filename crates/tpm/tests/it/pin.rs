@@ -182,9 +182,54 @@ fn an_unlocked_key_keeps_no_slot_of_the_tpm_from_anybody() {
     key_for(&mut tpm, BOB, "246800");
     tpm.ek_public().unwrap();
     tpm.sign_unlocked(unlocked, &[7; 32]).unwrap();
-    // The one that signed last has its slot until somebody needs it.
+    // The one that signed last keeps its slot until somebody needs it.
     key_for(&mut tpm, BOB, "246800");
     tpm.ek_public().unwrap();
+}
+
+#[test]
+fn what_stands_by_for_a_pin_signs_as_ever_and_makes_room_for_anybody() {
+    let swtpm = Swtpm::start();
+    let mut tpm = swtpm.open();
+    let alice = key_for(&mut tpm, ALICE, "135790");
+    let bob = key_for(&mut tpm, BOB, "246800");
+    for expected in [None, Some(&alice), Some(&alice), Some(&bob), None] {
+        tpm.stand_by(expected);
+        assert!(signs(&mut tpm, &alice, "135790").unwrap());
+        tpm.stand_by(expected);
+        tpm.ek_public().unwrap();
+        tpm.stand_by(expected);
+        assert!(signs(&mut tpm, &bob, "246800").unwrap());
+    }
+    tpm.stand_by(Some(&alice));
+    let refused = tpm.unlock(&alice, &pin("111111")).err().unwrap();
+    assert!(matches!(refused, Error::WrongPin { tries_left: 9 }));
+    // A proof is not given up for what may come.
+    let unlocked = tpm.unlock(&alice, &pin("135790")).unwrap();
+    tpm.prepare();
+    tpm.stand_by(Some(&bob));
+    tpm.sign_unlocked(unlocked, &[7; 32]).unwrap();
+}
+
+#[test]
+fn a_key_that_stood_by_before_a_change_of_pin_or_a_deletion_signs_no_more() {
+    let swtpm = Swtpm::start();
+    let mut tpm = swtpm.open();
+    let old = key_for(&mut tpm, ALICE, "135790");
+    tpm.stand_by(Some(&old));
+    let new = tpm
+        .change_pin::<Error>(&old, &pin("135790"), &pin("246800"), |_| Ok(()))
+        .unwrap();
+    tpm.stand_by(Some(&old));
+    assert!(signs(&mut tpm, &new, "246800").unwrap());
+    tpm.stand_by(Some(&old));
+    let refused = signs(&mut tpm, &old, "246800").unwrap_err();
+    assert!(matches!(refused, Error::KeyUnusable(_)), "{refused}");
+    tpm.stand_by(Some(&new));
+    tpm.delete_user_key(&new).unwrap();
+    tpm.stand_by(Some(&new));
+    let refused = signs(&mut tpm, &new, "246800").unwrap_err();
+    assert!(matches!(refused, Error::KeyUnusable(_)), "{refused}");
 }
 
 #[test]
