@@ -7,8 +7,8 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// Some thousand bytes each.
-const MOST: usize = 4096;
+/// Some ten thousand bytes each, and enough for those who sign in within a few minutes.
+const MOST: usize = 1024;
 
 /// By SHA-256 of what they were read of.
 pub(crate) struct Known<T>(Mutex<HashMap<[u8; 32], T>>);

@@ -30,7 +30,7 @@ const LABS: [&str; 13] = [
     "tests-clean-server",
 ];
 
-const STAGES: [(&str, &[&str]); 4] = [
+const STAGES: [(&str, &[&str]); 5] = [
     ("format", &["fmt", "--all", "--check"]),
     (
         "lints",
@@ -45,7 +45,32 @@ const STAGES: [(&str, &[&str]); 4] = [
         ],
     ),
     ("build", &["build", "--workspace", "--locked"]),
-    ("tests", &["test", "--workspace", "--locked"]),
+    // Everything but the lab. No documentation holds a program to be tried.
+    (
+        "tests",
+        &[
+            "test",
+            "--workspace",
+            "--locked",
+            "--lib",
+            "--bins",
+            "--test",
+            "[!l]*",
+        ],
+    ),
+    // Its tests take turns at the labs and wait for other machines: two at a time leave this one idle.
+    (
+        "lab",
+        &[
+            "test",
+            "--workspace",
+            "--locked",
+            "--test",
+            "lab",
+            "--",
+            "--test-threads=5",
+        ],
+    ),
 ];
 
 /// Runs what follows `test` on the command line.

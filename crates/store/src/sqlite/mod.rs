@@ -13,6 +13,7 @@ use std::{
     cell::RefCell,
     collections::HashMap,
     fs,
+    num::NonZero,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -22,6 +23,7 @@ use rusqlite::{
     Connection, OpenFlags, Statement, ToSql, params_from_iter,
     types::{ToSqlOutput, ValueRef},
 };
+use tokio::sync::Semaphore;
 
 use crate::{
     Error, Result,
@@ -49,10 +51,14 @@ pub(crate) struct Sqlite {
     readers: Arc<Readers>,
 }
 
-/// Connections that wait for the next read.
+/// Connections that read.
 struct Readers {
     path: PathBuf,
+    /// Those that wait for the next read.
     idle: Mutex<Vec<Reader>>,
+    /// A long read keeps a quick one from its processor, not from its turn: there are more than
+    /// processors. Each has pages in memory, so that there are not many more.
+    turns: Semaphore,
 }
 
 /// A connection that reads, and the columns of what it has asked.
@@ -88,9 +94,11 @@ impl Sqlite {
         connection.pragma_update(None, "temp_store", "MEMORY")?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         migrate::run(&mut connection, path)?;
+        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
         let readers = Readers {
             path: path.to_owned(),
             idle: Mutex::new(Vec::new()),
+            turns: Semaphore::new(2 * processors.max(2)),
         };
         Ok(Self {
             writer: Writer::start(connection)?,
@@ -113,6 +121,8 @@ impl Sqlite {
         T: Send + 'static,
         F: FnOnce(&dyn Sql) -> Result<T> + Send + 'static,
     {
+        let turn = self.readers.turns.acquire().await;
+        let _held = turn.map_err(|_| Error::Closed)?;
         let store = self.clone();
         tokio::task::spawn_blocking(move || store.look_up(work))
             .await
