@@ -54,6 +54,25 @@ pub(super) fn routes() -> Paths {
         .route("/policies/{policy}/file", read(get(file)))
         .route("/policies/{policy}/copy", edit(post(copy)))
         .route("/policies/{policy}/history", read(get(history)))
+        .route("/policy-settings", read(get(catalog)))
+}
+
+/// What a policy can set, and to what.
+async fn catalog() -> Json<Vec<Value>> {
+    let settable = settings::SETTINGS.iter().filter_map(|setting| {
+        let scopes = match setting.csp?.user {
+            true => &[Scope::Device, Scope::User][..],
+            false => &[Scope::Device],
+        };
+        Some(json!({
+            "setting": setting.id,
+            "scopes": scopes,
+            "values": setting.range(),
+            "default": setting.default,
+            "name": setting.name,
+        }))
+    });
+    Json(settable.collect())
 }
 
 /// One value by its names.

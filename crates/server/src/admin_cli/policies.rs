@@ -61,6 +61,8 @@ pub(super) struct Targets {
 pub(super) enum PolicyVerb {
     /// Lists all.
     List(Some),
+    /// Lists the settings catalog: what a policy can set, and to what.
+    Settings,
     /// Shows one.
     Show {
         /// Its name or id.
@@ -210,6 +212,10 @@ pub(super) fn policy(verb: &PolicyVerb) -> anyhow::Result<Call> {
         PolicyVerb::List(some) => Call::get(
             listed("/policies", &some.prefix),
             &["name", "template", "assigned", "version", "policy"],
+        ),
+        PolicyVerb::Settings => Call::get(
+            "/policy-settings",
+            &["setting", "scopes", "values", "default", "name"],
         ),
         PolicyVerb::Show { policy } => Call::all(path(&["policies", policy])),
         PolicyVerb::Create {

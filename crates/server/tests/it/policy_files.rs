@@ -23,6 +23,28 @@ fn refused(server: &TestServer, arguments: &[&str]) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_lists_what_a_policy_can_set() {
+    let server = TestServer::start().await;
+    let listed = run(&server, &["settings"]);
+    let row = |name| {
+        let mut rows = listed.as_array().unwrap().iter();
+        rows.find(|row| row["setting"] == name).unwrap()
+    };
+    let digits = row("digits");
+    assert_eq!(digits["scopes"], json!(["device", "user"]));
+    // Each name and each value is one that `create` takes.
+    let value = digits["values"].as_str().unwrap().split(' ').next();
+    let set = format!("digits={}", value.unwrap());
+    run(&server, &["create", "Digits", "--user", "--setting", &set]);
+    let spoofing = row("anti-spoofing");
+    assert_eq!(spoofing["scopes"], json!(["device"]));
+    let shown = server.command(&["admin", "policies", "settings"]);
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.starts_with("SETTING"), "{shown}");
+    assert!(shown.contains("min-pin-length"), "{shown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_command_line_makes_a_policy_in_the_words_of_the_page() {
     let (server, _, device) = ready().await;
     let block = "Block Windows Hello for Business=Disabled";
