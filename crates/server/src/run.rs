@@ -43,6 +43,7 @@ pub struct Args {
 /// Runs the verb.
 pub fn main(args: &Args) -> anyhow::Result<()> {
     ffi::refuse_core_dumps().context("core files cannot be switched off")?;
+    ffi::share_freed_memory();
     let config = Config::read(&args.config)?;
     log_to_stderr(config.log_json);
     let runtime = tokio::runtime::Builder::new_multi_thread()

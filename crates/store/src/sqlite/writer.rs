@@ -5,7 +5,11 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    runtime::Runtime,
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
 
 use crate::{Error, Result, news::News, sql::Sql, store::Touches};
 
@@ -17,6 +21,9 @@ const QUEUE: usize = 1024;
 
 /// How long a commit waits for more, where the one before had more than one write.
 const GATHER: Duration = Duration::from_millis(2);
+
+/// After so long without a write the pages that the last ones needed are given back.
+const IDLE: Duration = Duration::from_secs(2);
 
 /// Tells a caller its answer, or that the commit failed.
 type Reply = Box<dyn FnOnce(bool) + Send>;
@@ -36,9 +43,13 @@ impl Writer {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let news = News::new();
         let told = news.clone();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .map_err(|_| Error::Closed)?;
         std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || drain(connection, queue, &told))
+            .spawn(move || drain(&runtime, connection, queue, &told))
             .map_err(|_| Error::Closed)?;
         Ok(Self { jobs, news })
     }
@@ -83,9 +94,28 @@ fn in_savepoint<T>(
     Ok(answer)
 }
 
-fn drain(mut connection: Connection, mut queue: mpsc::Receiver<(Touches, Job)>, news: &News) {
-    let (mut jobs, mut is_crowded) = (Vec::new(), false);
-    while queue.blocking_recv_many(&mut jobs, MAX_BATCH) > 0 {
+fn drain(
+    runtime: &Runtime,
+    mut connection: Connection,
+    mut queue: mpsc::Receiver<(Touches, Job)>,
+    news: &News,
+) {
+    let (mut jobs, mut is_crowded, mut is_idle) = (Vec::new(), false, true);
+    loop {
+        let more = queue.recv_many(&mut jobs, MAX_BATCH);
+        let came = match is_idle {
+            true => Ok(runtime.block_on(more)),
+            false => runtime.block_on(async { timeout(IDLE, more).await }),
+        };
+        is_idle = came.is_err();
+        match came {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(_) => {
+                give_back(&connection);
+                continue;
+            }
+        }
         if is_crowded {
             gather();
             while jobs.len() < MAX_BATCH
@@ -106,6 +136,13 @@ fn drain(mut connection: Connection, mut queue: mpsc::Receiver<(Touches, Job)>, 
         for reply in replies {
             reply(committed.is_ok());
         }
+    }
+}
+
+/// The pages of an import are many, and nobody may write for hours after it.
+fn give_back(connection: &Connection) {
+    if let Err(error) = connection.execute_batch("PRAGMA shrink_memory") {
+        tracing::debug!(%error, "the store keeps its pages in memory");
     }
 }
 
