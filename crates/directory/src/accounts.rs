@@ -1,6 +1,6 @@
 //! Users, groups and computers as the directory has them.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 
 use model::{Filetime, Guid, Sid, UnixTime};
 
@@ -8,8 +8,9 @@ use crate::{
     Directory, Domain, Error,
     entry::Entry,
     filter::Filter,
+    gpo::search,
     keys::any_of,
-    message::{Scope, Search},
+    message::{DELETED_OBJECTS, Scope, Search},
     search::{Pages, Query},
 };
 
@@ -375,6 +376,32 @@ impl Directory {
             extended_dn: false,
             read: |entry, _| entry.guid(),
         })
+    }
+
+    /// The objects that were deleted since `usn`, of whatever kind; none where the account may not look
+    /// into the container of what was deleted. Whoever may list it may read it too, as long as both
+    /// were granted together.
+    pub async fn deleted(&self, usn: u64) -> Result<Option<VecDeque<Guid>>, Error> {
+        let base = self.deleted_objects();
+        let is_deleted = Filter::equal("isDeleted", "TRUE");
+        let container = search(&base, Scope::Base, &is_deleted, &["isDeleted"]);
+        let container = self.one(&container).await?;
+        if container.is_none_or(|container| container.text("isDeleted").is_none()) {
+            return Ok(None);
+        }
+        let pages = self.pages(Query {
+            base,
+            filter: Filter::And(vec![is_deleted, Filter::AtLeast("uSNChanged", usn)]),
+            attributes: &["objectGUID"],
+            extended_dn: false,
+            read: |entry, _| entry.guid(),
+        });
+        pages.all().await.map(Some)
+    }
+
+    /// The container of what was deleted.
+    pub fn deleted_objects(&self) -> String {
+        format!("{DELETED_OBJECTS}{}", self.domain().dn)
     }
 
     /// Reads the members of a large group that its page had no room for.

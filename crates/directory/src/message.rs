@@ -67,8 +67,11 @@ pub(crate) const PAGE: i32 = 1000;
 
 const PAGED_RESULTS: &str = "1.2.840.113556.1.4.319";
 const EXTENDED_DN: &str = "1.2.840.113556.1.4.529";
+const SHOW_DELETED: &str = "1.2.840.113556.1.4.417";
 const SD_FLAGS: &str = "1.2.840.113556.1.4.801";
 const DESCRIPTOR: &str = "nTSecurityDescriptor";
+/// The container of what was deleted, which is deleted itself, below the domain (MS-ADTS 6.1.1.4.2).
+pub(crate) const DELETED_OBJECTS: &str = "CN=Deleted Objects,";
 const WHO_AM_I: &str = "1.3.6.1.4.1.4203.1.11.3";
 
 impl Request<'_> {
@@ -92,8 +95,13 @@ impl Request<'_> {
                             changes.iter().for_each(|change| change.write(out));
                         });
                     });
-                    if changes.iter().any(|change| change.name() == DESCRIPTOR) {
-                        out.node(0xa0, owner_group_dacl);
+                    let descriptor = changes.iter().any(|change| change.name() == DESCRIPTOR);
+                    if descriptor {
+                        out.node(0xa0, |out| {
+                            let parts = changes.iter().fold(0, |all, change| all | change.parts());
+                            descriptor_parts(out, parts);
+                            show_deleted(out, dn);
+                        });
                     }
                 }
                 Self::Add(dn, attributes) => {
@@ -136,7 +144,8 @@ impl Search<'_> {
             });
         });
         let descriptor = self.attributes.contains(&DESCRIPTOR);
-        if self.page.is_none() && !self.extended_dn && !descriptor {
+        let deleted = self.base.starts_with(DELETED_OBJECTS);
+        if self.page.is_none() && !self.extended_dn && !descriptor && !deleted {
             return;
         }
         out.node(0xa0, |out| {
@@ -151,8 +160,9 @@ impl Search<'_> {
                 });
             }
             if descriptor {
-                owner_group_dacl(out);
+                descriptor_parts(out, OWNER_GROUP_DACL);
             }
+            show_deleted(out, self.base);
         });
     }
 }
@@ -162,6 +172,19 @@ impl Change<'_> {
         match self {
             Self::Add(name, _) | Self::Delete(name, _) | Self::Replace(name, _) => name,
         }
+    }
+
+    /// The parts that a new descriptor has: no others are replaced (MS-DTYP 2.4.6).
+    fn parts(&self) -> i32 {
+        let Self::Replace(_, [value]) = self else {
+            return OWNER_GROUP_DACL;
+        };
+        let is_there = |at: usize| value.get(at..at + 4).is_some_and(|offset| offset != [0; 4]);
+        let parts = [(4, 1), (8, 2), (16, 4)].into_iter();
+        parts
+            .filter(|(at, _)| is_there(*at))
+            .map(|(_, part)| part)
+            .sum()
     }
 
     fn write(&self, out: &mut Writer) {
@@ -186,10 +209,21 @@ fn attribute(out: &mut Writer, name: &str, values: &[&[u8]]) {
 }
 
 /// Of a descriptor everything but the SACL (MS-ADTS 3.1.1.3.4.1.11).
-fn owner_group_dacl(out: &mut Writer) {
+const OWNER_GROUP_DACL: i32 = 0x7;
+
+fn descriptor_parts(out: &mut Writer, parts: i32) {
     control(out, SD_FLAGS, |value| {
-        value.number(INTEGER, 0x7);
+        value.number(INTEGER, parts);
     });
+}
+
+/// Without it the container is not there (MS-ADTS 3.1.1.3.4.1.14).
+fn show_deleted(out: &mut Writer, dn: &str) {
+    if dn.starts_with(DELETED_OBJECTS) {
+        out.node(SEQUENCE, |out| {
+            out.octets(SHOW_DELETED).boolean(BOOLEAN, true);
+        });
+    }
 }
 
 fn control(out: &mut Writer, oid: &str, value: impl FnOnce(&mut Writer)) {

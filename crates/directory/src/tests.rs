@@ -181,16 +181,37 @@ fn who_asks_for_a_descriptor_gets_all_but_the_sacl() {
         let search = crate::gpo::search("", crate::message::Scope::Base, &filter, attributes);
         Request::Search(&search).encode(1)
     };
-    let control = b"\x04\x161.2.840.113556.1.4.801\x01\x01\xff\x04\x05\x30\x03\x02\x01\x07";
-    let has = |bytes: &[u8]| bytes.windows(control.len()).any(|part| part == control);
-    assert!(has(&asked(&["cn", "nTSecurityDescriptor"])));
-    assert!(!has(&asked(&["cn"])));
-    let change = |name: &'static str| {
-        let values: [&[u8]; 1] = [b"x"];
+    let control = b"\x04\x161.2.840.113556.1.4.801\x01\x01\xff\x04\x05\x30\x03\x02\x01";
+    let parts = |bytes: &[u8]| {
+        let mut windows = bytes.windows(control.len() + 1);
+        let found = windows.find(|window| window.starts_with(control));
+        found.and_then(|window| window.last().copied())
+    };
+    assert_eq!(parts(&asked(&["cn", "nTSecurityDescriptor"])), Some(7));
+    assert_eq!(parts(&asked(&["cn"])), None);
+    let change = |name: &'static str, offsets: [u8; 4]| {
+        let header: Vec<u8> = [1].into_iter().chain(offsets).collect();
+        let header: Vec<u8> = header.iter().flat_map(|byte| [*byte, 0, 0, 0]).collect();
+        let values: [&[u8]; 1] = [&header];
         Request::Modify("CN=a", &[crate::message::Change::Replace(name, &values)]).encode(1)
     };
-    assert!(has(&change("nTSecurityDescriptor")));
-    assert!(!has(&change("displayName")));
+    let all = change("nTSecurityDescriptor", [20, 48, 0, 64]);
+    assert_eq!(parts(&all), Some(7));
+    let owner = change("nTSecurityDescriptor", [20, 0, 0, 0]);
+    assert_eq!(parts(&owner), Some(1), "the others stay");
+    assert_eq!(parts(&change("displayName", [20, 48, 0, 64])), None);
+}
+
+#[test]
+fn the_container_of_what_was_deleted_is_asked_for_with_its_control() {
+    let filter = Filter::Present("objectClass");
+    let asked = |base: &str| {
+        let search = crate::gpo::search(base, crate::message::Scope::Base, &filter, &["cn"]);
+        Request::Search(&search).encode(1)
+    };
+    let control = b"\xa0\x1d\x30\x1b\x04\x161.2.840.113556.1.4.417\x01\x01\xff";
+    assert!(asked("CN=Deleted Objects,DC=corp,DC=test").ends_with(control));
+    assert!(!asked("DC=corp,DC=test").ends_with(control));
 }
 
 #[test]

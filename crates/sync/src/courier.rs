@@ -169,6 +169,31 @@ impl Courier {
         self.queue(item, 0, Operation::Delete { path }).await
     }
 
+    /// These are gone from the directory, and wait until they count as that.
+    pub(crate) fn leave(&self, gone: &[(Kind, Guid)]) {
+        let wait = |(kind, guid): &&(Kind, Guid)| {
+            let path = path(*kind, *guid);
+            let (side, action) = (Connector::Server, Action::Delete);
+            self.pending.wait(side, &path, action, None)
+        };
+        let accounts = gone.iter().filter(wait).count();
+        if accounts > 0 {
+            tracing::info!(accounts, "gone from the directory or from the scope");
+        }
+    }
+
+    /// It is not gone.
+    pub(crate) fn stays(&self, kind: Kind, guid: Guid) {
+        self.pending.settled(Connector::Server, &path(kind, guid));
+    }
+
+    /// These are gone, and nothing else is.
+    pub(crate) fn leave_only(&self, gone: &[(Kind, Guid)]) {
+        let gone = gone.iter().map(|(kind, guid)| path(*kind, *guid));
+        self.pending
+            .keep_deletions(Connector::Server, &gone.collect());
+    }
+
     async fn queue(
         &mut self,
         item: Item,

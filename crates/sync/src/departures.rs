@@ -2,7 +2,8 @@
 //!
 //! *Invariant:* nothing is taken out while more and more is going. Whoever deletes many accounts
 //! does so one by one, over seconds: counted is only what a second look, a while later, finds
-//! unchanged, and what went in the half hour before counts with it.
+//! unchanged, and what went in the half hour before counts with it. Where the directory tells of each
+//! deletion, there is such a look every second.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -32,14 +33,25 @@ pub(crate) struct Departures {
 
 impl Departures {
     /// These are not there.
-    pub(crate) fn see(&mut self, kind: Kind, missing: impl IntoIterator<Item = Guid>) {
+    pub(crate) fn see(&mut self, missing: impl IntoIterator<Item = (Kind, Guid)>) {
+        self.is_unsure |= self.told(missing);
+    }
+
+    /// The directory told that these were deleted. Whether that is news.
+    pub(crate) fn told(&mut self, gone: impl IntoIterator<Item = (Kind, Guid)>) -> bool {
         let before = self.accounts.len();
-        let missing = missing.into_iter().map(|guid| (guid, kind));
-        self.accounts.extend(missing);
-        if self.accounts.len() > before {
+        let gone = gone.into_iter().map(|(kind, guid)| (guid, kind));
+        self.accounts.extend(gone);
+        let is_news = self.accounts.len() > before;
+        if is_news {
             self.grown = Some(Instant::now());
-            self.is_unsure = true;
         }
+        is_news
+    }
+
+    /// Who decides next has not looked every second.
+    pub(crate) fn doubt(&mut self) {
+        self.is_unsure |= !self.are_settled();
     }
 
     /// The directory is being looked through: what it does not have comes next.
@@ -94,6 +106,11 @@ impl Departures {
         self.stopped.replace(count) != Some(count)
     }
 
+    /// The directory was looked through, and has what was stopped again.
+    pub(crate) fn are_back(&mut self) -> bool {
+        self.is_empty() && self.stopped.take().is_some()
+    }
+
     pub(crate) fn are_stopped(&self) -> bool {
         self.stopped.is_some()
     }
@@ -111,20 +128,36 @@ mod tests {
     fn what_goes_is_settled_only_by_a_second_look_that_finds_no_more() {
         let mut departures = Departures::default();
         departures.looked();
-        departures.see(Kind::User, [guid(1)]);
+        departures.see([(Kind::User, guid(1))]);
         assert!(!departures.are_settled());
         assert!(!departures.wants_a_look(), "not so soon");
         departures.grown = Instant::now().checked_sub(SETTLING);
         assert!(departures.wants_a_look());
         departures.looked();
-        departures.see(Kind::User, [guid(1), guid(2)]);
+        departures.see([1, 2].map(|byte| (Kind::User, guid(byte))));
         assert!(!departures.are_settled(), "one more");
         departures.grown = Instant::now().checked_sub(SETTLING);
         departures.looked();
-        departures.see(Kind::User, [guid(1), guid(2)]);
+        departures.see([1, 2].map(|byte| (Kind::User, guid(byte))));
         assert!(departures.are_settled());
         assert_eq!(departures.take().len(), 2);
         assert!(departures.is_empty());
+    }
+
+    #[test]
+    fn what_is_told_is_settled_when_a_while_nothing_more_is() {
+        let mut departures = Departures::default();
+        departures.told([(Kind::User, guid(1))]);
+        assert!(!departures.are_settled());
+        departures.doubt();
+        departures.grown = Instant::now().checked_sub(SETTLING);
+        assert!(departures.wants_a_look(), "a cycle looks only once more");
+        departures.looked();
+        assert!(departures.are_settled());
+        departures.told([(Kind::User, guid(2))]);
+        assert!(!departures.are_settled());
+        departures.grown = Instant::now().checked_sub(SETTLING);
+        assert!(departures.are_settled(), "nobody needs to look");
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Directory up: users of the scope, the groups they are in, and all computers, as SCIM bulk.
 //!
 //! An initial import sends everything; a delta what changed since the last update sequence number.
-//! Between the cycles, changes are looked for every second. Nothing tells an ordinary account of
-//! deletions, so that they are found by listing what is there ([`Departures`] says when one counts).
+//! Between the cycles, changes are looked for every second. Deletions are told only to an account that
+//! may look into the container of what was deleted; any other finds them by listing what is there, as
+//! often as that is cheap. [`Departures`] says when one counts.
 //!
 //! The place in the directory is kept, so that a restart reads on from there. It is one domain
 //! controller's, known by its invocationId: another one, or the same one put back from a backup,
@@ -41,8 +42,11 @@ use crate::{
 
 /// How often the update sequence number is looked at.
 const POLL: Duration = Duration::from_secs(1);
-/// How often deletions are looked for, if anything changed; less often where that takes long.
-const SWEEP: Duration = Duration::from_secs(30);
+/// How often what is there is listed, if anything changed and nobody tells of deletions; less often
+/// where that takes long.
+const SWEEP: Duration = Duration::from_secs(4);
+/// How often while deletions are stopped: each of them is looked at.
+const STOPPED_SWEEP: Duration = Duration::from_secs(30);
 /// How many times as long as a search for deletions took there is none.
 const SWEEP_PAUSE: u32 = 10;
 /// From so many new accounts on, all groups are read rather than those that each account is in: a
@@ -63,8 +67,10 @@ pub struct Import {
     /// Where the last look at the directory ended.
     place: Option<Place>,
     kept: Option<Instant>,
-    /// When deletions were looked for last, how long that took, and at which sequence number.
+    /// When what is there was listed last, how long that took, and at which sequence number.
     swept: Option<(Instant, Duration, u64)>,
+    /// The directory tells of deletions.
+    is_told: bool,
     /// Who is in the groups of the scope; none where it has no groups, or before they are read.
     members: Option<HashSet<Guid>>,
     /// Who came in with a group, and whose other groups are still to be sent.
@@ -100,6 +106,7 @@ impl Import {
             place,
             kept: None,
             swept: None,
+            is_told: false,
             members: None,
             newcomers: Vec::new(),
             config,
@@ -195,7 +202,11 @@ impl Import {
         if self.config.scope.has_groups() && self.members.is_none() {
             self.members_changed(&directory).await?;
         }
-        let is_changed = since < usn && self.changes(&directory, since + 1).await?;
+        let mut is_changed = false;
+        if since < usn {
+            is_changed = self.changes(&directory, since + 1).await?;
+            self.deletions(&directory, since + 1).await?;
+        }
         if self.is_sweep_due(usn)? {
             self.sweep(&directory, usn).await?;
         }
@@ -253,10 +264,7 @@ impl Import {
             self.put_group(group, &present).await?;
         }
         self.courier.settle().await?;
-        for kind in [Kind::User, Kind::Computer, Kind::Group] {
-            let missing = self.courier.known.missing(kind, &present);
-            self.departures.see(kind, missing);
-        }
+        self.miss(self.courier.known.missing(&present));
         self.finish(&directory).await?;
         self.swept = Some((Instant::now(), Duration::ZERO, usn));
         self.stand(invocation, usn, true)?;
@@ -291,7 +299,7 @@ impl Import {
                     }
                     self.put_user(user).await?;
                 } else if self.courier.known.contains(user.guid) {
-                    self.departures.see(Kind::User, [user.guid]);
+                    self.miss(vec![(Kind::User, user.guid)]);
                 }
             }
         }
@@ -360,9 +368,34 @@ impl Import {
         if is_stopped && self.departures.is_empty() && self.threshold()?.confirmed {
             return Ok(true);
         }
-        let pause = SWEEP.max(took * SWEEP_PAUSE);
-        let is_due = swept.elapsed() >= pause && (is_stopped || swept_usn < usn);
+        let least = match is_stopped {
+            true => STOPPED_SWEEP,
+            false => SWEEP,
+        };
+        let is_due = swept.elapsed() >= least.max(took * SWEEP_PAUSE)
+            && (is_stopped || (swept_usn < usn && !self.is_told));
         Ok(is_due || self.departures.wants_a_look())
+    }
+
+    /// Notes what the directory tells of deletions since `usn`.
+    async fn deletions(&mut self, directory: &Directory, usn: u64) -> anyhow::Result<()> {
+        let deleted = directory.deleted(usn).await?;
+        self.is_told = deleted.is_some();
+        let known = &self.courier.known;
+        let account = |guid| Some((known.kind(guid)?, guid));
+        let gone: Vec<_> = deleted.into_iter().flatten().filter_map(account).collect();
+        if gone.iter().any(|(kind, _)| *kind == Kind::Group) {
+            self.members_changed(directory).await?;
+        }
+        self.courier.leave(&gone);
+        self.departures.told(gone);
+        Ok(())
+    }
+
+    /// Notes what is not there.
+    fn miss(&mut self, missing: Vec<(Kind, Guid)>) {
+        self.courier.leave(&missing);
+        self.departures.see(missing);
     }
 
     /// Finds accounts that are gone.
@@ -386,16 +419,18 @@ impl Import {
         // A group that was deleted is among no changes.
         self.members_changed(directory).await?;
         self.departures.looked();
-        for kind in [Kind::User, Kind::Computer, Kind::Group] {
-            let missing = self.courier.known.missing(kind, &present);
-            self.departures.see(kind, missing);
-        }
+        self.miss(self.courier.known.missing(&present));
         self.swept = Some((begun, begun.elapsed(), usn));
+        if self.departures.are_back() {
+            self.courier.leave_only(&[]);
+            self.folder.remove(threshold::STOPPED_FILE)?;
+        }
         Ok(())
     }
 
     /// Waits until nothing more goes, and takes out what has gone.
     async fn finish(&mut self, directory: &Directory) -> anyhow::Result<()> {
+        self.departures.doubt();
         while !self.departures.are_settled() {
             tokio::time::sleep(POLL).await;
             if self.departures.wants_a_look() {
@@ -418,6 +453,8 @@ impl Import {
         for (kind, guid) in self.departures.take() {
             if self.courier.known.contains(guid) && self.is_gone(directory, kind, guid).await? {
                 gone.push((kind, guid));
+            } else {
+                self.courier.stays(kind, guid);
             }
         }
         let threshold = self.threshold()?;
@@ -447,6 +484,7 @@ impl Import {
             total,
         };
         let detail = threshold.sentence(&stopped);
+        self.courier.leave_only(gone);
         if self.departures.stop(gone.len()) {
             let (code, event) = (DELETION_THRESHOLD, threshold::EVENT);
             tracing::warn!(code, event, stopped.deletions, total, "{detail}");
@@ -524,12 +562,13 @@ impl Import {
         let went: Vec<_> = known
             .of(Kind::User)
             .filter(|user| !members.contains(user))
+            .map(|user| (Kind::User, user))
             .collect();
         let came: Vec<_> = members
             .into_iter()
             .filter(|member| !known.contains(*member))
             .collect();
-        self.departures.see(Kind::User, went);
+        self.miss(went);
         for guid in came {
             let user = directory.user(&By::Guid(guid)).await?;
             if let Some(user) = user.filter(|user| self.is_inside(user)) {

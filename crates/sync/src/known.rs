@@ -97,11 +97,15 @@ impl Known {
             .map(|(guid, _)| *guid)
     }
 
-    /// All accounts of a kind that are not in `present`.
-    pub fn missing(&self, kind: Kind, present: &HashSet<Guid>) -> Vec<Guid> {
-        self.of(kind)
-            .filter(|guid| !present.contains(guid))
-            .collect()
+    /// All accounts that are not in `present`.
+    pub fn missing(&self, present: &HashSet<Guid>) -> Vec<(Kind, Guid)> {
+        let all = self.accounts.iter().map(|(guid, (kind, _))| (*kind, *guid));
+        all.filter(|(_, guid)| !present.contains(guid)).collect()
+    }
+
+    /// What kind of account the server knows by this id.
+    pub fn kind(&self, guid: Guid) -> Option<Kind> {
+        self.accounts.get(&guid).map(|(kind, _)| *kind)
     }
 
     /// Whether this version of an account is news to the server.
@@ -172,7 +176,6 @@ mod tests {
         known.taken(Kind::User, b, 1);
         let mut known = Known::from_ids(known.news_of_ids().unwrap());
         assert!(known.news_of_ids().is_none());
-        assert_eq!(known.missing(Kind::User, &HashSet::from([a])), [b]);
-        assert_eq!(known.missing(Kind::Group, &HashSet::new()), []);
+        assert_eq!(known.missing(&HashSet::from([a])), [(Kind::User, b)]);
     }
 }

@@ -3,7 +3,7 @@
 //! It is in memory: what is true after a restart, the next comparison finds.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -75,26 +75,26 @@ pub struct Told {
 }
 
 impl Pending {
-    /// It waits; with the code and words of an error where it was tried.
+    /// It waits; with the code and words of an error where it was tried. Whether that is news.
     pub fn wait(
         &self,
         side: Connector,
         object: &str,
         change: Action,
         error: Option<(&str, String)>,
-    ) {
+    ) -> bool {
         let mut board = self.board();
         let key = (side, object.to_owned());
         let since = board.waiting.get(&key).map(|reason| reason.since);
         if since.is_none() && board.waiting.len() >= MAX {
-            return;
+            return false;
         }
         let reason = Reason {
             change,
             since: since.unwrap_or_else(now),
             error: error.map(|(code, detail)| (code.to_owned(), detail)),
         };
-        board.waiting.insert(key, reason);
+        board.waiting.insert(key, reason).is_none()
     }
 
     /// It waits no more.
@@ -103,6 +103,13 @@ impl Pending {
         if !board.waiting.is_empty() {
             board.waiting.remove(&(side, object.to_owned()));
         }
+    }
+
+    /// Of the deletions of a side these wait, and no others.
+    pub fn keep_deletions(&self, side: Connector, objects: &HashSet<String>) {
+        self.board().waiting.retain(|(of, object), reason| {
+            *of != side || reason.change != Action::Delete || objects.contains(object)
+        });
     }
 
     /// All of a side is compared anew.
@@ -174,7 +181,11 @@ mod tests {
     fn what_was_tried_is_told_first_and_what_is_settled_no_more() {
         let pending = Pending::default();
         pending.wait(Connector::Server, "/Users/1", Action::Put, None);
-        pending.wait(Connector::Directory, "alice 1", Action::Delete, None);
+        let deletion = |side, object| pending.wait(side, object, Action::Delete, None);
+        assert!(deletion(Connector::Directory, "alice 1"));
+        assert!(deletion(Connector::Server, "/Users/9"));
+        assert!(!deletion(Connector::Server, "/Users/9"), "no news");
+        pending.keep_deletions(Connector::Server, &HashSet::new());
         let error = Some(("conflict", "another has the name".to_owned()));
         pending.wait(Connector::Server, "/Users/2", Action::Put, error);
         let objects = |told: Told| {

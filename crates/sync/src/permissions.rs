@@ -9,9 +9,9 @@ mod judge;
 
 use std::{collections::BTreeMap, fmt::Write};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use directory::{Directory, Guarded, Kind, Locator, Need, Property};
-use policy::gpo::descriptor::{self, Descriptor};
+use policy::gpo::descriptor::{self, Ace, Descriptor};
 use serde::Serialize;
 
 use self::judge::{Judge, Place};
@@ -36,6 +36,10 @@ pub enum Verb {
         /// Only says what it would add.
         #[arg(long)]
         dry_run: bool,
+        /// Lets the agent see which objects were deleted too, so that it need not list those that are
+        /// there. Makes Administrators the owner of the container CN=Deleted Objects.
+        #[arg(long)]
+        deletions: bool,
     },
 }
 
@@ -59,6 +63,8 @@ struct Report {
     dc: String,
     scopes: Vec<Scope>,
     missing: Vec<Missing>,
+    /// What the agent can do without, but not as well.
+    optional: Vec<Missing>,
     /// Accounts and units that what the scope hands down does not reach.
     blocked: Vec<Blocked>,
     excessive: Vec<Excess>,
@@ -99,11 +105,12 @@ struct Excess {
 
 const KEYS: &str = "msDS-KeyCredentialLink";
 const TOKEN: &str = "tokenGroups";
+const ADMINISTRATORS: &str = "S-1-5-32-544";
 
 /// Does what the verb says; answers what to say.
 pub async fn run(config: Config, verb: Verb) -> anyhow::Result<String> {
     match verb {
-        Verb::Grant { dry_run } => grant(&config, dry_run).await,
+        Verb::Grant { dry_run, deletions } => grant(&config, dry_run, deletions).await,
         Verb::Check { json } => {
             let directory = connect(&config, &Tickets::default()).await?;
             let report = check(&config, &directory).await?;
@@ -169,6 +176,20 @@ async fn check(config: &Config, directory: &Directory) -> anyhow::Result<Report>
         let mut found = Accounts::new(directory, &domain.dn, kind.attributes()).await?;
         found.read(&judge, directory, kind, &mut report).await?;
         found.tell_reading(&judge, &mut report);
+    }
+    if directory
+        .deleted(directory.highest_usn().await? + 1)
+        .await?
+        .is_none()
+    {
+        report.optional.push(Missing {
+            ou: directory.deleted_objects(),
+            right: "see deletions, which are found by listing what is there".to_owned(),
+            accounts: 0,
+            example: None,
+            ace: judge.looking().to_sddl(),
+            command: "latchkey-sync permissions grant --deletions".to_owned(),
+        });
     }
     Ok(report)
 }
@@ -396,6 +417,19 @@ impl Report {
                 missing.ace, missing.command
             )?;
         }
+        for Missing {
+            ou,
+            right,
+            ace,
+            command,
+            ..
+        } in &self.optional
+        {
+            writeln!(
+                said,
+                "optional   {ou}: {right}\n           {ace}\n           {command}"
+            )?;
+        }
         for Blocked {
             dn,
             accounts,
@@ -424,50 +458,102 @@ impl Report {
     }
 }
 
-async fn grant(config: &Config, dry_run: bool) -> anyhow::Result<String> {
+async fn grant(config: &Config, dry_run: bool, deletions: bool) -> anyhow::Result<String> {
     let locator = Locator::new(&config.realm, config.dc.as_deref(), Need::Write);
     let directory = locator.connect().await?;
     let (judge, _) = judge(config, &directory).await?;
     let wanted = judge.wanted();
     let mut said = String::new();
     for ou in config.scope.bases() {
-        let before = directory.guarded(ou).await?;
-        let before = before.with_context(|| format!("scope.ous: there is no {ou}"))?;
-        let Some(before) = parsed(&before)? else {
-            bail!("the descriptor of {ou} may not be read with this ticket");
+        let before = descriptor_of(&directory, ou).await;
+        let before = before.with_context(|| format!("scope.ous: {ou}"))?;
+        let before = before.with_context(|| unreadable(ou))?;
+        let what = match judge.hands_down_keys(&before) {
+            true => "is there".to_owned(),
+            false => add(&directory, ou, before, &wanted, dry_run).await?,
         };
-        let mut after = before.clone();
-        if judge.hands_down_keys(&before) || !after.allow(std::slice::from_ref(&wanted)) {
-            writeln!(said, "{ou}: is there")?;
-            continue;
-        }
-        let ace = wanted.to_sddl();
-        if dry_run {
-            writeln!(said, "{ou}: would add {ace}")?;
-            continue;
-        }
-        directory
-            .set_descriptor(ou, &after.to_bytes())
-            .await
-            .with_context(|| format!("{ou}: an administrator's ticket is needed (kinit)"))?;
-        let now = directory
-            .guarded(ou)
-            .await?
-            .as_ref()
-            .map(parsed)
-            .transpose()?;
-        let now = now.flatten().context("the unit is gone")?;
-        ensure!(
-            judge.hands_down_keys(&now)
-                && aces(&before).all(|ace| aces(&now).any(|now| now == ace)),
-            "{ou}: somebody else changed its descriptor at the same time; try again"
-        );
-        writeln!(said, "{ou}: added {ace}")?;
+        writeln!(said, "{ou}: {what}")?;
+    }
+    if deletions {
+        let dn = directory.deleted_objects();
+        let what = let_look(&directory, &dn, &judge.looking(), dry_run).await?;
+        writeln!(said, "{dn}: {what}")?;
     }
     Ok(said)
 }
 
-fn aces(descriptor: &Descriptor) -> impl Iterator<Item = &descriptor::Ace> {
+/// Whoever owns the container of what was deleted may change who sees it; from the beginning that is
+/// the system.
+async fn let_look(
+    directory: &Directory,
+    dn: &str,
+    wanted: &Ace,
+    dry_run: bool,
+) -> anyhow::Result<String> {
+    let before = match descriptor_of(directory, dn).await? {
+        Some(before) => before,
+        None if dry_run => return Ok(format!("would add {}", wanted.to_sddl())),
+        None => {
+            let owner = Descriptor {
+                control: 0,
+                owner: Some(ADMINISTRATORS.parse()?),
+                group: None,
+                dacl: None,
+                sacl: None,
+            };
+            set(directory, dn, &owner).await?;
+            let now = descriptor_of(directory, dn).await?;
+            now.with_context(|| unreadable(dn))?
+        }
+    };
+    let dacl = Descriptor {
+        owner: None,
+        group: None,
+        ..before
+    };
+    add(directory, dn, dacl, wanted, dry_run).await
+}
+
+/// Adds an entry, unless it is there; answers what became of it.
+async fn add(
+    directory: &Directory,
+    dn: &str,
+    before: Descriptor,
+    wanted: &Ace,
+    dry_run: bool,
+) -> anyhow::Result<String> {
+    let (mut after, ace) = (before.clone(), wanted.to_sddl());
+    if !after.allow(std::slice::from_ref(wanted)) {
+        return Ok("is there".to_owned());
+    }
+    if dry_run {
+        return Ok(format!("would add {ace}"));
+    }
+    set(directory, dn, &after).await?;
+    let now = descriptor_of(directory, dn).await?;
+    let now = now.with_context(|| unreadable(dn))?;
+    ensure!(
+        aces(&after).all(|ace| aces(&now).any(|now| now == ace)),
+        "{dn}: somebody else changed its descriptor at the same time; try again"
+    );
+    Ok(format!("added {ace}"))
+}
+
+async fn set(directory: &Directory, dn: &str, descriptor: &Descriptor) -> anyhow::Result<()> {
+    let set = directory.set_descriptor(dn, &descriptor.to_bytes()).await;
+    set.with_context(|| format!("{dn}: an administrator's ticket is needed (kinit)"))
+}
+
+async fn descriptor_of(directory: &Directory, dn: &str) -> anyhow::Result<Option<Descriptor>> {
+    let object = directory.guarded(dn).await?;
+    parsed(&object.context("there is no such object")?)
+}
+
+fn unreadable(dn: &str) -> String {
+    format!("the descriptor of {dn} may not be read with this ticket")
+}
+
+fn aces(descriptor: &Descriptor) -> impl Iterator<Item = &Ace> {
     descriptor.dacl.iter().flat_map(|dacl| &dacl.aces)
 }
 

@@ -11,6 +11,8 @@ use super::sddl;
 pub const APPLY_GROUP_POLICY: &str = "edacfd8f-ffb3-11d1-b41d-00a0c968f939";
 /// May use an extended right (ADS_RIGHT_DS_CONTROL_ACCESS).
 pub const CONTROL_ACCESS: u32 = 0x100;
+/// May see what is right below (ADS_RIGHT_ACTRL_DS_LIST).
+pub const LIST_CHILDREN: u32 = 0x4;
 /// May read properties (ADS_RIGHT_DS_READ_PROP).
 pub const READ_PROPERTY: u32 = 0x10;
 /// May write properties (ADS_RIGHT_DS_WRITE_PROP).
@@ -441,7 +443,8 @@ const SELF_RELATIVE: u16 = 0x8000;
 pub(super) const DACL_PROTECTED: u16 = 0x1000;
 const DACL_PRESENT: u16 = 4;
 const SACL_PRESENT: u16 = 0x10;
-const ALLOW: u8 = 0;
+/// An entry that allows.
+pub const ALLOW: u8 = 0;
 const DENY: u8 = 1;
 /// Allows something of one property, class or right.
 pub const ALLOW_OBJECT: u8 = 5;

@@ -3,8 +3,8 @@
 use directory::Property;
 use model::{Guid, Sid};
 use policy::gpo::descriptor::{
-    ALLOW_OBJECT, Ace, Acl, CONTAINER_INHERIT, CONTROL_ACCESS, Descriptor, INHERIT_ONLY, INHERITED,
-    READ_PROPERTY, WRITE_PROPERTY, allows,
+    ALLOW, ALLOW_OBJECT, Ace, Acl, CONTAINER_INHERIT, CONTROL_ACCESS, Descriptor, INHERIT_ONLY,
+    INHERITED, LIST_CHILDREN, READ_PROPERTY, WRITE_PROPERTY, allows,
 };
 
 /// The class `user` in descriptors.
@@ -67,6 +67,19 @@ impl Judge {
             mask: READ_PROPERTY | WRITE_PROPERTY,
             object_type: Some(self.keys.id),
             inherited_type: user_class(),
+            sid: self.sid.clone(),
+            rest: Vec::new(),
+        }
+    }
+
+    /// The entry that lets the account see what was deleted, on the container of that alone.
+    pub(super) fn looking(&self) -> Ace {
+        Ace {
+            kind: ALLOW,
+            flags: 0,
+            mask: LIST_CHILDREN | READ_PROPERTY,
+            object_type: None,
+            inherited_type: None,
             sid: self.sid.clone(),
             rest: Vec::new(),
         }

@@ -1,7 +1,7 @@
 //! The directory on its way up: who is in, what is held, and when nothing goes.
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
@@ -170,6 +170,63 @@ fn of_a_scope_with_groups_are_their_members_and_whoever_leaves_goes() -> Result<
     comes(company, "crowd1")?;
     agent(company, &["threshold", "set", "--objects", "500"])?;
     checked
+}
+
+/// How long it takes until the agent shows that an account of this name is gone.
+fn noticed(company: &Company, name: &str) -> Result<Duration> {
+    let dn = format!("CN={name},OU=Staff,{BASE}");
+    let user =
+        format!("dn: {dn}\nobjectClass: user\nsAMAccountName: {name}\nuserAccountControl: 544\n\n");
+    add(company, user)?;
+    let id = comes(company, name)?["guid"]
+        .as_str()
+        .context("no id")?
+        .to_owned();
+    ldb(
+        company,
+        "ldbmodify",
+        format!("dn: {dn}\nchangetype: delete\n\n"),
+    )?;
+    let begun = Instant::now();
+    until_some("the agent to show it", Duration::from_secs(20), || {
+        let waits = agent(company, &["pending"])?;
+        let is_shown = |line: &str| line.contains("delete") && line.contains(&id);
+        ensure!(waits.lines().any(is_shown), "{waits}");
+        Ok(())
+    })?;
+    let took = begun.elapsed();
+    goes(company, name)?;
+    Ok(took)
+}
+
+#[test]
+fn a_deletion_is_noticed_within_seconds_with_and_without_the_right_to_be_told() -> Result<()> {
+    let (_turn, company) = office();
+    comes(company, "alice")?;
+    let listings = noticed(company, "judy")?;
+    let server = company.server()?;
+    let check = || -> Result<Value> {
+        let said = agent(company, &["permissions", "check", "--json"])?;
+        Ok(serde_json::from_str(&said)?)
+    };
+    let container = format!("CN=Deleted Objects,{BASE}");
+    ensure!(check()?["optional"][0]["ou"] == container.as_str());
+    let ticket = ("KRB5CCNAME", "FILE:/run/deletions.ccache");
+    let password = format!("{}\n", company.lab.administrator_password());
+    let kinit = server.command(&["kinit", "Administrator"]);
+    kinit.env(ticket.0, ticket.1).stdin(password).ok()?;
+    for word in ["added", "is there"] {
+        let words = ["latchkey-sync", "permissions", "grant", "--deletions"];
+        let said = server.command(&words).env(ticket.0, ticket.1).ok()?;
+        let line = said.lines().find(|line| line.starts_with(&container));
+        ensure!(line.is_some_and(|line| line.contains(word)), "{said}");
+    }
+    ensure!(check()?["optional"] == json!([]));
+    let told = noticed(company, "mallory")?;
+    for (took, most) in [(listings, 8), (told, 5)] {
+        ensure!(took < Duration::from_secs(most), "{listings:?}, {told:?}");
+    }
+    Ok(())
 }
 
 #[test]
