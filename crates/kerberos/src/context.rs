@@ -1,6 +1,7 @@
 //! Tickets: got by key, password or keytab, proven, kept and handed on.
 
 use std::{
+    ffi::CStr,
     path::Path,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -12,6 +13,9 @@ use crate::{
     Error,
     ffi::{Cache, Credentials, Exchange, Keytab, Library, Options, Principal},
 };
+
+/// The service that sets passwords.
+const CHANGE: &CStr = c"kadmin/changepw";
 
 /// The Kerberos library, ready to be used by one thread.
 pub struct Context(Library);
@@ -101,12 +105,23 @@ impl Context {
         let keytab = Keytab::open(&self.0, keytab)?;
         // One exchange with one KDC: the convenience function would ask a second time where the
         // first KDC is not the primary one, and count two failures for one wrong password.
-        let exchange = Exchange::new(&client, None)?;
-        exchange.set_password(password)?;
-        let heard = self.0.heard();
-        heard.forget();
-        exchange.run(|code, message| Error::of_password(code, message, heard.status()))?;
-        exchange.credentials()?.verify(Some(&service), &keytab)
+        let ask = |service: Option<&CStr>| {
+            let exchange = Exchange::new(&client, None)?;
+            exchange.set_password(password)?;
+            service.map_or(Ok(()), |service| exchange.set_service(service))?;
+            let heard = self.0.heard();
+            heard.forget();
+            exchange.run(|code, message| Error::of_password(code, message, heard.status()))?;
+            Ok(exchange)
+        };
+        match ask(None) {
+            // Said before the KDC has looked at the password. It looks at it where a new one is to be
+            // set (RFC 3244).
+            Err(expired @ Error::PasswordExpired(_)) => {
+                Err(ask(Some(CHANGE)).err().unwrap_or(expired))
+            }
+            asked => asked?.credentials()?.verify(Some(&service), &keytab),
+        }
     }
 
     /// Gets a ticket with a key of `keytab` and puts it into the cache `cache`, as for

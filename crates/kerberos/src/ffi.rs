@@ -245,6 +245,14 @@ impl<'l> Exchange<'l> {
         })
     }
 
+    /// Asks for a ticket for this service rather than for one that gets others.
+    pub(crate) fn set_service(&self, service: &CStr) -> Result<(), Error> {
+        let library = self.library;
+        // SAFETY: the exchange is alive; the library copies the text.
+        library
+            .check(unsafe { krb5_init_creds_set_service(library.raw, self.raw, service.as_ptr()) })
+    }
+
     /// Answers with a key.
     pub(crate) fn set_keytab(&self, keytab: &Keytab<'l>) -> Result<(), Error> {
         let library = self.library;
@@ -674,6 +682,11 @@ unsafe extern "C" {
         context: *mut RawContext,
         exchange: *mut RawExchange,
         password: *const c_char,
+    ) -> Code;
+    fn krb5_init_creds_set_service(
+        context: *mut RawContext,
+        exchange: *mut RawExchange,
+        service: *const c_char,
     ) -> Code;
     fn krb5_init_creds_set_keytab(
         context: *mut RawContext,

@@ -320,7 +320,8 @@ pub(crate) async fn check_password_of(
         // Where somebody has signed in as it before, that is no news.
         (Ok(outcome), _) => {
             sleep_until(begun + WRONG_AFTER).await;
-            let closed = closed.or_else(|| Closed::of(outcome));
+            // What AD says is newer than what came up from there.
+            let closed = Closed::of(outcome).or(closed);
             Err(match closed.filter(|_| is_known) {
                 Some(closed) => closed.refusal(),
                 None => Refusal::grant(

@@ -27,6 +27,7 @@ mod machine;
 mod malware;
 mod packages;
 mod pam;
+mod passwords;
 mod people;
 mod permissions;
 mod pin;
