@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use model::Secret;
+use model::{Secret, UnixTime};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -133,6 +133,12 @@ impl Context {
         exchange.set_keytab(&keytab)?;
         exchange.run(Error::from_code)?;
         Cache::resolve(&self.0, cache)?.fill(&exchange.credentials()?)
+    }
+
+    /// What the KDC's clock said when it last refused something, and be it only to ask for a proof: for
+    /// a sentence about clocks, and for nothing that is to be believed.
+    pub fn kdc_time(&self) -> Option<UnixTime> {
+        self.0.heard().time().map(UnixTime)
     }
 
     /// Who owns the process's default cache: `name@REALM`.

@@ -17,6 +17,7 @@ pub(crate) struct Heard {
     reason: RefCell<Option<String>>,
     reply: RefCell<Option<Vec<u8>>>,
     status: Cell<Option<u32>>,
+    time: Cell<Option<i64>>,
 }
 
 impl Heard {
@@ -35,9 +36,15 @@ impl Heard {
         self.status.get()
     }
 
+    /// When the last refusal was sent, in seconds since 1970 by the sender's clock.
+    pub(crate) fn time(&self) -> Option<i64> {
+        self.time.get()
+    }
+
     /// Before a new attempt.
     pub(crate) fn forget(&self) {
         self.status.set(None);
+        self.time.set(None);
         self.reason.replace(None);
         self.reply.replace(None);
     }
@@ -61,6 +68,9 @@ impl Heard {
     fn answered(&self, bytes: &[u8]) {
         if let Some(status) = refusal::status(bytes) {
             self.status.set(Some(status));
+        }
+        if let Some(time) = refusal::time(bytes) {
+            self.time.set(Some(time));
         }
         if bytes.first() == Some(&AS_REP)
             && let Ok(mut reply) = self.reply.try_borrow_mut()

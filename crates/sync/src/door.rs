@@ -109,9 +109,10 @@ async fn connect_by(
 ) -> Result<Directory, directory::Error> {
     let mut since = tickets.0.lock().await;
     let is_fresh = !since.is_some_and(|since| since.elapsed() < TICKETS_FOR);
+    let mut skewed = None;
     if is_fresh {
         *since = None;
-        fill(config).await?;
+        skewed = fill(config).await?;
         *since = Some(Instant::now());
     }
     let directory = match locator.connect().await {
@@ -122,7 +123,7 @@ async fn connect_by(
                 // Perhaps it was the tickets: the next one begins with new ones.
                 *since = None;
             }
-            return Err(error);
+            return Err(named(error, skewed));
         }
     };
     drop(since);
@@ -135,17 +136,37 @@ async fn connect_by(
     Ok(directory)
 }
 
-/// Gets the ticket that the others come from.
-async fn fill(config: &Config) -> Result<(), directory::Error> {
+/// Gets the ticket that the others come from; answers what is to be said of the KDC's clock.
+async fn fill(config: &Config) -> Result<Option<String>, directory::Error> {
+    use directory::Error::{Kerberos, Unreachable};
     let (account, keytab) = (config.account_principal(), config.keytab.clone());
-    let ticket = spawn_blocking(move || Context::new()?.keytab_ccache(&account, &keytab, CACHE));
-    match ticket.await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error @ kerberos::Error::KdcUnreachable(_))) => {
-            Err(directory::Error::Unreachable(error.to_string()))
-        }
-        Ok(Err(error)) => Err(directory::Error::Kerberos(error.to_string())),
-        Err(error) => Err(directory::Error::Unreachable(error.to_string())),
+    let filled = spawn_blocking(move || {
+        let context = Context::new()?;
+        let filled = context.keytab_ccache(&account, &keytab, CACHE);
+        Ok::<_, kerberos::Error>((filled, skew(context.kdc_time(), now())))
+    });
+    let filled = filled
+        .await
+        .map_err(|error| Unreachable(error.to_string()))?;
+    let (filled, skewed) = filled.map_err(|error| Kerberos(error.to_string()))?;
+    match filled {
+        Ok(()) => Ok(skewed),
+        Err(error @ kerberos::Error::KdcUnreachable(_)) => Err(Unreachable(error.to_string())),
+        Err(error) => Err(named(Kerberos(error.to_string()), skewed)),
+    }
+}
+
+/// The same error, and what is to be said of the clocks.
+fn named(error: directory::Error, skewed: Option<String>) -> directory::Error {
+    use directory::Error::{Kerberos, Refused};
+    let Some(said) = skewed else { return error };
+    match error {
+        Kerberos(message) => Kerberos(format!("{message}; {said}")),
+        Refused { code, message } => Refused {
+            code,
+            message: format!("{message}; {said}"),
+        },
+        other => other,
     }
 }
 
@@ -176,8 +197,8 @@ fn skew(there: Option<UnixTime>, here: UnixTime) -> Option<String> {
     let text = |time: UnixTime| Asn1Time::from_unix(time.0).map(|time| time.to_string());
     let (here, there) = (text(here).ok()?, text(there).ok()?);
     Some(format!(
-        "it is {here} here and {there} at the domain controller: set the clock, or proofs of users are \
-         refused as expired"
+        "it is {here} here and {there} at the domain controller: set the clock, because Kerberos allows \
+         five minutes, and refuses the agent or the proofs of users beyond"
     ))
 }
 
@@ -191,8 +212,11 @@ mod tests {
         assert_eq!(skew(Some(here.plus(300)), here), None);
         assert_eq!(skew(None, here), None);
         let said = skew(Some(here.plus(-3600)), here).unwrap();
-        assert!(said.starts_with(
-            "it is Nov 28 10:31:48 2026 GMT here and Nov 28 09:31:48 2026 GMT at the domain controller"
-        ));
+        let times = "it is Nov 28 10:31:48 2026 GMT here and Nov 28 09:31:48 2026 GMT at the domain controller";
+        assert!(said.starts_with(times), "{said}");
+        let refused = || directory::Error::Kerberos("Clock skew too great".to_owned());
+        let why = named(refused(), Some(said)).to_string();
+        assert!(why.contains("Clock skew too great; it is Nov"), "{why}");
+        assert_eq!(named(refused(), None).to_string(), refused().to_string());
     }
 }
