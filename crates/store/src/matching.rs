@@ -11,6 +11,7 @@
 use std::collections::{HashMap, HashSet};
 
 use model::Guid;
+use openssl::base64;
 
 use crate::{
     Applied, Audit, Result, User, audit,
@@ -27,6 +28,8 @@ pub enum Withheld {
     NotOurs,
     /// Another user of the domain's has the principal name.
     NameTaken,
+    /// This user of a directory has the source anchor too: nobody knows who of them it is about.
+    AnchorTaken(Guid),
     /// The user of the server's own that it matches holds a role.
     HoldsRole,
     /// It matches a user of the server's own by its source anchor, which the settings do not allow.
@@ -48,17 +51,23 @@ fn holders(db: &dyn Sql, tenant: Guid, user: &User) -> Result<Vec<Holder>> {
 pub(crate) struct Together {
     /// Who is the first of them with a principal name.
     names: HashMap<String, Guid>,
+    /// Who of them has a source anchor.
+    anchors: HashMap<String, Vec<Guid>>,
     guids: HashSet<Guid>,
 }
 
 impl Together {
     pub(crate) fn new(users: &[&User]) -> Self {
-        let mut names = HashMap::new();
+        let (mut names, mut anchors) = (HashMap::new(), HashMap::<_, Vec<_>>::new());
         for user in users {
             names.entry(user.upn.to_lowercase()).or_insert(user.guid);
+            if let Some(anchor) = user.anchor() {
+                anchors.entry(anchor).or_default().push(user.guid);
+            }
         }
         Self {
             names,
+            anchors,
             guids: users.iter().map(|user| user.guid).collect(),
         }
     }
@@ -75,6 +84,27 @@ impl Together {
     }
 }
 
+/// Another user of a directory that has the source anchor of `user`.
+fn twin(db: &dyn Sql, tenant: Guid, user: &User, together: &Together) -> Result<Option<Guid>> {
+    let Some(anchor) = user.anchor() else {
+        return Ok(None);
+    };
+    let mut twins = together.anchors.get(&anchor).cloned().unwrap_or_default();
+    let sql = "SELECT guid FROM users
+         WHERE tenant = ?1 AND source_anchor = ?2 AND domain IS NOT NULL LIMIT 10";
+    let mut known: Vec<Guid> = db.all(sql, args![tenant, anchor], |row| row.get("guid"))?;
+    let named = base64::decode_block(&anchor).ok();
+    if let Some(named) = named.and_then(|named| named.try_into().ok()) {
+        let sql = "SELECT guid FROM users WHERE tenant = ?1 AND guid = ?2
+             AND domain IS NOT NULL AND source_anchor IS NULL";
+        let named = args![tenant, Guid::from_le_bytes(named)];
+        known.extend(db.only::<Guid>(sql, named)?);
+    }
+    // Of those that are put together what they are to have counts, not what they had.
+    twins.extend(known.iter().filter(|guid| !together.guids.contains(*guid)));
+    Ok(twins.into_iter().find(|twin| *twin != user.guid))
+}
+
 /// Whether `user`, one of `together`, may be put. A user of the server's own that it is gives way.
 pub(crate) fn admit(
     db: &dyn Sql,
@@ -86,6 +116,9 @@ pub(crate) fn admit(
     let holders = holders(db, tenant, user)?;
     if together.is_taken(user, &holders) {
         return Ok(Err(Withheld::NameTaken));
+    }
+    if let Some(twin) = twin(db, tenant, user, together)? {
+        return Ok(Err(Withheld::AnchorTaken(twin)));
     }
     let own = holders.iter().find(|(_, is_own)| *is_own);
     let of_name = own.map(|(guid, _)| *guid);
@@ -132,7 +165,7 @@ fn found(
     }
     let sql = "SELECT guid FROM users
          WHERE tenant = ?1 AND source_anchor = ?2 AND domain IS NULL LIMIT 1";
-    let by_anchor: Option<Guid> = db.only(sql, args![tenant, user.source_anchor])?;
+    let by_anchor: Option<Guid> = db.only(sql, args![tenant, user.anchor()])?;
     if by_anchor.is_some() {
         return Ok(match settings.block_hard_match {
             true => Err(Withheld::HardMatchBlocked),

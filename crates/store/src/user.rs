@@ -42,8 +42,8 @@ pub struct User {
     pub display_name: String,
     /// The mail address.
     pub mail: Option<String>,
-    /// What a directory knows the user by, wherever its object goes: in base64. To one of the
-    /// server's own an administrator gives it.
+    /// What a directory knows the user by, wherever its object goes, in base64; none where that is its
+    /// objectGUID. To one of the server's own an administrator gives it.
     pub source_anchor: Option<String>,
     /// Not disabled.
     pub active: bool,
@@ -62,6 +62,15 @@ impl User {
             UserKind::Synced { domain, .. } => Some(*domain),
             UserKind::Cloud => None,
         }
+    }
+
+    /// What a directory knows the user by: in base64.
+    pub fn anchor(&self) -> Option<String> {
+        let of_directory = || {
+            self.domain()
+                .map(|_| openssl::base64::encode_block(&self.guid.to_le_bytes()))
+        };
+        self.source_anchor.clone().or_else(of_directory)
     }
 
     /// The SID, of a user of the directory.

@@ -72,7 +72,7 @@ fn told(user: &User) -> Value {
         "upn": user.upn,
         "name": user.display_name,
         "mail": user.mail,
-        "source_anchor": user.source_anchor,
+        "source_anchor": user.anchor(),
         "active": user.active,
         "kind": match user.kind {
             UserKind::Synced { .. } => "synced",

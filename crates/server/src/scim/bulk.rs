@@ -3,7 +3,7 @@
 //! An agent speaks for its own domain only: an object of another, or one whose SID is of another,
 //! is refused for itself, and the rest of the request goes on.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use api::scim::{
     BULK_REQUEST_SCHEMA, BULK_RESPONSE_SCHEMA, BulkRequest, BulkResponse, MAX_OPERATIONS,
@@ -68,7 +68,7 @@ pub(crate) async fn bulk(
         .into_iter();
     let operations = read.into_iter().map(|(location, why)| {
         let (status, detail) = match why {
-            Some(why) => ("400", Some(why)),
+            Some(why) => ("400", Some(why.into())),
             None => match applied.next() {
                 Some(Err(withheld)) => ("409", Some(directory::why(withheld))),
                 _ => ("200", None),
@@ -77,7 +77,7 @@ pub(crate) async fn bulk(
         OperationResult {
             location,
             status: status.to_owned(),
-            detail: detail.map(str::to_owned),
+            detail: detail.map(Cow::into_owned),
         }
     });
     Ok(Json(BulkResponse {

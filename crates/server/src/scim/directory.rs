@@ -1,6 +1,8 @@
 //! Resources of a directory, as its agent brings them: each under its objectGUID, with a SID of the
 //! agent's own domain.
 
+use std::borrow::Cow;
+
 use api::scim;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use model::{Guid, Sid, UnixTime};
@@ -23,8 +25,14 @@ const MAX_TEXT: usize = 1024;
 pub(super) type Reason = &'static str;
 
 /// Why the store does not make a change.
-pub(super) fn why(withheld: Withheld) -> Reason {
-    match withheld {
+pub(super) fn why(withheld: Withheld) -> Cow<'static, str> {
+    let why = match withheld {
+        Withheld::AnchorTaken(other) => {
+            return Cow::Owned(format!(
+                "the user with the objectGUID {other} has the same source anchor: give one of them \
+                 another mS-DS-ConsistencyGuid"
+            ));
+        }
         Withheld::NotOurs => {
             "the object is of another domain, or its name is that of one of the server's own"
         }
@@ -38,7 +46,8 @@ pub(super) fn why(withheld: Withheld) -> Reason {
             "it matches a user of the server's own by its source anchor, which the setting \
              block-hard-match forbids"
         }
-    }
+    };
+    Cow::Borrowed(why)
 }
 
 /// The domain of an agent.
@@ -129,7 +138,9 @@ pub(super) fn user(
         active: user.active,
         account_expires: directory.account_expires,
         locked_until: directory.locked_until,
-        source_anchor: directory.source_anchor,
+        source_anchor: directory
+            .source_anchor
+            .filter(|anchor| *anchor != STANDARD.encode(guid.to_le_bytes())),
         tokens_valid_from: UnixTime(0),
     }))
 }

@@ -246,9 +246,7 @@ async fn apply(app: &App, domain: Guid, change: DirectoryChange) -> Result<(), T
     let place = (app.tenant.id, domain);
     let applied = app.store.apply(place, vec![change], app.clock.now());
     match applied.await?.first() {
-        Some(Err(withheld)) => Err(Trouble::of_store(store::Error::Conflict(directory::why(
-            *withheld,
-        )))),
+        Some(Err(withheld)) => Err(Trouble::taken(&directory::why(*withheld))),
         _ => Ok(()),
     }
 }

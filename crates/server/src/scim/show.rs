@@ -50,7 +50,7 @@ pub(super) fn user(user: &User) -> Value {
             "dn": dn,
             "accountExpires": seconds(user.account_expires),
             "lockedUntil": seconds(user.locked_until),
-            "sourceAnchor": user.source_anchor,
+            "sourceAnchor": user.anchor(),
         });
         add_directory(&mut fields, user.guid, directory);
     }

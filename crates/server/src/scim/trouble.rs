@@ -42,13 +42,18 @@ impl Trouble {
         Refusal::own(StatusCode::FORBIDDEN, "forbidden", sentence).into()
     }
 
+    /// It contradicts another resource.
+    pub(super) fn taken(sentence: &str) -> Self {
+        Self {
+            refusal: Refusal::own(StatusCode::CONFLICT, "conflict", sentence),
+            kind: Some("uniqueness"),
+        }
+    }
+
     /// What the store answers, where a contradiction is the request's fault.
     pub(super) fn of_store(error: store::Error) -> Self {
         match error {
-            store::Error::Conflict(why) => Self {
-                refusal: Refusal::own(StatusCode::CONFLICT, "conflict", why),
-                kind: Some("uniqueness"),
-            },
+            store::Error::Conflict(why) => Self::taken(why),
             error => Refusal::from(error).into(),
         }
     }

@@ -121,7 +121,8 @@ CREATE TABLE users (
 CREATE INDEX users_by_upn ON users (tenant, upn_key, guid);
 -- Of the server's own alone, who may turn out to be a directory's.
 CREATE INDEX users_by_mail ON users (tenant, mail_key) WHERE domain IS NULL;
-CREATE INDEX users_by_source_anchor ON users (tenant, source_anchor) WHERE domain IS NULL;
+-- Few have one that is not their objectGUID.
+CREATE INDEX users_by_source_anchor ON users (tenant, source_anchor) WHERE source_anchor IS NOT NULL;
 CREATE INDEX users_by_sam ON users (tenant, sam_key, domain);
 
 CREATE TABLE passwords (

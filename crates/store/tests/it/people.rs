@@ -15,6 +15,7 @@ use crate::{
 on_every_store!(
     users_are_found_by_name_in_any_case_and_no_second_one_gets_it,
     a_user_of_the_servers_own_becomes_a_directorys_where_that_is_allowed,
+    of_two_with_one_source_anchor_none_is_put_and_none_takes_anothers_place,
     users_are_found_by_their_logon_name,
     a_user_of_the_servers_own_is_made_changed_and_deleted,
     an_agent_does_not_change_from_when_on_tokens_count,
@@ -193,6 +194,51 @@ async fn a_user_of_the_servers_own_becomes_a_directorys_where_that_is_allowed(st
         rows.iter().all(|row| row.action == "user.match"),
         "{rows:?}"
     );
+}
+
+async fn of_two_with_one_source_anchor_none_is_put_and_none_takes_anothers_place(store: Store) {
+    let mut settings = store.settings(tenant()).await.unwrap();
+    settings.block_hard_match = false;
+    let set = store.set_settings(tenant(), settings, audit("set"));
+    set.await.unwrap();
+    let own = User {
+        source_anchor: Some("QUFB".to_owned()),
+        ..cloud(41, "41@cloud.example")
+    };
+    let password = Password {
+        hash: "one".to_owned(),
+        must_change: false,
+    };
+    let made = store.create_user(tenant(), own, password, audit("create"));
+    made.await.unwrap();
+    let put = async |users: &[&User]| {
+        let changes = users.iter().copied().cloned();
+        let changes = changes.map(DirectoryChange::PutUser).collect();
+        store
+            .apply((tenant(), domain()), changes, NOW)
+            .await
+            .unwrap()
+    };
+    let anchored = |byte: u8, anchor: &str| User {
+        source_anchor: Some(anchor.to_owned()),
+        ..user(byte, &format!("{byte}@corp.example"))
+    };
+    let taken = |byte| Err(Withheld::AnchorTaken(guid(byte)));
+    // Both are new: nobody knows who of them is the server's own.
+    let (first, second) = (anchored(51, "QUFB"), anchored(52, "QUFB"));
+    assert_eq!(put(&[&first, &second]).await, [taken(52), taken(51)]);
+    assert!(store.user(tenant(), guid(41)).await.unwrap().is_some());
+    // One is there already, or has its objectGUID for an anchor.
+    let plain = user(53, "53@corp.example");
+    let copy = anchored(54, &plain.anchor().unwrap());
+    assert_eq!(put(&[&first, &plain]).await, [Ok(()), Ok(())]);
+    assert_eq!(put(&[&second, &copy]).await, [taken(51), taken(53)]);
+    assert_eq!(put(&[&first]).await, [Ok(())], "its own");
+    // It is mended, or anchors move in one request.
+    let moved = anchored(51, "QkJC");
+    assert_eq!(put(&[&moved, &second]).await, [Ok(()), Ok(())]);
+    let copy = user(54, "54@corp.example");
+    assert_eq!(put(&[&copy]).await, [Ok(())]);
 }
 
 async fn users_are_found_by_their_logon_name(store: Store) {

@@ -304,6 +304,14 @@ fn a_user_whom_the_server_does_not_take_is_held_and_let_in_when_it_does() -> Res
              userAccountControl: 544\n\n"
         ),
     )?;
+    // One was copied from the other with all that it had.
+    let twins = ["olivia", "peggy"].map(|name| {
+        format!(
+            "dn: CN={name},OU=Staff,{BASE}\nobjectClass: user\nsAMAccountName: {name}\n\
+             userAccountControl: 544\nmS-DS-ConsistencyGuid:: AAECAwQFBgcICQoLDA0ODw==\n\n"
+        )
+    });
+    add(company, twins.concat())?;
     comes(company, "grace")?;
     until_some("who is held", PATIENCE, || {
         let said = agent(company, &["status"])?;
@@ -316,6 +324,10 @@ fn a_user_whom_the_server_does_not_take_is_held_and_let_in_when_it_does() -> Res
             is_held("held       frank@corp.latchkey.test: the mail address"),
             "{said}"
         );
+        for twin in ["olivia", "peggy"] {
+            let why = format!("held       {twin}@corp.latchkey.test: the user with the objectGUID");
+            ensure!(is_held(&why), "{said}");
+        }
         Ok(())
     })?;
     ensure!(erin()?["kind"] == "cloud");
@@ -325,6 +337,9 @@ fn a_user_whom_the_server_does_not_take_is_held_and_let_in_when_it_does() -> Res
         "replace: mail\nmail: f@mail.example",
     )?;
     comes(company, "frank")?;
+    let peggy = format!("CN=peggy,OU=Staff,{BASE}");
+    modify(company, &peggy, "delete: mS-DS-ConsistencyGuid")?;
+    comes(company, "peggy")?;
 
     company.admin(&["settings", "set", "block-soft-match", "off"])?;
     let again = "replace: displayName\ndisplayName: Erin";
