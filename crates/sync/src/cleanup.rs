@@ -83,7 +83,7 @@ pub async fn cleanup(config: Config, args: Args) -> anyhow::Result<String> {
     if threshold.stops(chosen.len(), total) {
         bail!(
             "{} of {total} values would be taken out, and none was: that is more than the deletion \
-             threshold; if it is meant, run `latchkey-sync threshold confirm` before",
+             threshold; if it is meant, run `latchkey-sync threshold confirm keys` before",
             chosen.len()
         );
     }

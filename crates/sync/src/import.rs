@@ -365,7 +365,7 @@ impl Import {
             return Ok(true);
         };
         let is_stopped = self.departures.are_stopped();
-        if is_stopped && self.departures.is_empty() && self.threshold()?.confirmed {
+        if is_stopped && self.departures.is_empty() && self.threshold()?.confirmed_accounts {
             return Ok(true);
         }
         let least = match is_stopped {
@@ -460,15 +460,16 @@ impl Import {
         let threshold = self.threshold()?;
         let before = self.departures.lately();
         let total = self.courier.known.len() + before;
-        if threshold.stops(gone.len() + before, total) {
+        if threshold.stops_accounts(gone.len() + before, total) {
             return self.stop(&threshold, &gone, total).await;
         }
         for (kind, guid) in &gone {
             self.courier.delete(*kind, *guid).await?;
         }
         self.courier.settle().await?;
-        self.departures.went(gone.len(), threshold.confirmed);
-        threshold::passed(&self.folder, threshold)?;
+        self.departures
+            .went(gone.len(), threshold.confirmed_accounts);
+        threshold::passed(&self.folder)?;
         self.keep()
     }
 

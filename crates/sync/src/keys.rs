@@ -327,7 +327,7 @@ impl Keys {
             let detail = format!(
                 "{removals} of {total} keys are to be taken out of the directory, and none was: \
                  that is more than the deletion threshold. If it is meant, run `latchkey-sync \
-                 threshold confirm`"
+                 threshold confirm keys`"
             );
             for change in waiting.iter().filter(is_removal) {
                 let (object, action) = named(change);

@@ -1,11 +1,12 @@
 //! How many deletions at once are more than anybody can have meant.
 //!
 //! Whoever is about to delete counts first, and asks here before the first deletion. An
-//! administrator who meant it confirms it, for one run.
+//! administrator who meant it confirms it, for one run and one side: who looked at the accounts that
+//! are to go has not looked at keys.
 
 use std::fmt::Write;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 use crate::{config::Config, state::Folder};
@@ -27,8 +28,19 @@ pub struct Threshold {
     pub objects: Option<u32>,
     /// So many of a hundred; none: any share.
     pub percent: Option<u8>,
-    /// An administrator has confirmed the next run, whatever it deletes.
+    /// An administrator has confirmed the next removals of keys, whatever their number.
     pub confirmed: bool,
+    /// The same of accounts at the server.
+    pub confirmed_accounts: bool,
+}
+
+/// Which deletions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Side {
+    /// Of accounts at the server.
+    Accounts,
+    /// Of keys in AD.
+    Keys,
 }
 
 impl Default for Threshold {
@@ -37,18 +49,28 @@ impl Default for Threshold {
             objects: Some(500),
             percent: None,
             confirmed: false,
+            confirmed_accounts: false,
         }
     }
 }
 
 impl Threshold {
-    /// Whether so many deletions out of `total` are too many.
+    /// Whether so many removals of keys out of `total` are too many.
     pub fn stops(&self, deletions: usize, total: usize) -> bool {
+        !self.confirmed && self.are_many(deletions, total)
+    }
+
+    /// Whether so many deletions of accounts out of `total` are too many.
+    pub fn stops_accounts(&self, deletions: usize, total: usize) -> bool {
+        !self.confirmed_accounts && self.are_many(deletions, total)
+    }
+
+    fn are_many(&self, deletions: usize, total: usize) -> bool {
         let objects = self.objects.is_some_and(|most| deletions > most as usize);
         let percent = self
             .percent
             .is_some_and(|most| deletions * 100 > total * usize::from(most));
-        !self.confirmed && (objects || percent)
+        objects || percent
     }
 
     /// What an administrator reads of it.
@@ -61,7 +83,7 @@ impl Threshold {
         format!(
             "{} of {} accounts are gone from the directory or from the scope, which is more than the \
              deletion threshold of {}: none was deleted at the server. If that is meant, run \
-             `latchkey-sync threshold confirm`; if not, put them back",
+             `latchkey-sync threshold confirm accounts`; if not, put them back",
             stopped.deletions,
             stopped.total,
             limits.join(" and ")
@@ -89,8 +111,11 @@ pub enum Verb {
     },
     /// Changes how many deletions stop.
     Set(New),
-    /// Lets the deletions that were stopped be done, once.
-    Confirm,
+    /// Lets the next deletions of one side be done whatever their number, once.
+    Confirm {
+        /// Which.
+        side: Side,
+    },
 }
 
 /// What is to be other.
@@ -139,7 +164,10 @@ pub fn run(config: &Config, verb: Verb) -> anyhow::Result<String> {
                 threshold.percent = percent;
             }
         }
-        Verb::Confirm => threshold.confirmed = true,
+        Verb::Confirm { side } => match side {
+            Side::Accounts => threshold.confirmed_accounts = true,
+            Side::Keys => threshold.confirmed = true,
+        },
     }
     folder.write(FILE, &threshold)?;
     show(&folder, threshold, false)
@@ -159,26 +187,33 @@ fn show(folder: &Folder, threshold: Threshold, json: bool) -> anyhow::Result<Str
         .map_or("any".to_owned(), |n| n.to_string());
     writeln!(said, "objects    {objects}")?;
     writeln!(said, "percent    {percent}")?;
-    match (threshold.confirmed, stopped) {
-        (true, _) => writeln!(
-            said,
-            "confirmed  the next deletions are done, whatever their number"
-        )?,
-        (false, Some(stopped)) => writeln!(said, "stopped    {}", threshold.sentence(&stopped))?,
-        (false, None) => {}
+    for (is_confirmed, what) in [
+        (threshold.confirmed_accounts, "deletions of accounts"),
+        (threshold.confirmed, "removals of keys"),
+    ] {
+        if is_confirmed {
+            writeln!(
+                said,
+                "confirmed  the next {what} are done, whatever their number"
+            )?;
+        }
+    }
+    if let Some(stopped) = stopped.filter(|_| !threshold.confirmed_accounts) {
+        writeln!(said, "stopped    {}", threshold.sentence(&stopped))?;
     }
     Ok(said)
 }
 
-/// Deletions were done under this threshold: what was confirmed was confirmed once.
-pub fn passed(folder: &Folder, threshold: Threshold) -> anyhow::Result<()> {
+/// Accounts were deleted: what was confirmed was confirmed once.
+pub fn passed(folder: &Folder) -> anyhow::Result<()> {
     folder.remove(STOPPED_FILE)?;
-    if threshold.confirmed {
-        let confirmed = false;
+    let threshold: Threshold = folder.read(FILE)?.unwrap_or_default();
+    if threshold.confirmed_accounts {
+        let confirmed_accounts = false;
         folder.write(
             FILE,
             &Threshold {
-                confirmed,
+                confirmed_accounts,
                 ..threshold
             },
         )?;
@@ -192,15 +227,20 @@ mod tests {
     use crate::testing::Parts;
 
     #[test]
-    fn one_more_than_the_threshold_stops_unless_it_was_confirmed() {
+    fn one_more_than_the_threshold_stops_unless_that_side_was_confirmed() {
         let threshold = Threshold::default();
-        assert!(!threshold.stops(500, 500));
-        assert!(threshold.stops(501, 100_000));
-        let confirmed = Threshold {
+        assert!(!threshold.stops(500, 500) && !threshold.stops_accounts(500, 500));
+        assert!(threshold.stops(501, 100_000) && threshold.stops_accounts(501, 100_000));
+        let keys = Threshold {
             confirmed: true,
+            ..threshold.clone()
+        };
+        assert!(!keys.stops(501, 100_000) && keys.stops_accounts(501, 100_000));
+        let accounts = Threshold {
+            confirmed_accounts: true,
             ..threshold
         };
-        assert!(!confirmed.stops(501, 100_000));
+        assert!(accounts.stops(501, 100_000) && !accounts.stops_accounts(501, 100_000));
     }
 
     #[test]
@@ -208,7 +248,7 @@ mod tests {
         let threshold = Threshold {
             objects: None,
             percent: Some(10),
-            confirmed: false,
+            ..Threshold::default()
         };
         assert!(!threshold.stops(10, 100));
         assert!(threshold.stops(11, 100));
@@ -235,13 +275,18 @@ mod tests {
         let said = run(config, Verb::Show { json: false }).unwrap();
         assert!(said.contains("4 of 9 accounts"), "{said}");
         assert!(said.contains("threshold of 3 objects"), "{said}");
-        let said = run(config, Verb::Confirm).unwrap();
-        assert!(said.contains("confirmed"), "{said}");
+        let confirm = |side| run(config, Verb::Confirm { side }).unwrap();
+        let said = confirm(Side::Keys);
+        assert!(said.contains("next removals of keys"), "{said}");
+        assert!(said.contains("4 of 9 accounts"), "still stopped: {said}");
+        let said = confirm(Side::Accounts);
+        assert!(said.contains("next deletions of accounts"), "{said}");
         let confirmed: Threshold = folder.read(FILE).unwrap().unwrap();
-        assert!(!confirmed.stops(4, 9));
-        passed(folder, confirmed).unwrap();
+        assert!(!confirmed.stops_accounts(4, 9));
+        passed(folder).unwrap();
         let after: Threshold = folder.read(FILE).unwrap().unwrap();
-        assert!(after.stops(4, 9));
+        assert!(after.stops_accounts(4, 9));
+        assert!(!after.stops(4, 9), "keys are another matter");
         assert_eq!(folder.read::<Stopped>(STOPPED_FILE).unwrap(), None);
     }
 }

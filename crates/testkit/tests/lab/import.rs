@@ -253,7 +253,7 @@ fn more_deletions_than_the_threshold_stop_before_the_first_until_they_are_confir
         user(company, &format!("temp{n}"))?;
     }
     let said = agent(company, &["threshold", "show"])?;
-    ensure!(said.contains("latchkey-sync threshold confirm"), "{said}");
+    ensure!(said.contains("threshold confirm accounts"), "{said}");
     let log = company.server()?.read_text("/var/log/latchkey-sync.log")?;
     ensure!(
         log.contains("code=\"deletion_threshold\" event=116"),
@@ -273,7 +273,7 @@ fn more_deletions_than_the_threshold_stop_before_the_first_until_they_are_confir
         ensure!(bob["mail"] == "b@mail.example", "{bob}");
         Ok(())
     })?;
-    agent(company, &["threshold", "confirm"])?;
+    agent(company, &["threshold", "confirm", "accounts"])?;
     for n in [0, 250, 500] {
         goes(company, &format!("temp{n}"))?;
     }
@@ -281,7 +281,7 @@ fn more_deletions_than_the_threshold_stop_before_the_first_until_they_are_confir
     until_some("the guard to be back", PATIENCE, || {
         let shown = show()?;
         ensure!(
-            shown["confirmed"] == false && shown["stopped"].is_null(),
+            shown["confirmed_accounts"] == false && shown["stopped"].is_null(),
             "{shown}"
         );
         Ok(())
