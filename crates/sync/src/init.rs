@@ -165,7 +165,7 @@ pub async fn init(path: &Path, args: Args) -> anyhow::Result<String> {
     Ok(format!(
         "{} is written, and {dc} let {account} in.\n{said}\
          To write keys, {account} needs the right to write msDS-KeyCredentialLink below each \
-         organizational unit, and nothing more: a member of Key Admins has it.\n{restart}",
+         organizational unit, and nothing more: `latchkey-sync permissions grant` gives it.\n{restart}",
         path.display()
     ))
 }

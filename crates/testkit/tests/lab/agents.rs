@@ -108,6 +108,55 @@ fn a_cycle_runs_on_the_administrators_word_and_tells_its_steps() -> Result<()> {
     })
 }
 
+/// Shows `latchkey-sync` a machine on which it has never been; its answers to what may be repeated.
+const INIT: &str = r#"set -e
+folders="/var/lib/latchkey-sync /run/latchkey-sync"
+for folder in $folders; do mount -t tmpfs tmpfs $folder; done
+chmod 700 /var/lib/latchkey-sync
+key=$(openssl x509 -in /etc/latchkey/tls/ca.pem -noout -pubkey |
+    openssl pkey -pubin -outform DER | sha256sum | cut -d' ' -f1)
+init() {
+    latchkey-sync --config /run/latchkey-sync/sync.toml init --server https://server.corp.latchkey.test \
+        --realm CORP.LATCHKEY.TEST --principal latchkey-sync/server.corp.latchkey.test \
+        --ou OU=Staff,DC=corp,DC=latchkey,DC=test --fingerprint sha256:$key --code-file /dev/stdin "$@"
+}
+echo wrong | init 2>&1 && exit 1
+latchkey-server admin agent code --json | sed 's/.*"code":"\([^"]*\)".*/\1/' | init
+echo | init
+echo | init --staging 2>&1 && exit 1
+latchkey-sync --config /run/latchkey-sync/sync.toml check-config
+latchkey-sync --config /run/latchkey-sync/sync.toml status
+"#;
+
+#[test]
+fn init_enrolls_an_agent_on_a_machine_that_had_none_and_may_be_repeated() -> Result<()> {
+    let (_turn, company) = company();
+    let server = company.server()?;
+    let call = server.command(&["unshare", "--mount", "bash", "-c", INIT]);
+    let said = call.within(SOON).ok()?;
+    for expected in [
+        "code is unknown",
+        "sync.toml is written, and dc.corp.latchkey.test let svc-latchkey in",
+        "This agent is enrolled already",
+        "--replace puts this one in its place",
+        "the configuration is good",
+        "running    no",
+    ] {
+        ensure!(said.contains(expected), "no {expected}: {said}");
+    }
+    let of_status = said
+        .lines()
+        .find_map(|line| line.strip_prefix("agent      "));
+    let agent = of_status.context("no agent")?;
+    company.admin(&["agent", "revoke", agent])?;
+    let status = first(&server, &["status"])?;
+    ensure!(
+        status["agent"] != agent,
+        "the agent that was there is another"
+    );
+    Ok(())
+}
+
 #[test]
 fn an_old_key_of_the_agent_is_renewed_also_where_the_answer_is_lost() -> Result<()> {
     let (_turn, company) = company();
