@@ -118,6 +118,17 @@ pub struct OperationResult {
     pub detail: Option<String>,
 }
 
+/// A page of a list, as far as an agent reads it (RFC 7644 3.4.2, RFC 9865).
+#[derive(Debug, Clone, Deserialize)]
+pub struct ResourcePage {
+    /// [`User`]s, [`Group`]s without their members, or [`Computer`]s.
+    #[serde(rename = "Resources")]
+    pub resources: Vec<serde_json::Value>,
+    /// Where the next page begins, if there is one.
+    #[serde(default, rename = "nextCursor")]
+    pub next_cursor: Option<String>,
+}
+
 /// What every resource of AD has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -13,7 +13,7 @@ use api::{
         work_answer_path,
     },
     oauth::{ASSERTION_JWT_BEARER, TokenAnswer, token_path},
-    scim::{BULK_PATH, BulkRequest, BulkResponse},
+    scim::{BASE_PATH, BULK_PATH, BulkRequest, BulkResponse, Group, ResourcePage},
 };
 use model::{Guid, Secret};
 use openssl::{
@@ -155,6 +155,19 @@ impl Agent {
         self.call(|| Ok(Call::post(BULK_PATH, Body::json(request)?)))
             .await?
             .json()
+    }
+
+    /// What the server has of the agent's domain in a collection such as `Users`: a page, the first
+    /// one where the cursor is empty.
+    pub async fn resources(&self, collection: &str, cursor: &str) -> Result<ResourcePage, Error> {
+        let path = format!("{BASE_PATH}/{collection}?cursor={cursor}");
+        self.call(|| Ok(Call::get(&path))).await?.json()
+    }
+
+    /// A group with its members.
+    pub async fn group(&self, id: Guid) -> Result<Group, Error> {
+        let path = format!("{BASE_PATH}/Groups/{id}");
+        self.call(|| Ok(Call::get(&path))).await?.json()
     }
 
     /// Tells what an administrator must look at.

@@ -3,8 +3,8 @@
 use model::{Guid, Sid};
 
 use crate::{
-    Result, Store, key,
-    sql::{Put, Sql, args, fields},
+    Listing, Page, Result, Store, key,
+    sql::{Listed, Put, Sql, args, fields},
 };
 
 /// A computer.
@@ -68,26 +68,43 @@ pub(crate) fn delete(db: &dyn Sql, tenant: Guid, guid: Guid) -> Result<()> {
     db.execute(sql, args![tenant, guid]).map(|_| ())
 }
 
+fn by_guid(db: &dyn Sql, tenant: Guid, guid: Guid) -> Result<Option<Computer>> {
+    let sql = "SELECT der FROM computer_certificates WHERE tenant = ?1 AND computer = ?2
+         ORDER BY place";
+    let certificates: Vec<Vec<u8>> = db.all(sql, args![tenant, guid], |row| row.get("der"))?;
+    let sql = "SELECT * FROM computers WHERE tenant = ?1 AND guid = ?2";
+    db.one(sql, args![tenant, guid], |row| {
+        Ok(Computer {
+            guid,
+            domain: row.get("domain")?,
+            sid: row.get("sid")?,
+            name: row.get("name")?,
+            dn: row.get("dn")?,
+            active: row.get("active")?,
+            certificates: certificates.clone(),
+        })
+    })
+}
+
 impl Store {
     /// By objectGUID.
     pub async fn computer(&self, tenant: Guid, guid: Guid) -> Result<Option<Computer>> {
+        self.read(move |db| by_guid(db, tenant, guid)).await
+    }
+
+    /// Computers by objectGUID.
+    pub async fn computers(&self, tenant: Guid, page: Page) -> Result<Listing<Computer>> {
+        const COMPUTERS: Listed = Listed {
+            table: "computers",
+            name: "guid",
+            id: "guid",
+        };
         self.read(move |db| {
-            let sql = "SELECT der FROM computer_certificates WHERE tenant = ?1 AND computer = ?2
-                 ORDER BY place";
-            let certificates: Vec<Vec<u8>> =
-                db.all(sql, args![tenant, guid], |row| row.get("der"))?;
-            let sql = "SELECT * FROM computers WHERE tenant = ?1 AND guid = ?2";
-            db.one(sql, args![tenant, guid], |row| {
-                Ok(Computer {
-                    guid,
-                    domain: row.get("domain")?,
-                    sid: row.get("sid")?,
-                    name: row.get("name")?,
-                    dn: row.get("dn")?,
-                    active: row.get("active")?,
-                    certificates: certificates.clone(),
-                })
-            })
+            let Listing { rows, next } =
+                COMPUTERS.page(db, tenant, &page, |row| row.get("guid"))?;
+            let found = rows.into_iter().map(|guid| by_guid(db, tenant, guid));
+            let rows = found.filter_map(Result::transpose).collect::<Result<_>>()?;
+            Ok(Listing { rows, next })
         })
         .await
     }

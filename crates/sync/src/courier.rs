@@ -9,12 +9,13 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use api::{
     agent::Alert,
-    scim::{BULK_REQUEST_SCHEMA, BulkRequest, MAX_OPERATIONS, Operation},
+    scim::{self, BULK_REQUEST_SCHEMA, BulkRequest, MAX_OPERATIONS, Operation},
 };
 use client::Agent;
 use directory::Kind;
 use model::Guid;
 use serde::Serialize;
+use serde_json::Value;
 use tokio::task::JoinSet;
 
 use crate::{
@@ -121,6 +122,47 @@ impl Courier {
         self.known.doubt();
         self.is_withheld = false;
         self.pending.clear(Connector::Server);
+    }
+
+    /// Known is what the server has of the domain now, whoever sent it.
+    pub(crate) async fn learn(&mut self) -> anyhow::Result<()> {
+        let mut known = Known::default();
+        for kind in [Kind::User, Kind::Computer, Kind::Group] {
+            let mut next = Some(String::new());
+            while let Some(cursor) = next {
+                let page = self.agent.resources(collection(kind), &cursor).await?;
+                for resource in page.resources {
+                    let (guid, version) = self.learnt(kind, resource).await?;
+                    known.taken(kind, guid, version);
+                }
+                next = page.next_cursor;
+            }
+        }
+        self.known = known;
+        Ok(())
+    }
+
+    /// Which account a resource of the server's is, and in which version.
+    async fn learnt(&self, kind: Kind, resource: Value) -> anyhow::Result<(Guid, u64)> {
+        // Read as what is sent: it has no more than that, in the same order.
+        let (guid, sent) = match kind {
+            Kind::User => {
+                let user: scim::User = serde_json::from_value(resource)?;
+                (user.external_id, serde_json::to_value(user)?)
+            }
+            Kind::Computer => {
+                let computer: scim::Computer = serde_json::from_value(resource)?;
+                (computer.external_id, serde_json::to_value(computer)?)
+            }
+            Kind::Group => {
+                let id = resource.get("id").and_then(Value::as_str);
+                let id = id.unwrap_or_default().parse()?;
+                let mut group = self.agent.group(id).await?;
+                group.members.sort_by_key(|member| member.value);
+                (id, serde_json::to_value(group)?)
+            }
+        };
+        Ok((guid, known::version(&sent.to_string())))
     }
 
     /// Sends an account, unless the server has it like this.
@@ -380,10 +422,13 @@ fn error(item: &Item, code: &str, detail: String) -> ObjectError {
 }
 
 fn path(kind: Kind, guid: Guid) -> String {
-    let collection = match kind {
+    format!("/{}/{guid}", collection(kind))
+}
+
+fn collection(kind: Kind) -> &'static str {
+    match kind {
         Kind::User => "Users",
         Kind::Group => "Groups",
         Kind::Computer => "Computers",
-    };
-    format!("/{collection}/{guid}")
+    }
 }

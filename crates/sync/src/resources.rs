@@ -37,11 +37,13 @@ pub(crate) fn computer(computer: &Computer) -> scim::Computer {
 /// A group with those of its members who are `present`.
 pub(crate) fn group(group: &Group, present: &HashSet<Guid>) -> scim::Group {
     let members = group.members.iter().copied();
-    let members = members.filter(|member| present.contains(member));
+    let mut members: Vec<Guid> = members.filter(|member| present.contains(member)).collect();
+    // As the server tells them.
+    members.sort();
     scim::Group {
         external_id: group.guid,
         display_name: group.account.clone(),
-        members: members.map(|value| Member { value }).collect(),
+        members: members.into_iter().map(|value| Member { value }).collect(),
         directory: fields(&group.sid, &group.account, &group.dn),
     }
 }

@@ -1,4 +1,4 @@
-//! Lists: by what they are looked up by, or for an application all there are, page by page.
+//! Lists: by what they are looked up by, or all that may be seen, page by page.
 //!
 //! A page is asked for by its place (RFC 9865), which costs the same at the end of a hundred thousand
 //! as at their beginning, or by the number of its first row, as older provisioners do.
@@ -44,11 +44,11 @@ pub(super) async fn list(
         return Ok(answer(found.len() as u64, 1, found, None));
     }
     match (who, kind) {
-        (Provisioner::App(_), Kind::User | Kind::Group) => everything(app, kind, &asked).await,
-        _ => {
+        (Provisioner::App(_), Kind::Computer) => {
             let sentence = "there are too many to list: name one in a filter";
             Err(Trouble::bad("tooMany", sentence))
         }
+        _ => everything(app, who, kind, &asked).await,
     }
 }
 
@@ -92,16 +92,24 @@ async fn looked_up(
         }
     };
     let seen = found.iter().filter(|found| is_seen(who, found));
-    Ok(seen
-        .map(|found| match found {
-            Resource::User(user) => show::user(user),
-            Resource::Group(group) => show::group(group),
-            Resource::Computer(computer) => show::computer(computer),
-        })
-        .collect())
+    Ok(seen.map(shown).collect())
 }
 
-async fn everything(app: &App, kind: Kind, asked: &Asked) -> Result<Shown, Trouble> {
+fn shown(resource: &Resource) -> Value {
+    match resource {
+        Resource::User(user) => show::user(user),
+        Resource::Group(group) => show::group(group),
+        Resource::Computer(computer) => show::computer(computer),
+    }
+}
+
+/// An agent is shown the rows of its domain, and of a page perhaps none: the cursor says where it ends.
+async fn everything(
+    app: &App,
+    who: &Provisioner,
+    kind: Kind,
+    asked: &Asked,
+) -> Result<Shown, Trouble> {
     let count = asked.count.unwrap_or(MAX_RESULTS.into());
     let count = u32::try_from(count.clamp(0, MAX_RESULTS.into())).unwrap_or(MAX_RESULTS);
     let start = u64::try_from(asked.start_index.unwrap_or(1).max(1)).unwrap_or(1);
@@ -124,7 +132,8 @@ async fn everything(app: &App, kind: Kind, asked: &Asked) -> Result<Shown, Troub
         place = passed.next;
     }
     let Listing { rows, next } = page(app, kind, place, count).await?;
-    Ok(answer(total, start, rows, next))
+    let rows = rows.iter().filter(|row| is_seen(who, row)).map(shown);
+    Ok(answer(total, start, rows.collect(), next))
 }
 
 fn read_cursor(text: &str) -> Result<String, Trouble> {
@@ -138,29 +147,28 @@ async fn page(
     kind: Kind,
     after: Option<String>,
     most: u32,
-) -> Result<Listing<Value>, Trouble> {
+) -> Result<Listing<Resource>, Trouble> {
     let (store, tenant) = (&app.store, app.tenant.id);
     let page = Page {
         after,
         ..Page::first(most)
     };
     let listing = match kind {
-        Kind::Group => {
-            let Listing { rows, next } = store
-                .groups(tenant, page)
-                .await
-                .map_err(Trouble::of_store)?;
-            let rows = rows.iter().map(show::group).collect();
-            Listing { rows, next }
-        }
-        Kind::User | Kind::Computer => {
-            let Listing { rows, next } =
-                store.users(tenant, page).await.map_err(Trouble::of_store)?;
-            let rows = rows.iter().map(show::user).collect();
-            Listing { rows, next }
+        Kind::Group => store.groups(tenant, page).await.map(all(Resource::Group)),
+        Kind::User => store.users(tenant, page).await.map(all(Resource::User)),
+        Kind::Computer => {
+            let computers = store.computers(tenant, page).await;
+            computers.map(all(Resource::Computer))
         }
     };
-    Ok(listing)
+    listing.map_err(Trouble::of_store)
+}
+
+fn all<T>(of: fn(T) -> Resource) -> impl FnOnce(Listing<T>) -> Listing<Resource> {
+    move |Listing { rows, next }| Listing {
+        rows: rows.into_iter().map(of).collect(),
+        next,
+    }
 }
 
 async fn total(app: &App, kind: Kind) -> Result<u64, Trouble> {

@@ -267,8 +267,23 @@ fn of_two_agents_one_writes_and_one_that_was_paused_does_not_go_on() -> Result<(
         "server Full Synchronization: success",
     ];
     assert_eq!(steps(&runs)?, [imports, syncs].concat());
-    let pending = second(&server, &["pending"])?;
-    assert!(says(&pending, "/waiting/0/object")?.is_string());
+    let waits = || says(&second(&server, &["pending"])?, "/waiting");
+    assert_eq!(waits()?, serde_json::json!([]), "the server has it all");
+    signal(&server, ONE, "STOP")?;
+    let mail = |change: &str| {
+        company.on_controller(&format!(
+            "printf 'dn: CN=carol,OU=Staff,DC=corp,DC=latchkey,DC=test\nchangetype: modify\n\
+             replace: mail\n{change}' | ldbmodify -H /var/lib/samba/private/sam.ldb"
+        ))
+    };
+    mail("mail: carol@mail.example\n")?;
+    let words = ["scheduler", "start", "delta", "--wait"];
+    second(&server, &words)?;
+    let waiting = waits()?;
+    mail("")?;
+    signal(&server, ONE, "CONT")?;
+    assert_eq!(waiting.as_array().map(Vec::len), Some(1), "{waiting}");
+    assert_eq!(waiting[0]["change"], "put", "{waiting}");
     let shown = second(&server, &["scheduler", "show"])?;
     assert_eq!(says(&shown, "/StagingModeEnabled")?, true);
     server.stop(TWO)?;
