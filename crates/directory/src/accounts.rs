@@ -378,9 +378,9 @@ impl Directory {
         })
     }
 
-    /// The objects that were deleted since `usn`, of whatever kind; none where the account may not look
-    /// into the container of what was deleted. Whoever may list it may read it too, as long as both
-    /// were granted together.
+    /// The objects that were deleted since `usn`, of whatever kind; none where the account may not read
+    /// the container of what was deleted. Whoever may read it and not list it is told of nothing, and
+    /// cannot know: the two are granted together.
     pub async fn deleted(&self, usn: u64) -> Result<Option<VecDeque<Guid>>, Error> {
         let base = self.deleted_objects();
         let is_deleted = Filter::equal("isDeleted", "TRUE");
