@@ -22,7 +22,7 @@ pub use self::findings::{Finding, Kind};
 use crate::{
     config::Config,
     door::{self, Tickets},
-    state::Folder,
+    state::{Folder, Journal},
     threshold::{self, Threshold},
     written::{self, Written},
 };
@@ -61,7 +61,7 @@ struct Report<'f> {
 /// Looks, asks where it may, and takes out.
 pub async fn cleanup(config: Config, args: Args) -> anyhow::Result<String> {
     let folder = Folder::open(&config.state)?;
-    let written: Written = folder.read(written::FILE)?.unwrap_or_default();
+    let written = Journal::<Written>::open(&folder, written::FILE)?;
     let directory = door::connect(&config, &Tickets::default()).await?;
     let holders = holders(&directory, &config).await?;
     let devices = devices(&directory, &holders).await?;

@@ -17,7 +17,7 @@ use crate::{
     config::Config,
     door::{Tickets, connect},
     ledger::{self, Ledger},
-    state::{Enrolled, Folder},
+    state::{Enrolled, Folder, Journal},
 };
 
 /// What enrollment is told.
@@ -91,11 +91,9 @@ pub async fn enroll(config: Config, args: Args) -> anyhow::Result<String> {
 /// The place in the feed is the former server's; what was carried out and counted stays. Before the
 /// enrollment is kept: a kill between makes the old one read its feed once more, no worse.
 fn forget_feed(folder: &Folder) -> anyhow::Result<()> {
-    let Some(mut ledger) = folder.read::<Ledger>(ledger::FILE)? else {
-        return Ok(());
-    };
-    ledger.feed.clear();
-    folder.write(ledger::FILE, &ledger)
+    let mut ledger = Journal::<Ledger>::open(folder, ledger::FILE)?;
+    ledger.move_to("");
+    ledger.keep()
 }
 
 fn code(args: &Args) -> anyhow::Result<Zeroizing<String>> {
@@ -134,13 +132,14 @@ mod tests {
         let parts = Parts::new("feed", "additions_per_hour = 1");
         forget_feed(&parts.folder).unwrap();
         let now = UnixTime(1_800_000_000);
-        let mut ledger = Ledger::default();
-        ledger.feed = "v9".to_owned();
+        let open = || Journal::<Ledger>::open(&parts.folder, ledger::FILE).unwrap();
+        let mut ledger = open();
+        ledger.move_to("v9");
         ledger.count_addition(now);
-        parts.folder.write(ledger::FILE, &ledger).unwrap();
+        ledger.keep().unwrap();
         forget_feed(&parts.folder).unwrap();
-        let mut ledger: Ledger = parts.folder.read(ledger::FILE).unwrap().unwrap();
-        assert_eq!(ledger.feed, "");
+        let mut ledger = open();
+        assert_eq!(ledger.feed(), "");
         assert!(ledger.additions_exhausted(&parts.config.limits, now));
     }
 }

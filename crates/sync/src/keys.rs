@@ -39,7 +39,7 @@ use crate::{
     metrics::Counters,
     pending::{Action, Pending},
     retry::Backoff,
-    state::Folder,
+    state::{Folder, Journal},
     threshold::{self, Threshold},
     written::{self, Written},
 };
@@ -65,8 +65,8 @@ pub struct Keys {
     door: Arc<Door>,
     agent: Arc<Agent>,
     folder: Folder,
-    ledger: Ledger,
-    written: Written,
+    ledger: Journal<Ledger>,
+    written: Journal<Written>,
     alarms: Alarms,
     /// More connections, while there is much to do.
     lanes: Vec<Arc<Directory>>,
@@ -136,14 +136,14 @@ impl Keys {
         (lease, pending): (Arc<Lease>, Arc<Pending>),
         counters: Arc<Counters>,
     ) -> anyhow::Result<Self> {
-        let ledger: Ledger = folder.read(ledger::FILE)?.unwrap_or_default();
+        let ledger = Journal::<Ledger>::open(&folder, ledger::FILE)?;
         Ok(Self {
             config,
             door,
             agent,
-            place: ledger.feed.clone(),
+            place: ledger.feed().to_owned(),
             ledger,
-            written: folder.read(written::FILE)?.unwrap_or_default(),
+            written: Journal::open(&folder, written::FILE)?,
             alarms: folder.read(alarms::FILE)?.unwrap_or_default(),
             folder,
             lanes: Vec::new(),
@@ -272,12 +272,11 @@ impl Keys {
             self.settle_removals(outcome).await?;
             self.lanes.clear();
         }
-        if !self.unfinished.is && self.waiting.is_empty() && self.ledger.feed != self.place {
-            self.ledger.feed.clone_from(&self.place);
-            self.ledger.changed = true;
+        if !self.unfinished.is && self.waiting.is_empty() {
+            self.ledger.move_to(&self.place);
         }
         if is_last {
-            self.keep_ledger()?;
+            self.ledger.keep()?;
             self.unfinished.is_read_again();
         }
         Ok(())
@@ -285,7 +284,7 @@ impl Keys {
 
     /// The next page is that of the first change that is unfinished.
     fn start_over(&mut self) {
-        self.place.clone_from(&self.ledger.feed);
+        self.ledger.feed().clone_into(&mut self.place);
         self.waiting.clear();
         self.lanes.clear();
         self.unfinished.is = false;
@@ -411,20 +410,9 @@ impl Keys {
         broken.map_or(Ok(()), Err)
     }
 
-    fn keep_ledger(&mut self) -> anyhow::Result<()> {
-        if self.ledger.changed {
-            self.folder.write(ledger::FILE, &self.ledger)?;
-            self.ledger.changed = false;
-        }
-        Ok(())
-    }
-
     /// What was written, and what was refused: on disk before the server hears of it.
     fn folder_keeps_up(&mut self) -> anyhow::Result<()> {
-        if self.written.changed {
-            self.folder.write(written::FILE, &self.written)?;
-            self.written.changed = false;
-        }
+        self.written.keep()?;
         self.alarms.keep(&self.folder, now())
     }
 

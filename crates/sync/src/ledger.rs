@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     addition::{MAX_AGE_S, MAX_AHEAD_S},
     config::Limits,
+    state::Journaled,
 };
 
 /// The file's name.
@@ -22,7 +23,7 @@ const HOUR_S: i64 = 3600;
 #[serde(default)]
 pub struct Ledger {
     /// The feed's token; empty before the first answer.
-    pub feed: String,
+    feed: String,
     /// The last statement that was carried out, by device and user.
     statements: BTreeMap<String, Used>,
     /// When a key was taken out, by device, user and key: the directory may have held one that is
@@ -30,9 +31,9 @@ pub struct Ledger {
     burnt: BTreeMap<String, UnixTime>,
     additions: VecDeque<UnixTime>,
     removals: VecDeque<UnixTime>,
-    /// It is not on disk as it is here.
+    /// What is not on disk yet, in the same form.
     #[serde(skip)]
-    pub(crate) changed: bool,
+    changes: Option<Box<Ledger>>,
 }
 
 /// The last statement of a device about a user.
@@ -46,7 +47,40 @@ pub struct Used {
     pub removed: bool,
 }
 
+impl Journaled for Ledger {
+    fn take_changes(&mut self) -> Option<Self> {
+        let mut changes = *self.changes.take()?;
+        changes.feed.clone_from(&self.feed);
+        Some(changes)
+    }
+
+    fn take_in(&mut self, changes: Self) {
+        self.feed = changes.feed;
+        self.statements.extend(changes.statements);
+        self.burnt.extend(changes.burnt);
+        self.additions.extend(changes.additions);
+        self.removals.extend(changes.removals);
+    }
+}
+
 impl Ledger {
+    /// Where it is in the feed.
+    pub fn feed(&self) -> &str {
+        &self.feed
+    }
+
+    /// Everything before this place in the feed is settled.
+    pub fn move_to(&mut self, place: &str) {
+        if self.feed != place {
+            place.clone_into(&mut self.feed);
+            self.changes();
+        }
+    }
+
+    fn changes(&mut self) -> &mut Ledger {
+        self.changes.get_or_insert_default()
+    }
+
     /// Whether a statement is used up: older than the last one that was carried out, or of a key
     /// that was taken out since. The very last one may come again, after a kill.
     pub fn is_replay(&self, statement: &Statement) -> bool {
@@ -74,15 +108,13 @@ impl Ledger {
 
     /// A statement is carried out.
     pub fn carried_out(&mut self, statement: &Statement) {
-        let name = name(statement.device, &statement.user);
-        self.statements.insert(name, Used::by(statement));
-        self.changed = true;
+        self.use_up(name(statement.device, &statement.user), Used::by(statement));
     }
 
     /// A key goes in.
     pub fn count_addition(&mut self, now: UnixTime) {
         self.additions.push_back(now);
-        self.changed = true;
+        self.changes().additions.push_back(now);
     }
 
     fn used(&self, statement: &Statement) -> Option<&Used> {
@@ -94,17 +126,22 @@ impl Ledger {
     pub fn burn(&mut self, device: Guid, user: &Sid, key_id: &[u8; 32], now: UnixTime) {
         self.burnt
             .retain(|_, since| since.plus(MAX_AGE_S + MAX_AHEAD_S) >= now);
-        self.burnt.insert(key_name(device, user, key_id), now);
-        self.changed = true;
-        let fresh = Used {
+        let key = key_name(device, user, key_id);
+        self.changes().burnt.insert(key.clone(), now);
+        self.burnt.insert(key, now);
+        let name = name(device, user);
+        let mut used = self.statements.get(&name).cloned().unwrap_or(Used {
             sequence: 0,
             key_id: hex(key_id),
             removed: true,
-        };
-        let used = self.statements.entry(name(device, user)).or_insert(fresh);
-        if used.key_id == hex(key_id) {
-            used.removed = true;
-        }
+        });
+        used.removed |= used.key_id == hex(key_id);
+        self.use_up(name, used);
+    }
+
+    fn use_up(&mut self, name: String, used: Used) {
+        self.changes().statements.insert(name.clone(), used.clone());
+        self.statements.insert(name, used);
     }
 
     /// Whether the agent itself took this key out.
@@ -117,7 +154,7 @@ impl Ledger {
     /// A key has gone out.
     pub fn count_removal(&mut self, now: UnixTime) {
         self.removals.push_back(now);
-        self.changed = true;
+        self.changes().removals.push_back(now);
     }
 
     /// Whether one addition more would be too many this hour.

@@ -17,7 +17,11 @@ use openssl::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use zeroize::Zeroizing;
 
-/// The version of every file here.
+mod journal;
+
+pub use self::journal::{Journal, Journaled};
+
+/// The version of every file here but the journals.
 const VERSION: u32 = 1;
 
 const AGENT: &str = "agent.json";
@@ -82,22 +86,41 @@ impl Folder {
 
     /// A file's content; `None` where there is no file.
     pub fn read<T: DeserializeOwned>(&self, name: &str) -> anyhow::Result<Option<T>> {
+        let bytes = self.bytes(name)?;
+        bytes
+            .map(|bytes| self.parse(name, &bytes, VERSION))
+            .transpose()
+    }
+
+    fn bytes(&self, name: &str) -> anyhow::Result<Option<Vec<u8>>> {
         let path = self.0.join(name);
-        let bytes = match fs::read(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            result => result.with_context(|| format!("cannot read {}", path.display()))?,
-        };
+        match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            result => result
+                .map(Some)
+                .with_context(|| format!("cannot read {}", path.display())),
+        }
+    }
+
+    /// A content of a version that is `newest` at most.
+    fn parse<T: DeserializeOwned>(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        newest: u32,
+    ) -> anyhow::Result<T> {
+        let path = self.0.join(name);
         let unreadable = || format!("{} cannot be read; it was not touched", path.display());
-        let Version { version } = serde_json::from_slice(&bytes).with_context(unreadable)?;
-        if version != VERSION {
+        let Version { version } = serde_json::from_slice(bytes).with_context(unreadable)?;
+        if !(VERSION..=newest).contains(&version) {
             bail!(
-                "{} is of version {version}, this program reads {VERSION}; use the program that \
+                "{} is of version {version}, this program reads {newest}; use the program that \
                  wrote it",
                 path.display()
             );
         }
-        let Versioned { content, .. } = serde_json::from_slice(&bytes).with_context(unreadable)?;
-        Ok(Some(content))
+        let Versioned { content, .. } = serde_json::from_slice(bytes).with_context(unreadable)?;
+        Ok(content)
     }
 
     /// Writes a file.

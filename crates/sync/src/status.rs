@@ -12,7 +12,7 @@ use crate::{
     control::{Line, Request},
     held, known,
     ledger::{self, Ledger},
-    state::Folder,
+    state::{Folder, Journal},
     written::{self, Written},
 };
 
@@ -43,17 +43,17 @@ pub struct Status {
 pub fn status(config: &Config, json: bool) -> anyhow::Result<String> {
     let folder = Folder::open(&config.state)?;
     let (enrolled, _) = folder.enrolled()?;
-    let ledger: Ledger = folder.read(ledger::FILE)?.unwrap_or_default();
+    let ledger = Journal::<Ledger>::open(&folder, ledger::FILE)?;
     let ids: known::Ids = folder.read(known::FILE)?.unwrap_or_default();
     let known = known::Known::from_ids(ids);
-    let written: Written = folder.read(written::FILE)?.unwrap_or_default();
+    let written = Journal::<Written>::open(&folder, written::FILE)?;
     let alarms: Alarms = folder.read(alarms::FILE)?.unwrap_or_default();
     let status = Status {
         agent: enrolled.agent,
         tenant: enrolled.tenant,
         server: enrolled.server,
         statements: ledger.statements(),
-        feed: ledger.feed,
+        feed: ledger.feed().to_owned(),
         keys: written.count(),
         alarms: alarms.alarms,
         users: known.count(directory::Kind::User),

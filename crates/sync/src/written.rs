@@ -3,13 +3,13 @@
 //! A key is added after it was read back and before the server hears of it. A kill in between loses
 //! nothing: the change is handed out again, the value is found, and noted then.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use api::agent::ConfirmedKey;
 use model::Guid;
 use serde::{Deserialize, Serialize};
 
-use crate::ledger::hex;
+use crate::{ledger::hex, state::Journaled};
 
 /// The file's name.
 pub const FILE: &str = "written.json";
@@ -21,9 +21,9 @@ pub struct Written {
     /// Domain controllers by name, which a key refers to by their place.
     dcs: Vec<String>,
     keys: BTreeMap<Guid, Vec<Key>>,
-    /// It is not on disk as it is here.
+    /// Users whose keys are not on disk as they are here.
     #[serde(skip)]
-    pub(crate) changed: bool,
+    changed: BTreeSet<Guid>,
 }
 
 /// One key.
@@ -69,14 +69,37 @@ impl Key {
     }
 }
 
+impl Journaled for Written {
+    /// All keys of each user of whom something has changed, and none of one who has none left.
+    fn take_changes(&mut self) -> Option<Self> {
+        let changed = std::mem::take(&mut self.changed);
+        let keys = |user| (user, self.of(user).to_vec());
+        (!changed.is_empty()).then(|| Self {
+            dcs: self.dcs.clone(),
+            keys: changed.into_iter().map(keys).collect(),
+            changed: BTreeSet::new(),
+        })
+    }
+
+    fn take_in(&mut self, changes: Self) {
+        self.dcs = changes.dcs;
+        for (user, keys) in changes.keys {
+            match keys.is_empty() {
+                true => self.keys.remove(&user),
+                false => self.keys.insert(user, keys),
+            };
+        }
+    }
+}
+
 impl Written {
     /// A key is in the directory, as `dc` says.
     pub fn put(&mut self, user: Guid, key: Key, dc: &str) {
         let place = self.place(dc);
         let keys = self.keys.entry(user).or_default();
         match keys.iter_mut().find(|known| known.is(&key.id, key.device)) {
+            Some(known) if known.seq == key.seq && known.seen.contains(&place) => return,
             Some(known) => {
-                self.changed |= known.seq != key.seq || !known.seen.contains(&place);
                 known.seq = key.seq;
                 if !known.seen.contains(&place) {
                     known.seen.push(place);
@@ -85,9 +108,9 @@ impl Written {
             None => {
                 let seen = vec![place];
                 keys.push(Key { seen, ..key });
-                self.changed = true;
             }
         }
+        self.changed.insert(user);
     }
 
     /// Takes what the server says is in the directory for what the agent has written: another agent
@@ -121,7 +144,9 @@ impl Written {
             }
             self.keys.entry(user).or_default().push(key);
         }
-        self.changed |= self.keys != before;
+        let users = before.keys().chain(self.keys.keys());
+        let changed = users.filter(|user| before.get(user) != self.keys.get(user));
+        self.changed.extend(changed);
     }
 
     /// A key is no longer the agent's.
@@ -131,7 +156,9 @@ impl Written {
         };
         let before = keys.len();
         keys.retain(|key| !key.is(id, device));
-        self.changed |= keys.len() < before;
+        if keys.len() < before {
+            self.changed.insert(user);
+        }
         if keys.is_empty() {
             self.keys.remove(&user);
         }
@@ -142,7 +169,7 @@ impl Written {
         let keys = self.keys.get_mut(&user).into_iter().flatten();
         for known in keys.filter(|known| known.is(&key.id, key.device)) {
             known.lost = Some(why.clone());
-            self.changed = true;
+            self.changed.insert(user);
         }
     }
 
@@ -205,9 +232,9 @@ mod tests {
     fn a_key_is_missing_only_where_it_was_seen() {
         let mut written = Written::default();
         written.put(guid(1), Key::new(&A, guid(9), 5), "dc1");
-        assert!(std::mem::take(&mut written.changed));
+        assert!(written.take_changes().is_some());
         written.put(guid(1), Key::new(&A, guid(9), 5), "dc1");
-        assert!(!written.changed);
+        assert!(written.take_changes().is_none());
         let key = written.of(guid(1)).first().unwrap().clone();
         assert!(written.was_seen(&key, "dc1"));
         assert!(!written.was_seen(&key, "dc2"));
@@ -246,18 +273,17 @@ mod tests {
             written.put(guid(user), Key::new(&A, guid(9), 5), "dc1");
         }
         let mine = written.of(guid(1)).to_vec();
-        written.changed = false;
+        written.take_changes();
         let others = confirmed(3, &[2; 32], 8, "dc2");
         written.learn(vec![confirmed(1, &A, 5, "dc1"), others]);
         assert_eq!(written.of(guid(1)), mine);
         assert_eq!(written.users(), [guid(1), guid(3)]);
         let theirs = written.of(guid(3)).first().unwrap();
         assert!(written.was_seen(theirs, "dc2") && !written.was_seen(theirs, "dc1"));
-        assert!(written.changed);
-        written.changed = false;
+        assert!(written.take_changes().is_some());
         let others = confirmed(3, &[2; 32], 8, "dc2");
         written.learn(vec![confirmed(1, &A, 5, "dc1"), others]);
-        assert!(!written.changed);
+        assert!(written.take_changes().is_none());
     }
 
     #[test]

@@ -240,7 +240,7 @@ impl Keys {
             return Ok(false);
         }
         self.ledger.count_addition(now());
-        self.keep_ledger()?;
+        self.ledger.keep()?;
         self.lease.check()?;
         directory.add_key(&user, &blob).await?;
         tracing::warn!(code = "key_reasserted", user = %user.sid, key = key.id);
@@ -249,7 +249,7 @@ impl Keys {
 
     /// Tells the server of keys that are lost. A key is forgotten when the server has heard of it.
     async fn tell_lost(&mut self) -> anyhow::Result<()> {
-        self.keep_ledger()?;
+        self.ledger.keep()?;
         self.folder_keeps_up()?;
         for lost in self.written.lost().chunks(PAGE) {
             let result = |(_, key, detail): &(Guid, Key, String)| ChangeResult {

@@ -82,7 +82,7 @@ impl Keys {
                 Err(failure) => outcomes.push((change, Err(failure), None)),
             }
         }
-        self.keep_ledger()?;
+        self.ledger.keep()?;
         outcomes.extend(write(directory, &lanes, &self.lease, writings).await?);
         let noted = outcomes.into_iter().map(|(change, outcome, key)| {
             if let (Ok(end), Some(key)) = (&outcome, key) {

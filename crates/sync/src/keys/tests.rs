@@ -31,7 +31,7 @@ fn what_was_counted_is_counted_after_a_kill_on_an_unfinished_page() {
     let limits = parts.config.limits;
     let mut keys = start(&parts);
     keys.count_addition(Some(&statement([1; 32], 5)), NOW);
-    keys.keep_ledger().unwrap();
+    keys.ledger.keep().unwrap();
     let mut keys = start(&parts);
     keys.count_addition(Some(&statement([1; 32], 5)), NOW);
     assert!(
@@ -39,7 +39,7 @@ fn what_was_counted_is_counted_after_a_kill_on_an_unfinished_page() {
         "one that is tried again counts once"
     );
     keys.count_addition(None, NOW);
-    keys.keep_ledger().unwrap();
+    keys.ledger.keep().unwrap();
     let mut keys = start(&parts);
     assert!(keys.ledger.additions_exhausted(&limits, NOW));
     assert!(keys.ledger.is_replay(&statement([2; 32], 4)));

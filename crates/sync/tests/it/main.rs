@@ -188,11 +188,11 @@ fn a_state_of_a_newer_program_is_left_alone() {
     let place = Place::new("newer", GOOD);
     place.enroll("https://server.corp.test");
     let file = place.state().join("state.json");
-    write(&file, r#"{"version":2,"feed":"v9"}"#);
-    fails_with(&place.agent(&["status"]), &["state.json", "version 2"]);
+    write(&file, r#"{"version":3,"feed":"v9"}"#);
+    fails_with(&place.agent(&["status"]), &["state.json", "version 3"]);
     assert_eq!(
         fs::read_to_string(&file).unwrap(),
-        r#"{"version":2,"feed":"v9"}"#
+        r#"{"version":3,"feed":"v9"}"#
     );
 }
 
