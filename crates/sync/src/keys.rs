@@ -4,6 +4,9 @@
 //! cannot be carried out now does not hold up the rest: the feed is read on, and from the first
 //! unfinished change once more.
 //!
+//! While one round is written, the one before is read back and reported, and the next page is fetched
+//! and looked at: writing is what takes the time, and nothing else is to take any.
+//!
 //! Removals wait until the feed's end is reached, because only then is it known how many they are:
 //! more than the threshold are stopped before the first of them.
 
@@ -13,7 +16,7 @@ mod reconcile;
 mod round;
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -26,7 +29,10 @@ use keycred::{KeyCredential, RsaPublicKey};
 use model::{Guid, UnixTime};
 use tokio::{sync::mpsc, task::block_in_place, time::Instant};
 
-use self::reconcile::Watch;
+use self::{
+    reconcile::Watch,
+    round::{Ended, Sight, Writing, read_back},
+};
 use crate::{
     addition::Refusal,
     alarms::{self, Alarms},
@@ -70,6 +76,8 @@ pub struct Keys {
     alarms: Alarms,
     /// More connections, while there is much to do.
     lanes: Vec<Arc<Directory>>,
+    ahead: Ahead,
+    behind: Behind,
     /// How far the feed is read, beyond the ledger's place where something is unfinished.
     place: String,
     /// Removals, and what follows them for the same users, until the feed's end is reached.
@@ -88,6 +96,8 @@ pub struct Keys {
 struct Unfinished {
     /// Something before the place is unfinished.
     is: bool,
+    /// Whose: later changes of theirs wait for it.
+    users: HashSet<Guid>,
     /// When the feed is read from there.
     again: Option<Instant>,
     backoff: Backoff,
@@ -102,6 +112,26 @@ impl Unfinished {
             self.again = Some(Instant::now() + self.backoff.pause());
         }
     }
+}
+
+/// What is known of changes that have not had their turn.
+#[derive(Default)]
+struct Ahead {
+    /// The page from the place on.
+    page: Option<Changes>,
+    /// What the directory says of some of its changes, by their number.
+    sights: HashMap<u64, Result<Sight, Failure>>,
+}
+
+/// What is to be done yet about changes that had their turn.
+#[derive(Default)]
+struct Behind {
+    /// Written, and not read back; with where.
+    written: Option<(Arc<Directory>, Vec<Writing>)>,
+    /// Noted, and not reported.
+    results: Vec<ChangeResult>,
+    /// The connection is of no more use.
+    broken: Option<anyhow::Error>,
 }
 
 /// How a change ended.
@@ -147,6 +177,8 @@ impl Keys {
             alarms: folder.read(alarms::FILE)?.unwrap_or_default(),
             folder,
             lanes: Vec::new(),
+            ahead: Ahead::default(),
+            behind: Behind::default(),
             waiting: Vec::new(),
             unfinished: Unfinished::default(),
             stopped: 0,
@@ -163,9 +195,13 @@ impl Keys {
         let mut pause = Duration::ZERO;
         loop {
             let wait_s = self.wait_s();
+            let ahead = self.page_ahead();
             let (agent, lease, place) =
                 (self.agent.clone(), self.lease.clone(), self.place.clone());
             let page = async {
+                if let Some(page) = ahead {
+                    return Ok(page);
+                }
                 tokio::time::sleep(pause).await;
                 lease.wait().await;
                 agent.changes(&place, wait_s).await
@@ -201,6 +237,14 @@ impl Keys {
         }
     }
 
+    /// The next page, if it is here already. What was seen long ago is not gone by.
+    fn page_ahead(&mut self) -> Option<Changes> {
+        if !self.lease.may_write() {
+            self.ahead = Ahead::default();
+        }
+        self.ahead.page.take()
+    }
+
     /// How long to wait for the next page.
     fn wait_s(&mut self) -> u32 {
         let now = Instant::now();
@@ -216,9 +260,10 @@ impl Keys {
 
     /// Settles a page, and looks at what others did meanwhile.
     async fn step(&mut self, page: Changes) -> anyhow::Result<()> {
+        let is_busy = page.changes.len() == PAGE;
         self.carry_out(page, &mut Outcome::default()).await?;
         match self.lease.may_write() {
-            true => self.watch().await,
+            true => self.watch(is_busy).await,
             false => Ok(()),
         }
     }
@@ -228,7 +273,10 @@ impl Keys {
         let mut outcome = Outcome::default();
         self.start_over();
         loop {
-            let page = self.agent.changes(&self.place, 0).await?;
+            let page = match self.page_ahead() {
+                Some(page) => page,
+                None => self.agent.changes(&self.place, 0).await?,
+            };
             if !self.lease.may_write() {
                 for change in &page.changes {
                     let (object, action) = named(change);
@@ -266,19 +314,19 @@ impl Keys {
         }
         let is_last = page.changes.len() < PAGE;
         let now = self.put_off_removals(page.changes);
-        self.settle(&now, outcome).await?;
         self.place = page.next;
-        if is_last {
-            self.settle_removals(outcome).await?;
-            self.lanes.clear();
+        self.settle(now, !is_last, outcome).await?;
+        if !is_last {
+            return Ok(());
         }
-        if !self.unfinished.is && self.waiting.is_empty() {
+        self.finish(outcome).await?;
+        self.settle_removals(outcome).await?;
+        self.lanes.clear();
+        if !self.unfinished.is {
             self.ledger.move_to(&self.place);
         }
-        if is_last {
-            self.ledger.keep()?;
-            self.unfinished.is_read_again();
-        }
+        self.ledger.keep()?;
+        self.unfinished.is_read_again();
         Ok(())
     }
 
@@ -287,7 +335,10 @@ impl Keys {
         self.ledger.feed().clone_into(&mut self.place);
         self.waiting.clear();
         self.lanes.clear();
+        self.ahead = Ahead::default();
+        self.behind = Behind::default();
         self.unfinished.is = false;
+        self.unfinished.users.clear();
         self.unfinished.again = None;
     }
 
@@ -348,8 +399,9 @@ impl Keys {
         }
         self.stopped = 0;
         for page in waiting.chunks(PAGE) {
-            self.settle(page, outcome).await?;
+            self.settle(page.to_vec(), false, outcome).await?;
         }
+        self.finish(outcome).await?;
         if threshold.confirmed && removals > 0 {
             threshold.confirmed = false;
             self.folder.write(threshold::FILE, &threshold)?;
@@ -357,57 +409,79 @@ impl Keys {
         Ok(())
     }
 
-    /// Carries changes out, and reports each or says why not: what can be tried again is left for
-    /// the next reading of the feed, and so are later changes of the same user.
-    async fn settle(&mut self, changes: &[KeyChange], outcome: &mut Outcome) -> anyhow::Result<()> {
+    /// Carries changes out: what can be tried again is left for the next reading of the feed, and so
+    /// are later changes of the same user. Some may not be finished yet.
+    async fn settle(
+        &mut self,
+        changes: Vec<KeyChange>,
+        is_more: bool,
+        outcome: &mut Outcome,
+    ) -> anyhow::Result<()> {
         if changes.is_empty() {
             return Ok(());
         }
         let directory = self.door.open().await?;
-        let mut left: Vec<&KeyChange> = changes.iter().collect();
-        let (mut results, mut broken, mut stuck) = (Vec::new(), None, HashSet::new());
-        while !left.is_empty() && broken.is_none() {
+        let mut left = changes;
+        while !left.is_empty() {
+            let behind = self.behind.written.iter();
+            let mut behind = behind.flat_map(|(_, writings)| writings).map(Writing::user);
+            if behind.any(|user| left.iter().any(|change| anchor(change) == user)) {
+                self.finish(outcome).await?;
+            }
+            left.retain(|change| !self.unfinished.users.contains(&anchor(change)));
             let mut users = HashSet::new();
-            let (round, rest) = left
+            let (round, rest): (Vec<_>, _) = left
                 .into_iter()
-                .filter(|change| !stuck.contains(&change.user.anchor))
-                .partition(|change| users.insert(change.user.anchor));
+                .partition(|change| users.insert(anchor(change)));
             left = rest;
-            for (change, ended) in self.round(&directory, round).await? {
-                let (object, action) = named(change);
-                match self.told(change, ended) {
-                    Ok(result) => {
-                        self.pending.settled(Connector::Directory, &object);
-                        self.counters.settled(&result, change.key.created, now());
-                        outcome.count(object, &result);
-                        results.push(result);
-                    }
-                    Err(error) => {
-                        let why = Some(("not_now", format!("{error:#}")));
-                        self.pending
-                            .wait(Connector::Directory, &object, action, why);
-                        tracing::warn!(
-                            code = "change_put_off",
-                            seq = change.seq,
-                            kid = change.key.kid,
-                            error = format!("{error:#}")
-                        );
-                        self.unfinished.is = true;
-                        stuck.insert(change.user.anchor);
-                        let cause = error.downcast_ref::<directory::Error>();
-                        if cause.is_some_and(directory::Error::is_broken) {
-                            broken = Some(error);
-                        }
+            let is_more = is_more && left.is_empty();
+            self.round(&directory, round, is_more, outcome).await?;
+        }
+        Ok(())
+    }
+
+    /// Finishes what is behind.
+    async fn finish(&mut self, outcome: &mut Outcome) -> anyhow::Result<()> {
+        let ended = read_back(self.behind.written.take()).await?;
+        self.note(ended, outcome)?;
+        report(&self.agent, std::mem::take(&mut self.behind.results)).await?;
+        self.behind.broken.take().map_or(Ok(()), Err)
+    }
+
+    /// Notes how changes ended. The server is to be told of them after this.
+    fn note(&mut self, ended: Vec<Ended>, outcome: &mut Outcome) -> anyhow::Result<()> {
+        for Ended { change, key, how } in ended {
+            if let (Ok(end), Some(key)) = (&how, key) {
+                self.note_written(&change, &key, end);
+            }
+            let (object, action) = named(&change);
+            match self.told(&change, how) {
+                Ok(result) => {
+                    self.pending.settled(Connector::Directory, &object);
+                    self.counters.settled(&result, change.key.created, now());
+                    outcome.count(object, &result);
+                    self.behind.results.push(result);
+                }
+                Err(error) => {
+                    let why = Some(("not_now", format!("{error:#}")));
+                    self.pending
+                        .wait(Connector::Directory, &object, action, why);
+                    tracing::warn!(
+                        code = "change_put_off",
+                        seq = change.seq,
+                        kid = change.key.kid,
+                        error = format!("{error:#}")
+                    );
+                    self.unfinished.is = true;
+                    self.unfinished.users.insert(anchor(&change));
+                    let cause = error.downcast_ref::<directory::Error>();
+                    if cause.is_some_and(directory::Error::is_broken) {
+                        self.behind.broken = Some(error);
                     }
                 }
             }
         }
-        self.folder_keeps_up()?;
-        results.sort_by_key(|result| result.seq);
-        if !results.is_empty() {
-            self.agent.status(&StatusReport { results }).await?;
-        }
-        broken.map_or(Ok(()), Err)
+        self.folder_keeps_up()
     }
 
     /// What was written, and what was refused: on disk before the server hears of it.
@@ -472,6 +546,16 @@ impl Keys {
             Err(Failure::Later(error)) => Err(error),
         }
     }
+}
+
+/// Tells the server how changes ended.
+async fn report(agent: &Agent, mut results: Vec<ChangeResult>) -> anyhow::Result<()> {
+    results.sort_by_key(|result| result.seq);
+    for results in results.chunks(PAGE) {
+        let results = results.to_vec();
+        agent.status(&StatusReport { results }).await?;
+    }
+    Ok(())
 }
 
 /// The values that hold this key and name this device. All others are someone else's.

@@ -26,6 +26,9 @@ use crate::{
 /// How often users that changed are looked at.
 pub(super) const WATCH: Duration = Duration::from_secs(5);
 
+/// The same while the feed goes on: most that changed is the agent's own work.
+const WATCH_BUSY: Duration = Duration::from_secs(60);
+
 /// More keys than the largest domain has.
 const MAX_KEYS: usize = 2_000_000;
 
@@ -66,11 +69,12 @@ impl Keys {
     }
 
     /// Looks at the keys of users that have changed since the last time, every few seconds.
-    pub(super) async fn watch(&mut self) -> anyhow::Result<()> {
+    pub(super) async fn watch(&mut self, is_busy: bool) -> anyhow::Result<()> {
+        let pause = if is_busy { WATCH_BUSY } else { WATCH };
         if self
             .watch
             .as_ref()
-            .is_some_and(|watch| watch.term == self.lease.term() && watch.looked.elapsed() < WATCH)
+            .is_some_and(|watch| watch.term == self.lease.term() && watch.looked.elapsed() < pause)
         {
             return Ok(());
         }

@@ -1,4 +1,5 @@
-//! One round of changes, at most one of each user: looked at, decided, written, read back.
+//! One round of changes, at most one of each user: looked at, decided, written; and read back while
+//! the next one is written.
 //!
 //! What is read of users and written to them goes over several connections. What is decided is
 //! decided in the feed's order, by one hand, and is on disk before the first value is written: what
@@ -19,20 +20,21 @@ use protocol::Statement;
 use tokio::task::block_in_place;
 
 use super::{
-    End, Failure, Keys, Place,
+    Ahead, End, Failure, Keys, PAGE, Place, anchor,
     lanes::{LANES, Lanes, each},
     now, ours, proof,
 };
 use crate::{
     addition::{self, Facts, Proof, Refusal, Rules},
     config::{Config, Reassert},
+    history::Outcome,
     lease::Lease,
     ledger::hex,
     written::Key,
 };
 
 /// A change, and what the directory says about it.
-struct Sight {
+pub(super) struct Sight {
     key: RsaPublicKey,
     holder: Option<KeyHolder>,
     /// Of an addition that is not there yet.
@@ -50,47 +52,103 @@ enum Step {
 }
 
 /// A change that is written, and the key that it is about.
-struct Writing<'c> {
-    change: &'c KeyChange,
+pub(super) struct Writing {
+    change: KeyChange,
     key: RsaPublicKey,
     step: Step,
+    wrote: Result<(), Failure>,
 }
 
-type Outcome<'c> = (&'c KeyChange, Result<End, Failure>);
+impl Writing {
+    pub(super) fn user(&self) -> Guid {
+        self.change.user.anchor
+    }
+}
+
+/// A change that came to an end, and its key where that could be read.
+pub(super) struct Ended {
+    pub(super) change: KeyChange,
+    pub(super) key: Option<RsaPublicKey>,
+    pub(super) how: Result<End, Failure>,
+}
 
 impl Keys {
-    /// Carries out a round.
-    pub(super) async fn round<'c>(
+    /// Carries out a round but for its end, and meanwhile ends the one before, and looks ahead where
+    /// there is more after this one.
+    pub(super) async fn round(
         &mut self,
         directory: &Arc<Directory>,
-        changes: Vec<&'c KeyChange>,
-    ) -> anyhow::Result<Vec<Outcome<'c>>> {
+        changes: Vec<KeyChange>,
+        is_more: bool,
+        outcome: &mut Outcome,
+    ) -> anyhow::Result<()> {
         let lanes = self.lanes(directory, changes.len()).await?;
-        let seen = self.look(&lanes, &changes).await;
+        let mut sights = std::mem::take(&mut self.ahead.sights);
+        let unseen = changes
+            .iter()
+            .filter(|change| !sights.contains_key(&change.seq));
+        sights.extend(self.look(&lanes, unseen.collect()).await);
         let devices = devices(directory, &changes).await?;
+        let users: HashSet<Guid> = changes.iter().map(anchor).collect();
 
-        let (mut outcomes, mut writings) = (Vec::new(), Vec::new());
-        for (change, seen) in changes.into_iter().zip(seen) {
+        let (mut ended, mut writings) = (Vec::new(), Vec::new());
+        for change in changes {
+            let Some(seen) = sights.remove(&change.seq) else {
+                anyhow::bail!("change {} was not looked at: this is a bug", change.seq);
+            };
             let decided = seen.and_then(|sight| {
                 let device = devices.get(&change.key.device);
-                let step = self.decide(change, &sight, device, directory.dc())?;
+                let step = self.decide(&change, &sight, device, directory.dc())?;
                 Ok((step, sight.key))
             });
-            match decided {
-                Ok((Step::Done(end), key)) => outcomes.push((change, Ok(end), Some(key))),
-                Ok((step, key)) => writings.push(Writing { change, key, step }),
-                Err(failure) => outcomes.push((change, Err(failure), None)),
-            }
+            let (key, how) = match decided {
+                Ok((Step::Done(end), key)) => (Some(key), Ok(end)),
+                Ok((step, key)) => {
+                    writings.push(Writing {
+                        change,
+                        key,
+                        step,
+                        wrote: Ok(()),
+                    });
+                    continue;
+                }
+                Err(failure) => (None, Err(failure)),
+            };
+            ended.push(Ended { change, key, how });
         }
         self.ledger.keep()?;
-        outcomes.extend(write(directory, &lanes, &self.lease, writings).await?);
-        let noted = outcomes.into_iter().map(|(change, outcome, key)| {
-            if let (Ok(end), Some(key)) = (&outcome, key) {
-                self.note_written(change, &key, end);
-            }
-            (change, outcome)
-        });
-        Ok(noted.collect())
+
+        let lease = self.lease.clone();
+        let meanwhile = async {
+            self.note(ended, outcome)?;
+            self.finish(outcome).await?;
+            anyhow::Ok(match is_more {
+                true => self.look_ahead(&lanes, &users).await,
+                false => Ahead::default(),
+            })
+        };
+        let (wrote, ahead) = tokio::join!(write(&lanes, &lease, writings), meanwhile);
+        self.ahead = ahead?;
+        self.behind.written = Some((directory.clone(), wrote));
+        Ok(())
+    }
+
+    /// The next page, and what the directory says of those whom the round under way leaves alone.
+    async fn look_ahead(&self, lanes: &Lanes, busy: &HashSet<Guid>) -> Ahead {
+        let Ok(page) = self.agent.changes(&self.place, 0).await else {
+            // It is asked for again in its turn, and then it matters why it does not come.
+            return Ahead::default();
+        };
+        let others = page.changes.iter().take(PAGE);
+        let others = others
+            .filter(|change| change.op == ChangeOp::Add && !busy.contains(&change.user.anchor));
+        let [first, second, ..] = lanes;
+        let lanes = [first, second, first, second].map(Arc::clone);
+        let sights = self.look(&lanes, others.collect()).await;
+        Ahead {
+            page: Some(page),
+            sights: sights.into_iter().collect(),
+        }
     }
 
     /// As many connections as a round is worth.
@@ -111,8 +169,12 @@ impl Keys {
     }
 
     /// What the directory says of each change's user, and of the proof of each addition.
-    async fn look(&self, lanes: &Lanes, changes: &[&KeyChange]) -> Vec<Result<Sight, Failure>> {
-        let items = changes.iter().map(|&change| {
+    async fn look(
+        &self,
+        lanes: &Lanes,
+        changes: Vec<&KeyChange>,
+    ) -> Vec<(u64, Result<Sight, Failure>)> {
+        let items = changes.into_iter().map(|change| {
             let key = addition::key_of(change);
             let replayed = key
                 .as_ref()
@@ -128,20 +190,8 @@ impl Keys {
             |directory, (change, key, replayed)| {
                 let config = config.clone();
                 async move {
-                    let key = key?;
-                    let holder = directory.keys(change.user.anchor).await?;
-                    if change.op == ChangeOp::Add {
-                        expect_member(&directory, &config, holder.as_ref()).await?;
-                    }
-                    let proof = match change.op {
-                        ChangeOp::Add
-                            if replayed || !is_there(&change, &key, holder.as_ref(), &config) =>
-                        {
-                            proof::of(&change, &key, &directory, &config).await?
-                        }
-                        _ => Proof::Absent,
-                    };
-                    Ok(Sight { key, holder, proof })
+                    let seq = change.seq;
+                    (seq, sight(&directory, &config, change, key, replayed).await)
                 }
             },
         )
@@ -259,7 +309,7 @@ impl Keys {
         self.ledger.count_addition(now);
     }
 
-    fn note_written(&mut self, change: &KeyChange, key: &RsaPublicKey, end: &End) {
+    pub(super) fn note_written(&mut self, change: &KeyChange, key: &RsaPublicKey, end: &End) {
         let (user, device, id) = (change.user.anchor, change.key.device, key.key_id());
         match end {
             End::Confirmed(place) => {
@@ -279,6 +329,28 @@ impl Place {
         let dc = dc.to_owned();
         Self { dc, usn }
     }
+}
+
+/// What the directory says about a change, with the proof of an addition that may be written.
+async fn sight(
+    directory: &Directory,
+    config: &Config,
+    change: KeyChange,
+    key: Result<RsaPublicKey, Refusal>,
+    replayed: bool,
+) -> Result<Sight, Failure> {
+    let key = key?;
+    let holder = directory.keys(change.user.anchor).await?;
+    if change.op == ChangeOp::Add {
+        expect_member(directory, config, holder.as_ref()).await?;
+    }
+    let proof = match change.op {
+        ChangeOp::Add if replayed || !is_there(&change, &key, holder.as_ref(), config) => {
+            proof::of(&change, &key, directory, config).await?
+        }
+        _ => Proof::Absent,
+    };
+    Ok(Sight { key, holder, proof })
 }
 
 /// A user who is in none of the scope's groups is out of it.
@@ -315,7 +387,7 @@ fn is_there(
 /// The devices of the additions that have one.
 async fn devices(
     directory: &Directory,
-    changes: &[&KeyChange],
+    changes: &[KeyChange],
 ) -> anyhow::Result<HashMap<Guid, Computer>> {
     let proven = changes.iter().filter(|change| change.evidence.is_some());
     let guids: HashSet<Guid> = proven.map(|change| change.key.device).collect();
@@ -338,42 +410,44 @@ fn value(change: &KeyChange, key: &RsaPublicKey) -> Vec<u8> {
     KeyCredential::for_user(key, change.key.device, made, made).encode()
 }
 
-/// Writes, then reads back what is there of all of it in one answer.
-async fn write<'c>(
-    directory: &Arc<Directory>,
-    lanes: &Lanes,
-    lease: &Lease,
-    writings: Vec<Writing<'c>>,
-) -> anyhow::Result<Vec<(&'c KeyChange, Result<End, Failure>, Option<RsaPublicKey>)>> {
-    let done = each(lanes, writings, |directory, writing| async move {
-        let wrote = carry_out(&directory, lease, &writing.step).await;
-        if wrote.is_ok() {
+/// Writes, over half of the connections: who reads on one that writes waits for the write.
+async fn write(lanes: &Lanes, lease: &Lease, writings: Vec<Writing>) -> Vec<Writing> {
+    let [.., third, fourth] = lanes;
+    let lanes = [third, fourth, third, fourth].map(Arc::clone);
+    each(&lanes, writings, |directory, mut writing| async move {
+        writing.wrote = carry_out(&directory, lease, &writing.step).await;
+        if writing.wrote.is_ok() {
             block_in_place(|| joints::reach("agent", Joint::ValueWritten));
         }
-        (writing, wrote)
+        writing
     })
-    .await;
-    let users: Vec<Guid> = done
-        .iter()
-        .map(|(writing, _)| writing.change.user.anchor)
-        .collect();
+    .await
+}
+
+/// Reads back in one answer what is there of all that was written, where it was written.
+pub(super) async fn read_back(
+    written: Option<(Arc<Directory>, Vec<Writing>)>,
+) -> anyhow::Result<Vec<Ended>> {
+    let Some((directory, writings)) = written else {
+        return Ok(Vec::new());
+    };
+    let users: Vec<Guid> = writings.iter().map(Writing::user).collect();
     let found = directory.keys_of(&users).await?;
     let found: HashMap<Guid, KeyHolder> = found
         .into_iter()
         .map(|holder| (holder.user.guid, holder))
         .collect();
-    let ended = done.into_iter().map(|(writing, wrote)| {
-        let end = match wrote {
-            Err(failure) => Err(failure),
-            Ok(()) => {
-                let holder = found.get(&writing.change.user.anchor);
-                read_back(&writing, holder, directory.dc())
-            }
-        };
-        if end.is_ok() {
+    let ended = writings.into_iter().map(|mut writing| {
+        let wrote = std::mem::replace(&mut writing.wrote, Ok(()));
+        let how = wrote.and_then(|()| ended(&writing, found.get(&writing.user()), directory.dc()));
+        if how.is_ok() {
             block_in_place(|| joints::reach("agent", Joint::ValueConfirmed));
         }
-        (writing.change, end, Some(writing.key))
+        Ended {
+            change: writing.change,
+            key: Some(writing.key),
+            how,
+        }
     });
     Ok(ended.collect())
 }
@@ -397,7 +471,7 @@ async fn carry_out(directory: &Directory, lease: &Lease, step: &Step) -> Result<
 }
 
 /// Whether what was written is what is there.
-fn read_back(writing: &Writing<'_>, holder: Option<&KeyHolder>, dc: &str) -> Result<End, Failure> {
+fn ended(writing: &Writing, holder: Option<&KeyHolder>, dc: &str) -> Result<End, Failure> {
     let not = |what: &str| Err(Failure::Later(anyhow::anyhow!("the value is {what}")));
     let place = Place::at(dc, holder.map(|holder| holder.user.usn));
     let values = holder.map_or(&[][..], |holder| &holder.values);
