@@ -121,7 +121,7 @@ pub struct ConfirmedKey {
     pub id: String,
     /// The device that made it.
     pub device: Guid,
-    /// The domain controller on which it was confirmed.
+    /// The domain controller on which it was confirmed, until all that are writable have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dc: Option<String>,
 }
@@ -250,6 +250,8 @@ pub enum ResultState {
     NeedsProof,
     /// It was in AD, and is no more without the server's having asked for it: the key is revoked.
     Lost,
+    /// It is in AD, and every writable domain controller has it: none needs to be asked before another.
+    Everywhere,
 }
 
 /// A piece of work, leased for 30 seconds.

@@ -353,7 +353,7 @@ pub struct KeyStatus {
     /// Why so.
     #[serde(default)]
     pub reason: String,
-    /// The domain controller that was written.
+    /// The domain controller that was written, until all that are writable have the key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dc: Option<String>,
     /// When it was registered, unix milliseconds of the server.

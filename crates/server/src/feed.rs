@@ -185,6 +185,7 @@ fn heard(result: ChangeResult) -> store::ChangeResult {
             ResultState::Refused => ChangeOutcome::Refused,
             ResultState::NeedsProof => ChangeOutcome::NeedsProof,
             ResultState::Lost => ChangeOutcome::Lost,
+            ResultState::Everywhere => ChangeOutcome::Everywhere,
         },
         dc: result.dc,
         code: result.code,

@@ -46,6 +46,8 @@ pub enum ChangeOutcome {
     NeedsProof,
     /// It was in AD, and somebody else took it out.
     Lost,
+    /// All writable domain controllers have it.
+    Everywhere,
 }
 
 /// What an agent says became of a change.
@@ -105,8 +107,10 @@ fn store_result(
     result: &ChangeResult,
     now_ms: i64,
 ) -> Result<()> {
-    if result.outcome == ChangeOutcome::Lost {
-        return store_loss(db, tenant, domain, result);
+    match result.outcome {
+        ChangeOutcome::Lost => return store_loss(db, tenant, domain, result),
+        ChangeOutcome::Everywhere => return store_spread(db, tenant, domain, result.seq),
+        _ => {}
     }
     // Only the newest change of a key is ever open, so that an outcome that comes late, for one
     // that was replaced meanwhile, finds nothing to close.
@@ -136,15 +140,24 @@ fn store_result(
     Ok(())
 }
 
-/// A key that was confirmed by that addition, the newest change of it, is not in AD any more.
+/// Of the result of an addition: the key that is confirmed by it, if it is the newest change of that key.
+const CONFIRMED: &str = "tenant = ?2 AND state = 'confirmed' AND kid =
+       (SELECT c.kid FROM changes c WHERE c.seq = ?1 AND c.tenant = ?2 AND c.domain = ?3
+        AND c.op = 'add' AND NOT EXISTS
+          (SELECT 1 FROM changes n WHERE n.tenant = ?2 AND n.kid = c.kid AND n.seq > c.seq))";
+
+/// A key is not in AD any more.
 fn store_loss(db: &dyn Sql, tenant: Guid, domain: Guid, result: &ChangeResult) -> Result<()> {
-    let sql = "UPDATE keys SET state = 'failed', code = ?4, detail = ?5
-         WHERE tenant = ?2 AND state = 'confirmed' AND kid =
-           (SELECT c.kid FROM changes c WHERE c.seq = ?1 AND c.tenant = ?2 AND c.domain = ?3
-            AND c.op = 'add' AND NOT EXISTS
-              (SELECT 1 FROM changes n WHERE n.tenant = ?2 AND n.kid = c.kid AND n.seq > c.seq))";
+    let sql = format!("UPDATE keys SET state = 'failed', code = ?4, detail = ?5 WHERE {CONFIRMED}");
     let (code, detail) = (&result.code, &result.detail);
-    db.execute(sql, args![result.seq, tenant, domain, code, detail])?;
+    db.execute(&sql, args![result.seq, tenant, domain, code, detail])?;
+    Ok(())
+}
+
+/// No domain controller has a key before the others.
+fn store_spread(db: &dyn Sql, tenant: Guid, domain: Guid, seq: u64) -> Result<()> {
+    let sql = format!("UPDATE keys SET dc = NULL WHERE {CONFIRMED}");
+    db.execute(&sql, args![seq, tenant, domain])?;
     Ok(())
 }
 

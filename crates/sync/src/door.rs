@@ -63,9 +63,9 @@ impl Door {
         Ok(directory)
     }
 
-    /// A connection more, of one's own, to the same domain controller.
-    pub async fn beside(&self, first: &Directory) -> Result<Directory, directory::Error> {
-        let locator = locator(&self.config, Some(first.dc()));
+    /// A connection more, of one's own, to the domain controller `dc`.
+    pub async fn to(&self, dc: &str) -> Result<Directory, directory::Error> {
+        let locator = locator(&self.config, Some(dc));
         connect_by(&locator, &self.config, &self.tickets).await
     }
 

@@ -183,6 +183,7 @@ impl Outcome {
         match result.state {
             ResultState::Confirmed => self.added += 1,
             ResultState::Removed => self.removed += 1,
+            ResultState::Everywhere => {}
             ResultState::Refused | ResultState::NeedsProof | ResultState::Lost => {
                 self.errors.push(ObjectError {
                     object,

@@ -40,7 +40,7 @@ impl Counters {
             ResultState::Confirmed => &self.confirmed,
             ResultState::Removed => &self.removed,
             ResultState::Refused | ResultState::NeedsProof => &self.refused,
-            ResultState::Lost => return,
+            ResultState::Lost | ResultState::Everywhere => return,
         };
         counter.fetch_add(1, Relaxed);
         if result.state == ResultState::Confirmed {

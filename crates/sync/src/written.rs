@@ -2,6 +2,9 @@
 //!
 //! A key is added after it was read back and before the server hears of it. A kill in between loses
 //! nothing: the change is handed out again, the value is found, and noted then.
+//!
+//! A key that was removed through a domain controller to which it had not come is kept as one that is
+//! to go, until no domain controller shows it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -38,6 +41,12 @@ pub struct Key {
     /// Where it has been seen, as places in the list. Only where it was seen can it be missing.
     #[serde(default)]
     seen: Vec<usize>,
+    /// Every writable domain controller has shown it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    everywhere: bool,
+    /// It is removed, and may come yet from where it was written.
+    #[serde(default, skip_serializing_if = "is_false")]
+    gone: bool,
     /// The value, base64, where it may be written again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
@@ -54,9 +63,16 @@ impl Key {
             device,
             seq,
             seen: Vec::new(),
+            everywhere: false,
+            gone: false,
             value: None,
             lost: None,
         }
+    }
+
+    /// It is removed, and may come yet.
+    pub fn is_gone(&self) -> bool {
+        self.gone
     }
 
     /// The server has not heard yet that somebody else took it out.
@@ -98,8 +114,12 @@ impl Written {
         let place = self.place(dc);
         let keys = self.keys.entry(user).or_default();
         match keys.iter_mut().find(|known| known.is(&key.id, key.device)) {
-            Some(known) if known.seq == key.seq && known.seen.contains(&place) => return,
+            Some(known) if known.seq == key.seq && known.seen.contains(&place) && !known.gone => {
+                return;
+            }
             Some(known) => {
+                known.everywhere &= known.seq == key.seq;
+                known.gone = false;
                 known.seq = key.seq;
                 if !known.seen.contains(&place) {
                     known.seen.push(place);
@@ -132,10 +152,14 @@ impl Written {
                 device,
                 seq,
                 seen: Vec::new(),
+                everywhere: false,
+                gone: false,
                 value: None,
                 lost: None,
             });
             key.seq = seq;
+            key.gone = false;
+            key.everywhere = dc.is_none();
             if let Some(dc) = dc {
                 let place = self.place(&dc);
                 if !key.seen.contains(&place) {
@@ -144,9 +168,50 @@ impl Written {
             }
             self.keys.entry(user).or_default().push(key);
         }
+        for (user, key) in before
+            .iter()
+            .flat_map(with_user)
+            .filter(|(_, key)| key.gone)
+        {
+            if !self.has(user, &key.id, key.device) {
+                self.keys.entry(user).or_default().push(key.clone());
+            }
+        }
         let users = before.keys().chain(self.keys.keys());
         let changed = users.filter(|user| before.get(user) != self.keys.get(user));
         self.changed.extend(changed);
+    }
+
+    /// A key is not at `dc`, as the server asked. Where it is not known to have been, it may come,
+    /// from wherever it was written.
+    pub fn take_out(&mut self, user: Guid, key: Key, dc: &str) {
+        let known = self
+            .of(user)
+            .iter()
+            .find(|known| known.is(&key.id, key.device));
+        if known.is_some_and(|known| self.was_seen(known, dc)) {
+            return self.forget(user, &key.id, key.device);
+        }
+        let keys = self.keys.entry(user).or_default();
+        keys.retain(|known| !known.is(&key.id, key.device));
+        keys.push(Key { gone: true, ..key });
+        self.changed.insert(user);
+    }
+
+    /// Keys that may be at some domain controllers and not at others.
+    pub fn spreading(&self) -> Vec<(Guid, Key)> {
+        let all = self.keys.iter().flat_map(with_user);
+        let some = all.filter(|(_, key)| !key.everywhere && key.lost.is_none());
+        some.map(|(user, key)| (user, key.clone())).collect()
+    }
+
+    /// Every writable domain controller has shown a key.
+    pub fn spread(&mut self, user: Guid, key: &Key) {
+        let keys = self.keys.get_mut(&user).into_iter().flatten();
+        for known in keys.filter(|known| known.is(&key.id, key.device)) {
+            known.everywhere = true;
+            self.changed.insert(user);
+        }
     }
 
     /// A key is no longer the agent's.
@@ -175,8 +240,7 @@ impl Written {
 
     /// Keys that are lost, whose, and why.
     pub fn lost(&self) -> Vec<(Guid, Key, String)> {
-        let all = self.keys.iter();
-        let all = all.flat_map(|(user, keys)| keys.iter().map(|key| (*user, key)));
+        let all = self.keys.iter().flat_map(with_user);
         all.filter_map(|(user, key)| Some((user, key.clone(), key.lost.clone()?)))
             .collect()
     }
@@ -189,7 +253,7 @@ impl Written {
     /// Whether `dc` has shown this key.
     pub fn was_seen(&self, key: &Key, dc: &str) -> bool {
         let place = self.dcs.iter().position(|known| known == dc);
-        place.is_some_and(|place| key.seen.contains(&place))
+        key.everywhere || place.is_some_and(|place| key.seen.contains(&place))
     }
 
     /// A user's keys.
@@ -218,6 +282,17 @@ impl Written {
     }
 }
 
+fn with_user<'w>(
+    (user, keys): (&'w Guid, &'w Vec<Key>),
+) -> impl Iterator<Item = (Guid, &'w Key)> + use<'w> {
+    keys.iter().map(|key| (*user, key))
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_false(word: &bool) -> bool {
+    !word
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -242,6 +317,42 @@ mod tests {
         let key = written.of(guid(1)).first().unwrap();
         assert!(written.was_seen(key, "dc2"));
         assert_eq!(written.count(), 1);
+    }
+
+    #[test]
+    fn a_key_that_was_removed_where_it_had_not_come_is_to_go_until_it_is_nowhere() {
+        let mut written = Written::default();
+        for user in [1, 2] {
+            written.put(guid(user), Key::new(&A, guid(9), 5), "dc1");
+        }
+        let key = Key::new(&A, guid(9), 6);
+        written.take_out(guid(1), key.clone(), "dc1");
+        assert_eq!(written.users(), [guid(2)], "it was there");
+        written.learn(Vec::new());
+        written.take_out(guid(2), key, "dc2");
+        written.learn(Vec::new());
+        let text = serde_json::to_string(&written).unwrap();
+        let mut written: Written = serde_json::from_str(&text).unwrap();
+        assert!(written.of(guid(2)).iter().all(Key::is_gone));
+        assert_eq!(written.spreading().len(), 1);
+        written.put(guid(2), Key::new(&A, guid(9), 6), "dc2");
+        assert!(
+            !written.of(guid(2)).iter().any(Key::is_gone),
+            "asked for anew"
+        );
+    }
+
+    #[test]
+    fn a_key_that_is_everywhere_is_missing_anywhere_until_it_is_written_anew() {
+        let mut written = Written::default();
+        written.put(guid(1), Key::new(&A, guid(9), 5), "dc1");
+        let [(user, key)] = written.spreading().try_into().unwrap();
+        written.spread(user, &key);
+        assert_eq!(written.spreading(), []);
+        let key = written.of(guid(1)).first().unwrap().clone();
+        assert!(written.was_seen(&key, "dc3"));
+        written.put(guid(1), Key::new(&A, guid(9), 6), "dc1");
+        assert_eq!(written.spreading().len(), 1);
     }
 
     #[test]

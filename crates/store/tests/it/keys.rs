@@ -25,6 +25,7 @@ on_every_store!(
     the_keys_of_a_user_who_is_gone_go_out,
     the_keys_of_a_computer_that_is_gone_go_out,
     a_key_that_was_lost_counts_as_revoked_unless_something_newer_is_known,
+    a_key_that_is_everywhere_is_at_no_controller_before_the_others,
     keys_that_ad_has_are_told_by_their_newest_addition,
     what_was_found_about_a_key_is_kept,
 );
@@ -203,6 +204,25 @@ async fn a_key_that_was_lost_counts_as_revoked_unless_something_newer_is_known(s
     report(&store, domain(), second, ChangeOutcome::Confirmed).await;
     report(&store, domain(), first, ChangeOutcome::Lost).await;
     assert_eq!(state(&store, 50).await, KeyState::Confirmed, "of before");
+}
+
+async fn a_key_that_is_everywhere_is_at_no_controller_before_the_others(store: Store) {
+    let dc = async || store.key(tenant(), guid(50)).await.unwrap().unwrap().dc;
+    register(&store, new_key(50, 11, 31, 1, "one")).await;
+    let first = open(&store).await.remove(0).seq;
+    report(&store, domain(), first, ChangeOutcome::Confirmed).await;
+    report(&store, other_domain(), first, ChangeOutcome::Everywhere).await;
+    assert_eq!(dc().await.as_deref(), Some("dc"));
+    report(&store, domain(), first, ChangeOutcome::Everywhere).await;
+    assert_eq!(
+        (dc().await, state(&store, 50).await),
+        (None, KeyState::Confirmed)
+    );
+    register(&store, new_key(50, 11, 31, 1, "two")).await;
+    let second = open(&store).await.remove(0).seq;
+    report(&store, domain(), second, ChangeOutcome::Confirmed).await;
+    report(&store, domain(), first, ChangeOutcome::Everywhere).await;
+    assert_eq!(dc().await.as_deref(), Some("dc"), "of before");
 }
 
 async fn keys_that_ad_has_are_told_by_their_newest_addition(store: Store) {

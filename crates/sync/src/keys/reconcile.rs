@@ -64,6 +64,7 @@ impl Keys {
             }
             self.tell_lost().await?;
         }
+        self.look_everywhere(&directory).await?;
         self.watched(&directory, usn);
         Ok(outcome)
     }
@@ -145,8 +146,11 @@ impl Keys {
             if key.is_lost() {
                 continue;
             }
-            let there = holder.is_some_and(|holder| value_of(holder, &key).is_some());
+            let there = has(holder, &key);
             match holder {
+                Some(holder) if key.is_gone() => {
+                    outcome.removed += self.remove_late(directory, holder, &key).await?;
+                }
                 Some(_) if there => {
                     self.written.put(user, key, dc);
                     outcome.unchanged += 1;
@@ -182,6 +186,30 @@ impl Keys {
             }
         }
         Ok(())
+    }
+
+    /// Takes out a key that was removed at another domain controller before it had come there, and has
+    /// come now. Answers how many values that were.
+    async fn remove_late(
+        &mut self,
+        directory: &Directory,
+        KeyHolder { user, values }: &KeyHolder,
+        key: &Key,
+    ) -> anyhow::Result<u64> {
+        let mut removed = 0;
+        let is_ours = self.config.scope.contains(&user.dn);
+        for value in values.iter().filter(|value| is_ours && is_of(value, key)) {
+            if self.ledger.removals_exhausted(&self.config.limits, now()) {
+                break;
+            }
+            self.ledger.count_removal(now());
+            self.ledger.keep()?;
+            self.lease.check()?;
+            directory.delete_key(user, value).await?;
+            tracing::warn!(code = "key_removed_late", user = %user.sid, key = key.id);
+            removed += 1;
+        }
+        Ok(removed)
     }
 
     /// A kill may have come between the removal and its note.
@@ -274,18 +302,21 @@ impl Keys {
     }
 }
 
-/// The value of a key that the agent wrote.
-fn value_of<'h>(holder: &'h KeyHolder, key: &Key) -> Option<&'h KeyValue> {
-    holder.values.iter().find(|value| {
-        KeyCredential::decode(&value.blob).is_ok_and(|credential| {
-            let material = credential.material();
-            material.is_some_and(|material| hex(&model::sha256(material)) == key.id)
-                && credential.device() == Some(key.device)
-        })
+/// Whether this is the value of a key that the agent wrote.
+fn is_of(value: &KeyValue, key: &Key) -> bool {
+    KeyCredential::decode(&value.blob).is_ok_and(|credential| {
+        let material = credential.material();
+        material.is_some_and(|material| hex(&model::sha256(material)) == key.id)
+            && credential.device() == Some(key.device)
     })
 }
 
-fn by_guid(holders: Vec<KeyHolder>) -> HashMap<Guid, KeyHolder> {
+/// Whether a user has the value of a key that the agent wrote.
+pub(super) fn has(holder: Option<&KeyHolder>, key: &Key) -> bool {
+    holder.is_some_and(|holder| holder.values.iter().any(|value| is_of(value, key)))
+}
+
+pub(super) fn by_guid(holders: Vec<KeyHolder>) -> HashMap<Guid, KeyHolder> {
     let by_guid = |holder: KeyHolder| (holder.user.guid, holder);
     holders.into_iter().map(by_guid).collect()
 }

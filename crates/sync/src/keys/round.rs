@@ -29,7 +29,6 @@ use crate::{
     config::{Config, Reassert},
     history::Outcome,
     lease::Lease,
-    ledger::hex,
     written::Key,
 };
 
@@ -158,7 +157,7 @@ impl Keys {
         }
         if changes > LANES {
             while self.lanes.len() + 1 < LANES {
-                self.lanes.push(Arc::new(self.door.beside(first).await?));
+                self.lanes.push(Arc::new(self.door.to(first.dc()).await?));
             }
         }
         let mut more = self.lanes.iter();
@@ -310,16 +309,15 @@ impl Keys {
     }
 
     pub(super) fn note_written(&mut self, change: &KeyChange, key: &RsaPublicKey, end: &End) {
-        let (user, device, id) = (change.user.anchor, change.key.device, key.key_id());
+        let user = change.user.anchor;
+        let mut noted = Key::new(&key.key_id(), change.key.device, change.seq);
         match end {
             End::Confirmed(place) => {
                 let is_kept = self.config.reassert == Reassert::Auto;
-                let value = is_kept.then(|| STANDARD.encode(value(change, key)));
-                let mut key = Key::new(&id, device, change.seq);
-                key.value = value;
-                self.written.put(user, key, &place.dc);
+                noted.value = is_kept.then(|| STANDARD.encode(value(change, key)));
+                self.written.put(user, noted, &place.dc);
             }
-            End::Removed(_) => self.written.forget(user, &hex(&id), device),
+            End::Removed(place) => self.written.take_out(user, noted, &place.dc),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use testkit::company::Company;
-use testkit::lab::address::full_name;
+use testkit::lab::address::{address, full_name};
 use testkit::lab::{Host, Lab, Options, Profile};
 use testkit::wait::{until, until_some};
 
@@ -85,6 +85,18 @@ fn where_a_domain_controller_stops_the_other_serves_within_five_seconds() -> Res
     }
     ensure!(company.keys_at(&serving, "alice")?.len() == 1);
     ensure!(company.keys_at(other, "alice")? == company.keys_at(&serving, "alice")?);
+    let place = || -> Result<Option<String>> {
+        let keys = company.admin(&["key", "list"])?;
+        let mut keys = keys.as_array().into_iter().flatten();
+        let key = keys.find(|key| key["state"] == "confirmed");
+        let key = key.context("no key is confirmed")?;
+        Ok(key["dc"].as_str().map(str::to_owned))
+    };
+    ensure!(place()? == Some(full_name(&serving)));
+    server
+        .command(&["latchkey-sync", "scheduler", "start", "--wait"])
+        .ok()?;
+    ensure!(place()?.is_none(), "both have it, and one is named");
 
     let from = log(&server, 0)?.len();
     let stopped = lab.host(&serving)?;
@@ -162,19 +174,32 @@ fn a_read_only_domain_controller_is_named_and_never_written_to() -> Result<()> {
     );
 
     // A branch whose only way is to the read-only one: it waits, and says for what.
+    let serving = connected(&server, 0)?;
+    let other = if serving == "dc" { "dc2" } else { "dc" };
+    let apart = |verb: &str| -> Result<()> {
+        for (from, to) in [("dc", "dc2"), ("dc2", "dc")] {
+            let route = format!("ip route {verb} prohibit {}", address(to)?);
+            company.lab.host(from)?.sh(&route)?;
+        }
+        Ok(())
+    };
+    apart("add")?;
     company.enrolled("alice", PIN)?;
     let kid = company.status("alice")?;
     let kid = kid
         .pointer("/credentials/0/kid")
         .and_then(|kid| kid.as_str());
     let kid = kid.context("no credential")?.to_owned();
-    for (from, to) in [("dc", "dc2"), ("dc2", "dc")] {
-        company.lab.replicate(from, to)?;
-    }
     let from = log(&server, 0)?.len();
-    let wall = "table inet away { chain out { type filter hook output priority 0; \
-                ip daddr { 10.77.0.10, 10.77.0.11 } th dport 389 drop; }; }";
-    server.command(&["nft", "-f", "-"]).stdin(wall).ok()?;
+    let wall = |hosts: &str| {
+        let rules = format!(
+            "table inet away; delete table inet away; \
+             table inet away {{ chain out {{ type filter hook output priority 0; \
+             ip daddr {{ {hosts} }} th dport 389 drop; }}; }}"
+        );
+        server.command(&["nft", "-f", "-"]).stdin(rules).ok()
+    };
+    wall("10.77.0.10, 10.77.0.11")?;
     let waited = until_some("the agent to say so", Duration::from_secs(30), || {
         let log = log(&server, from)?;
         ensure!(log.contains(&read_only), "{log}");
@@ -184,15 +209,28 @@ fn a_read_only_domain_controller_is_named_and_never_written_to() -> Result<()> {
         .workstation()?
         .command(&["latchkey", "keys", "delete", &kid])
         .ok()?;
-    let kept = ["dc", "dc2"].map(|dc| company.keys_at(dc, "alice"));
-    let from = log(&server, 0)?.len();
-    server.sh("nft delete table inet away")?;
+    let kept = company.keys_at(&serving, "alice")?.len();
     waited?;
-    for keys in kept {
-        ensure!(keys?.len() == 1, "it was taken out behind the wall");
-    }
-    let again = || connected(&server, from);
-    let serving = until_some("the agent at work", Duration::from_secs(40), again)?;
-    ensure!(serving != "rodc");
+    ensure!(kept == 1, "it was taken out behind the wall");
+
+    // The other one can be reached again, and never had the key: it comes after its removal.
+    let from = log(&server, 0)?.len();
+    wall(&address(&serving)?)?;
+    until_some("the removal at the other", Duration::from_secs(40), || {
+        let keys = company.admin(&["key", "list"])?;
+        let mut keys = keys.as_array().into_iter().flatten();
+        ensure!(keys.any(|key| key["kid"] == kid && key["state"] == "removed"));
+        Ok(())
+    })?;
+    ensure!(connected(&server, from)? == other);
+    ensure!(company.keys_at(&serving, "alice")?.len() == 1);
+    server.sh("nft delete table inet away")?;
+    apart("delete")?;
+    company.lab.replicate(&serving, other)?;
+    until_some("the late removal", Duration::from_secs(40), || {
+        let log = log(&server, from)?;
+        ensure!(log.contains("key_removed_late"), "{log}");
+        Ok(())
+    })?;
     all_have_forgotten(company)
 }
