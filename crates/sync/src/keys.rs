@@ -23,7 +23,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use api::agent::{ChangeOp, ChangeResult, Changes, KeyChange};
+use api::agent::{Alert, ChangeOp, ChangeResult, Changes, KeyChange};
 use client::Agent;
 use directory::{Directory, KeyValue};
 use joints::Joint;
@@ -86,8 +86,9 @@ pub struct Keys {
     /// Removals, and what follows them for the same users, until the feed's end is reached.
     waiting: Vec<KeyChange>,
     unfinished: Unfinished,
-    /// How many removals were stopped, and told of.
+    /// How many removals were stopped, and whether the server has heard of it.
     stopped: usize,
+    stopped_told: bool,
     watch: Option<Watch>,
     lease: Arc<Lease>,
     pending: Arc<Pending>,
@@ -185,6 +186,7 @@ impl Keys {
             waiting: Vec::new(),
             unfinished: Unfinished::default(),
             stopped: 0,
+            stopped_told: false,
             watch: None,
             lease,
             pending,
@@ -393,12 +395,7 @@ impl Keys {
                 code: DELETION_THRESHOLD.to_owned(),
                 detail: detail.clone(),
             });
-            if std::mem::replace(&mut self.stopped, removals) == removals {
-                return Ok(());
-            }
-            self.alarms
-                .raise(DELETION_THRESHOLD, threshold::EVENT, detail, now());
-            return self.alarms.keep(&self.folder, now());
+            return self.tell_stopped(removals, detail).await;
         }
         self.stopped = 0;
         for page in waiting.chunks(PAGE) {
@@ -408,6 +405,27 @@ impl Keys {
         if threshold.confirmed && removals > 0 {
             threshold.confirmed = false;
             self.folder.write(threshold::FILE, &threshold)?;
+        }
+        Ok(())
+    }
+
+    /// Tells of removals that were stopped: here, and until it has heard of it, the server.
+    async fn tell_stopped(&mut self, removals: usize, detail: String) -> anyhow::Result<()> {
+        let (event, code) = (threshold::EVENT, DELETION_THRESHOLD);
+        if self.stopped != removals {
+            self.alarms.raise(code, event, detail.clone(), now());
+            self.alarms.keep(&self.folder, now())?;
+            (self.stopped, self.stopped_told) = (removals, false);
+        }
+        if !self.stopped_told {
+            let code = code.to_owned();
+            let alert = Alert {
+                event,
+                code,
+                detail,
+            };
+            self.agent.alert(&alert).await?;
+            self.stopped_told = true;
         }
         Ok(())
     }

@@ -261,6 +261,8 @@ fn what_fails_on_the_way_of_a_thousand_keys_costs_none_and_doubles_none() -> Res
         let status = scene.status()?;
         let alarm = &status["alarms"]["deletion_threshold"];
         ensure!(alarm["count"].as_u64() >= Some(1), "{status}");
+        let told = scene.company.admin(&["audit", "list"])?.to_string();
+        ensure!(told.contains("116 deletion_threshold"), "{told}");
         Ok(())
     })?;
     ensure!(scene.values()? == expected, "something was taken out");
@@ -336,4 +338,43 @@ fn a_key_that_somebody_else_takes_out_counts_as_revoked() -> Result<()> {
         ensure!(left.is_empty(), "{:?}", left.keys());
         Ok(())
     })
+}
+
+#[test]
+fn a_key_that_a_forgetful_release_takes_out_is_written_again_where_that_is_configured() -> Result<()>
+{
+    let (_turn, scene) = scene();
+    let (server, crowd) = (scene.company.server()?, &scene.crowd);
+    let release = |release: &str| {
+        let dn = "CN=DC,OU=Domain Controllers,DC=corp,DC=latchkey,DC=test";
+        let change = "replace: operatingSystemVersion";
+        scene.change(dn, &format!("{change}\noperatingSystemVersion: {release}"))
+    };
+    let path = "/etc/latchkey/sync.toml";
+    let configuration = server.read_text(path)?;
+    let reasserting = format!("reassert = \"auto\"\n{configuration}");
+    server.write_file(path, reasserting, 0o600)?;
+    scene.restart_agent()?;
+    let keys = crowd.keys(0, 1, false)?;
+    let expected = scene.expected(&keys)?;
+    crowd.tell(keys)?;
+    scene.reaches("confirmed", 1)?;
+    let user = crowd.names().next().context("no user")?;
+
+    release("10.0 (14393)")?;
+    scene.change(user, "delete: msDS-KeyCredentialLink")?;
+    until_some("the key again", PATIENCE, || {
+        ensure!(scene.values()? == expected, "it is not there");
+        Ok(())
+    })?;
+    ensure!(scene.count("confirmed")? == 1);
+
+    crowd.remove_all()?;
+    until_some("the key to go", PATIENCE, || {
+        ensure!(scene.values()?.is_empty(), "it is there");
+        Ok(())
+    })?;
+    release("10.0 (20348)")?;
+    server.write_file(path, configuration, 0o600)?;
+    scene.restart_agent()
 }
