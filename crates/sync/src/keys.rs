@@ -298,6 +298,7 @@ impl Keys {
         }
         let there = self.reconcile().await?;
         outcome.take_in(there);
+        self.look_everywhere().await?;
         Ok(outcome)
     }
 
@@ -321,10 +322,13 @@ impl Keys {
         let now = self.put_off_removals(page.changes);
         self.place = page.next;
         self.settle(now, !is_last, outcome).await?;
-        if !is_last {
+        if !is_last && self.ahead.page.is_some() && self.lease.may_write() {
             return Ok(());
         }
         self.finish(outcome).await?;
+        if !is_last {
+            return Ok(());
+        }
         self.settle_removals(outcome).await?;
         self.lanes.clear();
         if !self.unfinished.is {

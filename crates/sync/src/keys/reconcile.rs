@@ -64,7 +64,6 @@ impl Keys {
             }
             self.tell_lost().await?;
         }
-        self.look_everywhere(&directory).await?;
         self.watched(&directory, usn);
         Ok(outcome)
     }

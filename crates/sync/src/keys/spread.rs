@@ -15,11 +15,13 @@ use crate::written::Key;
 
 impl Keys {
     /// Looks for keys at every writable domain controller, and tells the server of those that all have.
-    pub(super) async fn look_everywhere(&mut self, directory: &Directory) -> anyhow::Result<()> {
+    /// Only in a cycle: one that is silent is waited for.
+    pub(super) async fn look_everywhere(&mut self) -> anyhow::Result<()> {
         let spreading = self.written.spreading();
         if spreading.is_empty() {
             return Ok(());
         }
+        let directory = self.door.open().await?;
         let mut others = Vec::new();
         for controller in directory.domain_controllers().await? {
             if controller.host.eq_ignore_ascii_case(directory.dc()) {
@@ -35,7 +37,7 @@ impl Keys {
         }
         for keys in spreading.chunks(PAGE) {
             let mut places = vec![0; keys.len()];
-            for directory in others.iter().chain([directory]) {
+            for directory in others.iter().chain([&*directory]) {
                 match there(directory, keys).await {
                     Ok(there) => count(&mut places, &there),
                     Err(error) => {

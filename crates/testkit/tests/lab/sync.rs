@@ -185,7 +185,9 @@ impl<'l> Stage<'l> {
             &["--fingerprint", &pin, "--code-stdin"],
         ]
         .concat();
-        until_some("the lying server", Duration::from_secs(10), || {
+        // It signs all of them before it listens.
+        let patience = Duration::from_secs(10 + wanted as u64 / 100);
+        until_some("the lying server", patience, || {
             self.server.command(&words).stdin("code\n").ok()
         })?;
         self.server
@@ -196,11 +198,12 @@ impl<'l> Stage<'l> {
             Duration::from_secs(300),
             || -> Result<Vec<Value>> {
                 let lines = self.server.read_text(reports)?;
-                let told = lines
+                let mut told = lines
                     .lines()
                     .map(serde_json::from_str)
-                    .collect::<Result<Vec<_>, _>>()?;
+                    .collect::<Result<Vec<Value>, _>>()?;
                 ensure!(told.len() == wanted, "{} of {wanted}: {lines}", told.len());
+                told.sort_by_key(|told| told["seq"].as_u64());
                 Ok(told)
             },
         )
