@@ -107,7 +107,10 @@ async fn holders(directory: &Directory, config: &Config) -> anyhow::Result<Vec<K
             for holder in page {
                 // A computer is protected as it is; of users it takes a look at their groups.
                 let whole = directory.keys(holder.user.guid).await?;
-                holders.push(whole.unwrap_or(holder));
+                let holder = whole.unwrap_or(holder);
+                if config.scope.holds(directory, &holder.user).await? {
+                    holders.push(holder);
+                }
             }
         }
     }
