@@ -229,6 +229,24 @@ impl Company {
         )
     }
 
+    /// Starts the agent anew without a bound on keys an hour, and with more lines of configuration.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn lift_limits(&self, more: &str) -> Result<()> {
+        let server = self.server()?;
+        let path = "/etc/latchkey/sync.toml";
+        let limits = "[limits]\nadditions_per_hour = 1000000\nremovals_per_hour = 1000000\n[scope]";
+        let mut configuration = server.read_text(path)?;
+        if !configuration.contains(limits) {
+            configuration = configuration.replace("[scope]", limits);
+        }
+        let configuration = configuration.replace("[limits]", &format!("{more}\n[limits]"));
+        server.write_file(path, configuration, 0o600)?;
+        server.stop("latchkey-sync")?;
+        self.run_agent()
+    }
+
     /// Gives a person the second factor [`TOTP_SECRET`].
     ///
     /// # Errors

@@ -176,17 +176,7 @@ impl Crowd {
     /// # Errors
     /// When it does not start.
     pub fn configure(&self) -> Result<()> {
-        let server = self.company.server()?;
-        let path = "/etc/latchkey/sync.toml";
-        let configuration = server.read_text(path)?;
-        let configuration = configuration.replace(
-            "[scope]",
-            "allow_foreign_keys = true\n[limits]\nadditions_per_hour = 1000000\n\
-             removals_per_hour = 1000000\n[scope]",
-        );
-        server.write_file(path, configuration, 0o600)?;
-        server.stop("latchkey-sync")?;
-        self.company.run_agent()
+        self.company.lift_limits("allow_foreign_keys = true")
     }
 }
 

@@ -14,6 +14,7 @@ use crate::wait::until_some;
 /// # Errors
 /// When an enrollment fails, or a key does not come to AD.
 pub fn sync(company: &Company, count: usize) -> Result<Vec<Row>> {
+    company.lift_limits("")?;
     let mut samples = Vec::new();
     for _ in 0..WARM_UP + count {
         samples.push(registration(company)?);
