@@ -275,6 +275,7 @@ impl Keys {
 
     /// What the server has that AD has not yet, and what AD does not have any more.
     async fn cycle(&mut self) -> anyhow::Result<Outcome> {
+        let side = Connector::Directory;
         let mut outcome = Outcome::default();
         self.start_over();
         loop {
@@ -283,11 +284,13 @@ impl Keys {
                 None => self.agent.changes(&self.place, 0).await?,
             };
             if !self.lease.may_write() {
+                let mut seen = HashSet::new();
                 for change in &page.changes {
                     let (object, action) = named(change);
-                    let side = Connector::Directory;
                     self.pending.wait(side, &object, action, None);
+                    seen.insert(object);
                 }
+                self.pending.keep_untried(side, &seen);
                 return Ok(outcome);
             }
             let is_last = page.changes.len() < PAGE;
@@ -296,6 +299,8 @@ impl Keys {
                 break;
             }
         }
+        // What was seen while another agent wrote, that one has done.
+        self.pending.keep_untried(side, &HashSet::new());
         let there = self.reconcile().await?;
         outcome.take_in(there);
         self.look_everywhere().await?;

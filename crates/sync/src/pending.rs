@@ -112,6 +112,13 @@ impl Pending {
         });
     }
 
+    /// Of what was only seen on a side these wait, and no others.
+    pub fn keep_untried(&self, side: Connector, objects: &HashSet<String>) {
+        self.board().waiting.retain(|(of, object), reason| {
+            *of != side || reason.error.is_some() || objects.contains(object)
+        });
+    }
+
     /// All of a side is compared anew.
     pub fn clear(&self, side: Connector) {
         self.board().waiting.retain(|(of, _), _| *of != side);
@@ -186,6 +193,8 @@ mod tests {
         assert!(deletion(Connector::Server, "/Users/9"));
         assert!(!deletion(Connector::Server, "/Users/9"), "no news");
         pending.keep_deletions(Connector::Server, &HashSet::new());
+        pending.wait(Connector::Directory, "bob 2", Action::Put, None);
+        pending.keep_untried(Connector::Directory, &HashSet::from(["alice 1".to_owned()]));
         let error = Some(("conflict", "another has the name".to_owned()));
         pending.wait(Connector::Server, "/Users/2", Action::Put, error);
         let objects = |told: Told| {

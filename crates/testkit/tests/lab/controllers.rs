@@ -61,17 +61,9 @@ fn connected(server: &Host, from: usize) -> Result<String> {
     Ok(host.to_owned())
 }
 
-/// Sends a signal to every process of Samba.
-fn signal_samba(host: &Host, signal: &str) -> Result<()> {
-    host.sh(&format!(
-        "pkill -{signal} 'samba|smbd|winbindd|rpcd' || true"
-    ))?;
-    Ok(())
-}
-
 /// Ends every process of Samba without a word to anybody.
 fn end_samba(host: &Host) -> Result<()> {
-    signal_samba(host, "KILL")?;
+    host.sh("pkill -KILL 'samba|smbd|winbindd|rpcd' || true")?;
     until("Samba to end", FAILOVER, || host.pid("samba").is_none())?;
     host.stop("samba")
 }
@@ -124,17 +116,6 @@ fn where_a_domain_controller_stops_the_other_serves_within_five_seconds() -> Res
     lab.replicate(other, &serving)?;
     ensure!(company.keys_at(&serving, "bob")? == company.keys_at(other, "bob")?);
     signed_in?;
-
-    // One whose processes hang while its kernel answers is left as soon.
-    let from = log(&server, 0)?.len();
-    let hung = lab.host(other)?;
-    let since = Instant::now();
-    signal_samba(&hung, "STOP")?;
-    let now = until_some("the first one", 3 * FAILOVER, || connected(&server, from));
-    let took = since.elapsed();
-    signal_samba(&hung, "CONT")?;
-    let now = now?;
-    ensure!(now == serving && took < FAILOVER, "{now} after {took:?}");
     let status = company.status("root")?;
     let credentials = status["credentials"].as_array();
     for credential in credentials.context("no credentials")? {
