@@ -236,6 +236,20 @@ pub struct ChangeResult {
     pub detail: Option<String>,
 }
 
+impl ChangeResult {
+    /// An outcome of which nothing more is to be said yet.
+    pub fn new(seq: u64, state: ResultState) -> Self {
+        Self {
+            seq,
+            state,
+            dc: None,
+            usn: None,
+            code: None,
+            detail: None,
+        }
+    }
+}
+
 /// The outcome of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

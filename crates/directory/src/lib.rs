@@ -14,7 +14,6 @@
 mod accounts;
 mod authorities;
 mod ber;
-mod clock;
 mod connection;
 mod descriptors;
 mod dns;

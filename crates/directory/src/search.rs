@@ -6,7 +6,7 @@ use model::{Guid, Sid, UnixTime};
 use tokio::sync::Mutex;
 
 use crate::{
-    Error, Locator, Need, accounts, clock,
+    Error, Locator, Need, accounts,
     connection::Connection,
     entry::Entry,
     filter::Filter,
@@ -120,7 +120,7 @@ impl Directory {
                 .required_text("objectCategory")?
                 .to_ascii_uppercase()
                 .starts_with("CN=NTDS-DSA-RO,"),
-            clock: root.text("currentTime").and_then(clock::parse),
+            clock: root.text("currentTime").and_then(UnixTime::of_generalized),
             domain,
         })
     }

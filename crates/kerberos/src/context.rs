@@ -138,7 +138,7 @@ impl Context {
     /// What the KDC's clock said when it last refused something, and be it only to ask for a proof: for
     /// a sentence about clocks, and for nothing that is to be believed.
     pub fn kdc_time(&self) -> Option<UnixTime> {
-        self.0.heard().time().map(UnixTime)
+        self.0.heard().time()
     }
 
     /// Who owns the process's default cache: `name@REALM`.

@@ -8,6 +8,8 @@ mod refusal;
 
 use std::cell::{Cell, RefCell};
 
+use model::UnixTime;
+
 /// Tag of an AS-REP (RFC 4120 5.4.2), the one answer that is kept whole.
 const AS_REP: u8 = 0x6b;
 
@@ -17,7 +19,7 @@ pub(crate) struct Heard {
     reason: RefCell<Option<String>>,
     reply: RefCell<Option<Vec<u8>>>,
     status: Cell<Option<u32>>,
-    time: Cell<Option<i64>>,
+    time: Cell<Option<UnixTime>>,
 }
 
 impl Heard {
@@ -36,8 +38,8 @@ impl Heard {
         self.status.get()
     }
 
-    /// When the last refusal was sent, in seconds since 1970 by the sender's clock.
-    pub(crate) fn time(&self) -> Option<i64> {
+    /// When the last refusal was sent, by the sender's clock.
+    pub(crate) fn time(&self) -> Option<UnixTime> {
         self.time.get()
     }
 

@@ -1,6 +1,10 @@
 //! Points in time as the protocols write them. No clock is read here: time is an argument.
 
+use openssl::asn1::Asn1Time;
 use serde::{Deserialize, Serialize};
+
+const EPOCH: &str = "19700101000000Z";
+const DAY_S: i64 = 24 * 60 * 60;
 
 /// Seconds between 1601-01-01 and 1970-01-01, both UTC.
 const FILETIME_EPOCH_OFFSET_S: i64 = 11_644_473_600;
@@ -14,6 +18,18 @@ impl UnixTime {
     /// This time moved by `seconds`, held at the ends of the range.
     pub fn plus(self, seconds: i64) -> Self {
         Self(self.0.saturating_add(seconds))
+    }
+
+    /// The whole seconds of a GeneralizedTime such as `20261128103148.0Z` (RFC 4517 3.3.13); other zones
+    /// than UTC are not written.
+    pub fn of_generalized(text: &str) -> Option<Self> {
+        let (seconds, rest) = text.split_at_checked(14)?;
+        if !rest.ends_with('Z') {
+            return None;
+        }
+        let time = Asn1Time::from_str(&format!("{seconds}Z")).ok()?;
+        let since = Asn1Time::from_str(EPOCH).ok()?.diff(&time).ok()?;
+        Some(Self(i64::from(since.days) * DAY_S + i64::from(since.secs)))
     }
 }
 
@@ -32,5 +48,30 @@ impl From<UnixTime> for Filetime {
 impl From<Filetime> for UnixTime {
     fn from(time: Filetime) -> Self {
         Self((time.0 / 10_000_000) as i64 - FILETIME_EPOCH_OFFSET_S)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directorys_time_is_read_to_the_second() {
+        assert_eq!(
+            UnixTime::of_generalized("19700101000001.0Z"),
+            Some(UnixTime(1))
+        );
+        assert_eq!(
+            UnixTime::of_generalized("20261128103148.0Z"),
+            Some(UnixTime(1_795_861_908))
+        );
+        for wrong in [
+            "",
+            "20261128103148",
+            "20261328103148.0Z",
+            "20261128103148+0100",
+        ] {
+            assert_eq!(UnixTime::of_generalized(wrong), None, "{wrong}");
+        }
     }
 }

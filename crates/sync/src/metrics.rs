@@ -177,14 +177,7 @@ mod tests {
             lease: Lease::held(),
             pending: Arc::default(),
         };
-        let result = ChangeResult {
-            seq: 1,
-            state: ResultState::Confirmed,
-            dc: None,
-            usn: None,
-            code: None,
-            detail: None,
-        };
+        let result = ChangeResult::new(1, ResultState::Confirmed);
         let made = UnixTime(1_800_000_000);
         metrics.counters.settled(&result, made, made.plus(3));
         metrics

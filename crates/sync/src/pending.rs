@@ -107,21 +107,28 @@ impl Pending {
 
     /// Of the deletions of a side these wait, and no others.
     pub fn keep_deletions(&self, side: Connector, objects: &HashSet<String>) {
-        self.board().waiting.retain(|(of, object), reason| {
-            *of != side || reason.change != Action::Delete || objects.contains(object)
+        self.keep(side, |object, reason| {
+            reason.change != Action::Delete || objects.contains(object)
         });
     }
 
     /// Of what was only seen on a side these wait, and no others.
     pub fn keep_untried(&self, side: Connector, objects: &HashSet<String>) {
-        self.board().waiting.retain(|(of, object), reason| {
-            *of != side || reason.error.is_some() || objects.contains(object)
+        self.keep(side, |object, reason| {
+            reason.error.is_some() || objects.contains(object)
         });
     }
 
     /// All of a side is compared anew.
     pub fn clear(&self, side: Connector) {
-        self.board().waiting.retain(|(of, _), _| *of != side);
+        self.keep(side, |_, _| false);
+    }
+
+    fn keep(&self, side: Connector, stays: impl Fn(&String, &Reason) -> bool) {
+        let stays = |(of, object): &(Connector, String), reason: &mut Reason| {
+            *of != side || stays(object, reason)
+        };
+        self.board().waiting.retain(stays);
     }
 
     /// How much waits on a side.

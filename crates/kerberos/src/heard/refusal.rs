@@ -3,6 +3,8 @@
 //! Kerberos has one code for accounts that are disabled, locked, expired or outside their hours; the
 //! status tells them apart. Nobody signed it: it makes a sentence better and decides nothing.
 
+use model::UnixTime;
+
 /// KRB-ERROR (RFC 4120 5.9.1).
 const KRB_ERROR: u8 = 0x7e;
 /// Its `stime`, and the type of that.
@@ -18,31 +20,14 @@ const FIELD_2: u8 = 0xa2;
 /// KERB_ERR_TYPE_EXTENDED, as an INTEGER.
 const EXTENDED: &[u8] = &[3];
 
-/// The sender's time in an answer, if it is a refusal, in seconds since 1970.
-pub(super) fn time(answer: &[u8]) -> Option<i64> {
+/// The sender's time in an answer, if it is a refusal.
+pub(super) fn time(answer: &[u8]) -> Option<UnixTime> {
     let mut error = element(SEQUENCE, element(KRB_ERROR, answer)?)?;
     let time = element(GENERALIZED_TIME, field(&mut error, SERVER_TIME)?)?;
-    let [digits @ .., b'Z'] = time else {
-        return None;
-    };
-    // YYYYMMDDHHMMSS (RFC 4120 5.2.3).
-    let digits = std::str::from_utf8(digits)
-        .ok()
-        .filter(|text| text.len() == 14 && text.bytes().all(|byte| byte.is_ascii_digit()))?;
-    let number = |from: usize, to: usize| digits.get(from..to)?.parse::<i64>().ok();
-    let (year, month, day) = (number(0, 4)?, number(4, 6)?, number(6, 8)?);
-    // Years that begin in March, so that a leap day is the last one.
-    let (year, month) = match month {
-        3.. => (year, month - 3),
-        _ => (year - 1, month + 9),
-    };
-    let leap_days = year / 4 - year / 100 + year / 400;
-    let days = year * 365 + leap_days + (month * 153 + 2) / 5 + day - 1 - DAYS_TO_1970;
-    Some(((days * 24 + number(8, 10)?) * 60 + number(10, 12)?) * 60 + number(12, 14)?)
+    // With whole seconds (RFC 4120 5.2.3).
+    let time = std::str::from_utf8(time).ok()?;
+    UnixTime::of_generalized(time).filter(|_| time.len() == 15)
 }
-
-/// From 1 March of the year 0.
-const DAYS_TO_1970: i64 = 719_468;
 
 /// The status in an answer, if it is a refusal that has one.
 pub(super) fn status(answer: &[u8]) -> Option<u32> {
@@ -122,7 +107,7 @@ mod tests {
             ("20000229235959Z", 951_868_799),
             ("20261128103148Z", 1_795_861_908),
         ] {
-            assert_eq!(time(&sent(text)), Some(seconds), "{text}");
+            assert_eq!(time(&sent(text)), Some(UnixTime(seconds)), "{text}");
         }
         for wrong in [
             "",

@@ -60,14 +60,6 @@ impl Keys {
     ) -> anyhow::Result<ChangeResult> {
         let (seq, kid) = (change.seq, change.key.kid.as_str());
         let user = &change.user.sid;
-        let blank = ChangeResult {
-            seq,
-            state: ResultState::Refused,
-            dc: None,
-            usn: None,
-            code: None,
-            detail: None,
-        };
         match outcome {
             Ok(end) => {
                 let (state, place) = match end {
@@ -76,10 +68,9 @@ impl Keys {
                 };
                 tracing::info!(seq, kid, %user, ?state, dc = place.dc, "change carried out");
                 Ok(ChangeResult {
-                    state,
                     dc: Some(place.dc),
                     usn: place.usn,
-                    ..blank
+                    ..ChangeResult::new(seq, state)
                 })
             }
             Err(Failure::Refused(refusal)) => {
@@ -99,10 +90,9 @@ impl Keys {
                 }
                 let (code, detail) = (Some(code.to_owned()), Some(detail));
                 Ok(ChangeResult {
-                    state,
                     code,
                     detail,
-                    ..blank
+                    ..ChangeResult::new(seq, state)
                 })
             }
             Err(Failure::Later(error)) => Err(error),

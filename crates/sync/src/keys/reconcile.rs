@@ -6,14 +6,14 @@
 use std::{collections::HashMap, time::Duration};
 
 use anyhow::ensure;
-use api::agent::{ChangeResult, ResultState, StatusReport};
+use api::agent::{ChangeResult, ResultState};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use directory::{By, Directory, KeyHolder, KeyValue, User};
 use keycred::KeyCredential;
 use model::Guid;
 use tokio::time::Instant;
 
-use super::{KEY_REMOVED, Keys, PAGE, now};
+use super::{KEY_REMOVED, Keys, PAGE, ends::report, now};
 use crate::{
     cleanup::{self, Cleaned},
     config::Reassert,
@@ -284,15 +284,11 @@ impl Keys {
         self.folder_keeps_up()?;
         for lost in self.written.lost().chunks(PAGE) {
             let result = |(_, key, detail): &(Guid, Key, String)| ChangeResult {
-                seq: key.seq,
-                state: ResultState::Lost,
-                dc: None,
-                usn: None,
                 code: Some("key_removed_by_other".to_owned()),
                 detail: Some(detail.clone()),
+                ..ChangeResult::new(key.seq, ResultState::Lost)
             };
-            let results = lost.iter().map(result).collect();
-            self.agent.status(&StatusReport { results }).await?;
+            report(&self.agent, lost.iter().map(result).collect()).await?;
             for (user, key, _) in lost {
                 self.written.forget(*user, &key.id, key.device);
             }

@@ -23,6 +23,7 @@ use super::{
     Ahead, End, Failure, Keys, PAGE, Place, anchor,
     lanes::{LANES, Lanes, each},
     now, ours, proof,
+    reconcile::by_guid,
 };
 use crate::{
     addition::{self, Facts, Proof, Refusal, Rules},
@@ -430,11 +431,7 @@ pub(super) async fn read_back(
         return Ok(Vec::new());
     };
     let users: Vec<Guid> = writings.iter().map(Writing::user).collect();
-    let found = directory.keys_of(&users).await?;
-    let found: HashMap<Guid, KeyHolder> = found
-        .into_iter()
-        .map(|holder| (holder.user.guid, holder))
-        .collect();
+    let found = by_guid(directory.keys_of(&users).await?);
     let ended = writings.into_iter().map(|mut writing| {
         let wrote = std::mem::replace(&mut writing.wrote, Ok(()));
         let how = wrote.and_then(|()| ended(&writing, found.get(&writing.user()), directory.dc()));

@@ -3,12 +3,13 @@
 //! Until they do, the server names the one that has a key, so that a sign-in asks that one first; and
 //! a key that was removed where it had not come is looked for.
 
-use api::agent::{ChangeResult, ResultState, StatusReport};
+use api::agent::{ChangeResult, ResultState};
 use directory::Directory;
 use model::Guid;
 
 use super::{
     Keys, PAGE,
+    ends::report,
     reconcile::{by_guid, has},
 };
 use crate::written::Key;
@@ -66,18 +67,8 @@ impl Keys {
                 _ => {}
             }
         }
-        if !spread.is_empty() {
-            let result = |(_, key): &(Guid, &Key)| ChangeResult {
-                seq: key.seq,
-                state: ResultState::Everywhere,
-                dc: None,
-                usn: None,
-                code: None,
-                detail: None,
-            };
-            let results = spread.iter().map(result).collect();
-            self.agent.status(&StatusReport { results }).await?;
-        }
+        let result = |(_, key): &(Guid, &Key)| ChangeResult::new(key.seq, ResultState::Everywhere);
+        report(&self.agent, spread.iter().map(result).collect()).await?;
         for (user, key) in spread {
             self.written.spread(user, key);
         }
