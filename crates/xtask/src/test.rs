@@ -30,7 +30,7 @@ const LABS: [&str; 13] = [
     "tests-clean-server",
 ];
 
-const STAGES: [(&str, &[&str]); 5] = [
+const STAGES: [(&str, &[&str]); 6] = [
     ("format", &["fmt", "--all", "--check"]),
     (
         "lints",
@@ -45,6 +45,11 @@ const STAGES: [(&str, &[&str]); 5] = [
         ],
     ),
     ("build", &["build", "--workspace", "--locked"]),
+    // Doubles and attackers that tests of the lab start.
+    (
+        "examples",
+        &["build", "--workspace", "--locked", "--examples"],
+    ),
     // Everything but the lab. No documentation holds a program to be tried.
     (
         "tests",

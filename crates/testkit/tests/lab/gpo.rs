@@ -413,7 +413,7 @@ fn enabling_hello_is_finished_after_it_was_killed_at_any_moment() {
     let office = Office::open(lab).unwrap();
     let begin = Instant::now();
     office.gpo(&HELLO).unwrap();
-    let whole_run = begin.elapsed();
+    let mut whole_run = begin.elapsed();
     remove(&office);
     let (mut killed, mut linked_early) = (0, 0);
     for moment in 1..=MOMENTS {
@@ -424,8 +424,13 @@ fn enabling_hello_is_finished_after_it_was_killed_at_any_moment() {
         ]
         .concat();
         let host = lab.host("ws1").unwrap();
+        let begin = Instant::now();
         let ended = host.command(&words).env("KRB5CCNAME", CACHE).run().unwrap();
         let whole = ended.status == 0;
+        if whole {
+            // The machine was busier before.
+            whole_run = whole_run.min(begin.elapsed());
+        }
         killed += usize::from(!whole);
         // Whatever is linked can be read by everybody, and must be whole.
         let links = office.attribute(BASE_DN, "gPLink").unwrap();
