@@ -11,7 +11,7 @@ use crate::{
     gpo::search,
     keys::any_of,
     message::{DELETED_OBJECTS, Scope, Search},
-    search::{Pages, Query},
+    search::{Pages, Query, understood},
 };
 
 /// What identifies an account.
@@ -122,6 +122,17 @@ pub struct Computer {
     pub usn: u64,
 }
 
+/// Which accounts have changed: their objectGUIDs.
+#[derive(Debug, Clone, Default)]
+pub struct Changed {
+    /// Users.
+    pub users: Vec<Guid>,
+    /// Groups.
+    pub groups: Vec<Guid>,
+    /// Computers.
+    pub computers: Vec<Guid>,
+}
+
 /// The kinds of accounts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -200,6 +211,19 @@ impl Kind {
         }
     }
 
+    /// Of an entry that one of the kinds' filters found.
+    fn of(entry: &Entry) -> Result<Self, Error> {
+        // A computer is a user, too.
+        let classes = [
+            ("computer", Self::Computer),
+            ("group", Self::Group),
+            ("user", Self::User),
+        ];
+        let mut kinds = classes.into_iter().filter(|(class, _)| entry.is_a(class));
+        let (_, kind) = kinds.next().ok_or(Error::Malformed("an account of no kind"))?;
+        Ok(kind)
+    }
+
     pub(crate) fn filter(self) -> Filter {
         match self {
             Self::User => Filter::And(vec![
@@ -229,8 +253,54 @@ impl Directory {
             .transpose()
     }
 
-    /// Many computers in one answer; which is not found is not in it.
+    /// Which accounts have changed since `usn`. It is one search for all kinds, because a domain
+    /// controller without an ordered index looks at every account for it.
+    pub async fn changed(&self, usn: u64) -> Result<Changed, Error> {
+        let kinds = [Kind::User, Kind::Group, Kind::Computer];
+        let kinds = Filter::Or(kinds.map(Kind::filter).to_vec());
+        let mut pages = self.pages(Query {
+            base: self.domain().dn.clone(),
+            scope: Scope::Subtree,
+            filter: Filter::And(vec![Filter::AtLeast("uSNChanged", usn), kinds]),
+            attributes: &["objectGUID", "objectClass"],
+            extended_dn: false,
+            read: |entry, _| Ok((Kind::of(entry)?, entry.guid()?)),
+        });
+        let mut changed = Changed::default();
+        while let Some(page) = pages.next().await? {
+            for (kind, guid) in page {
+                match kind {
+                    Kind::User => changed.users.push(guid),
+                    Kind::Group => changed.groups.push(guid),
+                    Kind::Computer => changed.computers.push(guid),
+                }
+            }
+        }
+        Ok(changed)
+    }
+
+    /// Users in one answer; who is not found or not understood is not in it.
+    pub async fn users_of(&self, guids: &[Guid]) -> Result<Vec<User>, Error> {
+        self.of(Kind::User, guids, User::read).await
+    }
+
+    /// Groups in one answer, as of [`Directory::users_of`]. Complete each with
+    /// [`Directory::complete_members`].
+    pub async fn groups_of(&self, guids: &[Guid]) -> Result<Vec<Group>, Error> {
+        self.of(Kind::Group, guids, Group::read).await
+    }
+
+    /// Computers in one answer, as of [`Directory::users_of`].
     pub async fn computers_of(&self, guids: &[Guid]) -> Result<Vec<Computer>, Error> {
+        self.of(Kind::Computer, guids, Computer::read).await
+    }
+
+    async fn of<T>(
+        &self,
+        kind: Kind,
+        guids: &[Guid],
+        read: fn(&Entry, &Domain) -> Result<T, Error>,
+    ) -> Result<Vec<T>, Error> {
         if guids.is_empty() {
             return Ok(Vec::new());
         }
@@ -239,15 +309,17 @@ impl Directory {
             base: &self.domain().dn,
             scope: Scope::Subtree,
             filter: &filter,
-            attributes: &[COMPUTER, &["objectClass"]].concat(),
+            attributes: &[kind.attributes(), &["objectClass"]].concat(),
             page: None,
-            extended_dn: false,
+            extended_dn: kind == Kind::Group,
         };
         let found = self.all(&search).await?;
-        let computers = found.iter().filter(|entry| entry.is_a("computer"));
-        computers
-            .map(|entry| Computer::read(entry, self.domain()))
-            .collect()
+        let found = found
+            .iter()
+            .filter(|entry| Kind::of(entry).is_ok_and(|found| found == kind));
+        Ok(found
+            .filter_map(|entry| understood(entry, read(entry, self.domain())))
+            .collect())
     }
 
     /// A group. Complete it with [`Directory::complete_members`].
@@ -286,25 +358,25 @@ impl Directory {
         self.all(&search).await?.iter().map(Entry::sid).collect()
     }
 
-    /// All users below `base` that have changed since `usn`.
-    pub fn users(&self, base: &str, usn: u64) -> Pages<'_, User> {
+    /// All users below `base`.
+    pub fn users(&self, base: &str) -> Pages<'_, User> {
         self.pages(Query {
             base: base.to_owned(),
-            filter: changed(Kind::User, usn),
+            scope: Scope::Subtree,
+            filter: Kind::User.filter(),
             attributes: USER,
             extended_dn: false,
             read: User::read,
         })
     }
 
-    /// All groups of the domain that have changed since `usn`. Complete each with
-    /// [`Directory::complete_members`].
-    pub fn groups(&self, usn: u64) -> Pages<'_, Group> {
-        self.group_pages(changed(Kind::Group, usn))
+    /// All groups of the domain. Complete each with [`Directory::complete_members`].
+    pub fn groups(&self) -> Pages<'_, Group> {
+        self.group_pages(Kind::Group.filter())
     }
 
     /// The groups that `member` is in, directly or not.
-    pub fn groups_of(&self, member: &str) -> Pages<'_, Group> {
+    pub fn groups_above(&self, member: &str) -> Pages<'_, Group> {
         let within = Filter::InChain("member", member.to_owned());
         self.group_pages(Filter::And(vec![Kind::Group.filter(), within]))
     }
@@ -312,6 +384,7 @@ impl Directory {
     fn group_pages(&self, filter: Filter) -> Pages<'_, Group> {
         self.pages(Query {
             base: self.domain().dn.clone(),
+            scope: Scope::Subtree,
             filter,
             attributes: GROUP,
             extended_dn: true,
@@ -356,11 +429,12 @@ impl Directory {
         Ok(found.is_some())
     }
 
-    /// All computers of the domain that have changed since `usn`.
-    pub fn computers(&self, usn: u64) -> Pages<'_, Computer> {
+    /// All computers of the domain.
+    pub fn computers(&self) -> Pages<'_, Computer> {
         self.pages(Query {
             base: self.domain().dn.clone(),
-            filter: changed(Kind::Computer, usn),
+            scope: Scope::Subtree,
+            filter: Kind::Computer.filter(),
             attributes: COMPUTER,
             extended_dn: false,
             read: Computer::read,
@@ -371,6 +445,7 @@ impl Directory {
     pub fn ids(&self, kind: Kind, base: &str) -> Pages<'_, Guid> {
         self.pages(Query {
             base: base.to_owned(),
+            scope: Scope::Subtree,
             filter: kind.filter(),
             attributes: &["objectGUID"],
             extended_dn: false,
@@ -391,6 +466,8 @@ impl Directory {
         }
         let pages = self.pages(Query {
             base,
+            // Where a domain controller has an index of it.
+            scope: Scope::Children,
             filter: Filter::And(vec![is_deleted, Filter::AtLeast("uSNChanged", usn)]),
             attributes: &["objectGUID"],
             extended_dn: false,
@@ -624,13 +701,6 @@ pub(crate) fn is_privileged(group: &Sid) -> bool {
     let rid = group.rid().unwrap_or(0);
     (text.starts_with("S-1-5-21-") && PRIVILEGED.contains(&rid))
         || (text.starts_with("S-1-5-32-") && PRIVILEGED_BUILT_IN.contains(&rid))
-}
-
-fn changed(kind: Kind, usn: u64) -> Filter {
-    match usn {
-        0 => kind.filter(),
-        usn => Filter::And(vec![Filter::AtLeast("uSNChanged", usn), kind.filter()]),
-    }
 }
 
 fn principal_filter(account: &str, realm: &str) -> Filter {

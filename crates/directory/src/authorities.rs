@@ -73,6 +73,7 @@ impl Directory {
         let is = |bit| Filter::Bits(CONTROL, bit);
         let query = Query {
             base: self.domain().dn.clone(),
+            scope: Scope::Subtree,
             filter: Filter::And(vec![
                 Filter::equal("objectCategory", "computer"),
                 Filter::Or(vec![is(DOMAIN_CONTROLLER), is(READ_ONLY_DOMAIN_CONTROLLER)]),

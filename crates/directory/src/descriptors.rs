@@ -81,6 +81,7 @@ impl Directory {
     fn guarded_pages(&self, base: &str, filter: Filter) -> Pages<'_, Guarded> {
         self.pages(Query {
             base: base.to_owned(),
+            scope: Scope::Subtree,
             filter,
             attributes: GUARDED,
             extended_dn: false,
@@ -113,7 +114,7 @@ impl Directory {
                 "CN={everyone},CN=ForeignSecurityPrincipals,{}",
                 self.domain().dn
             );
-            for group in self.groups_of(&dn).all().await? {
+            for group in self.groups_above(&dn).all().await? {
                 if !of_everyone.contains(&group.sid) {
                     of_everyone.push(group.sid);
                 }

@@ -152,6 +152,7 @@ impl Directory {
         ]);
         let mut pages = self.pages(Query {
             base: self.domain().dn.clone(),
+            scope: Scope::Subtree,
             filter,
             attributes: &["cn"],
             extended_dn: false,

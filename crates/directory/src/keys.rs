@@ -98,6 +98,7 @@ impl Directory {
         let users = Filter::equal("objectClass", "user");
         self.pages(Query {
             base: base.to_owned(),
+            scope: Scope::Subtree,
             filter: Filter::And(vec![filter, users]),
             attributes: HOLDER,
             extended_dn: false,

@@ -30,7 +30,7 @@ mod seal;
 mod search;
 mod trust;
 
-pub use accounts::{By, Computer, Group, Kind, Protection, User};
+pub use accounts::{By, Changed, Computer, Group, Kind, Protection, User};
 pub use authorities::{Authorities, DomainController};
 pub use descriptors::{Guarded, Identity, Property};
 pub use gpo_write::Principal;

@@ -215,6 +215,7 @@ impl Directory {
 /// What a paged search is for.
 pub(crate) struct Query<T> {
     pub(crate) base: String,
+    pub(crate) scope: Scope,
     pub(crate) filter: Filter,
     pub(crate) attributes: &'static [&'static str],
     pub(crate) extended_dn: bool,
@@ -238,7 +239,7 @@ impl<T> Pages<'_, T> {
         };
         let search = Search {
             base: &self.query.base,
-            scope: Scope::Subtree,
+            scope: self.query.scope,
             filter: &self.query.filter,
             attributes: self.query.attributes,
             page: Some(&cookie),
@@ -251,10 +252,7 @@ impl<T> Pages<'_, T> {
             .lock()
             .await
             .call(&Request::Search(&search), |entry| {
-                match (self.query.read)(&entry, domain) {
-                    Ok(read) => page.push_back(read),
-                    Err(error) => tracing::warn!(dn = %entry.dn, %error, "entry left out"),
-                }
+                page.extend(understood(&entry, (self.query.read)(&entry, domain)));
                 Ok(())
             })
             .await?;
@@ -271,6 +269,12 @@ impl<T> Pages<'_, T> {
         }
         Ok(all)
     }
+}
+
+/// What was read of an entry. One that is not understood is named in the log, and left out.
+pub(crate) fn understood<T>(entry: &Entry, read: Result<T, Error>) -> Option<T> {
+    read.inspect_err(|error| tracing::warn!(dn = %entry.dn, %error, "entry left out"))
+        .ok()
 }
 
 /// An outcome other than success is an error.

@@ -29,7 +29,7 @@ pub async fn check(config: Config) -> anyhow::Result<String> {
         directory.who_am_i().await?
     )?;
     for base in config.scope.bases() {
-        let mut pages = directory.users(base, 0);
+        let mut pages = directory.users(base);
         let mut users = 0;
         while let Some(page) = pages
             .next()

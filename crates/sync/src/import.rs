@@ -42,6 +42,13 @@ use crate::{
 
 /// How often the update sequence number is looked at.
 const POLL: Duration = Duration::from_secs(1);
+/// How many times as long as a look took there is none, up to [`MAX_POLL`]: it keeps a domain
+/// controller from writing.
+const POLL_PAUSE: u32 = 8;
+/// What changed is noticed in seconds, however long that takes.
+const MAX_POLL: Duration = Duration::from_secs(3);
+/// How many accounts that changed are read at once.
+const AT_ONCE: usize = 100;
 /// How often what is there is listed, if anything changed and nobody tells of deletions; less often
 /// where that takes long.
 const SWEEP: Duration = Duration::from_secs(4);
@@ -130,10 +137,11 @@ impl Import {
                 }
                 () = tokio::time::sleep(pause) => {}
             }
+            let begun = Instant::now();
             match self.watch().await {
                 Ok(_) => {
                     backoff.reset();
-                    pause = POLL;
+                    pause = (begun.elapsed() * POLL_PAUSE).clamp(POLL, MAX_POLL);
                 }
                 Err(error) => {
                     tracing::warn!(code = "import_failed", error = format!("{error:#}"));
@@ -244,7 +252,7 @@ impl Import {
         let mut present = HashSet::new();
         let config = self.config.clone();
         for base in config.scope.bases() {
-            let mut pages = directory.users(base, 0);
+            let mut pages = directory.users(base);
             while let Some(page) = pages.next().await.with_context(|| base.to_owned())? {
                 for user in &page {
                     if self.is_inside(user) {
@@ -254,7 +262,7 @@ impl Import {
                 }
             }
         }
-        let mut pages = directory.computers(0);
+        let mut pages = directory.computers();
         while let Some(page) = pages.next().await? {
             for computer in &page {
                 present.insert(computer.guid);
@@ -263,7 +271,7 @@ impl Import {
         }
         // Groups refer to members: those must be known first.
         self.courier.settle().await?;
-        let mut groups = directory.groups(0).all().await?;
+        let mut groups = directory.groups().all().await?;
         for group in &mut groups {
             directory.complete_members(group).await?;
         }
@@ -288,18 +296,21 @@ impl Import {
 
     /// Sends what changed since `usn`; whether anything did.
     async fn changes(&mut self, directory: &Directory, usn: u64) -> anyhow::Result<bool> {
-        let (begun, mut read) = (Instant::now(), 0);
+        let begun = Instant::now();
+        let changed = directory.changed(usn).await?;
+        let mut read = changed.users.len() + changed.groups.len() + changed.computers.len();
         // Before the users: a member who comes in with a group is a user whom nothing changed.
-        let mut groups = directory.groups(usn).all().await?;
+        let mut groups = VecDeque::new();
+        for guids in changed.groups.chunks(AT_ONCE) {
+            groups.extend(directory.groups_of(guids).await?);
+        }
         if !groups.is_empty() {
             self.members_changed(directory).await?;
         }
         // From the whole domain: a user may have left the scope.
         let mut new_members = self.newcomers.clone();
-        let mut pages = directory.users(&directory.domain().dn, usn);
-        while let Some(page) = pages.next().await? {
-            read += page.len();
-            for user in &page {
+        for guids in changed.users.chunks(AT_ONCE) {
+            for user in &directory.users_of(guids).await? {
                 if self.is_inside(user) {
                     if !self.courier.known.contains(user.guid) {
                         new_members.push(user.dn.clone());
@@ -310,10 +321,8 @@ impl Import {
                 }
             }
         }
-        let mut pages = directory.computers(usn);
-        while let Some(page) = pages.next().await? {
-            read += page.len();
-            for computer in &page {
+        for guids in changed.computers.chunks(AT_ONCE) {
+            for computer in &directory.computers_of(guids).await? {
                 if !self.courier.known.contains(computer.guid) {
                     new_members.push(computer.dn.clone());
                 }
@@ -322,7 +331,6 @@ impl Import {
         }
         // Groups refer to members: those must be known first.
         self.courier.settle().await?;
-        read += groups.len();
         for group in &groups {
             let known = &self.courier.known;
             let mut members = group.members.iter();
@@ -331,12 +339,12 @@ impl Import {
             }
         }
         if new_members.len() > MANY {
-            groups = directory.groups(0).all().await?;
+            groups = directory.groups().all().await?;
             read += groups.len();
             new_members.clear();
         }
         for member in new_members {
-            let above = directory.groups_of(&member).all().await?;
+            let above = directory.groups_above(&member).all().await?;
             read += above.len();
             groups.extend(above);
         }

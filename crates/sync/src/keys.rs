@@ -277,6 +277,8 @@ impl Keys {
     async fn cycle(&mut self) -> anyhow::Result<Outcome> {
         let side = Connector::Directory;
         let mut outcome = Outcome::default();
+        // What was carried out is told once, and not carried out again.
+        self.finish(&mut outcome).await?;
         self.start_over();
         loop {
             let page = match self.page_ahead() {

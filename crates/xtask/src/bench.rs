@@ -21,6 +21,7 @@ struct Plan {
     signin: bool,
     sync: bool,
     import: bool,
+    export: bool,
     policy: bool,
     policies: bool,
     server: bool,
@@ -53,17 +54,18 @@ pub(crate) fn run(mut words: lexopt::Parser) -> Result<ExitCode> {
     }
     let topic = topic.as_deref().unwrap_or("all");
     if ![
-        "all", "server", "policies", "signin", "sync", "import", "policy",
+        "all", "server", "policies", "signin", "sync", "import", "export", "policy",
     ]
     .contains(&topic)
     {
-        bail!("no topic {topic}: server, policies, signin, sync, import, policy, all");
+        bail!("no topic {topic}: server, policies, signin, sync, import, export, policy, all");
     }
     let is_wanted = |name| topic == name || topic == "all";
     let plan = Plan {
         signin: is_wanted("signin"),
         sync: is_wanted("sync"),
         import: is_wanted("import") || is_wanted("sync"),
+        export: is_wanted("export") || is_wanted("sync"),
         policy: is_wanted("policy"),
         policies: is_wanted("policies"),
         server: is_wanted("server"),
@@ -105,7 +107,7 @@ pub(crate) fn run(mut words: lexopt::Parser) -> Result<ExitCode> {
         Lab::down(CROWDED)?;
         rows.extend(measured?);
     }
-    if plan.signin || plan.sync || plan.policy {
+    if plan.signin || plan.sync || plan.policy || plan.export {
         let measured = measure(plan);
         Lab::down(LAB)?;
         rows.extend(measured?);
@@ -142,7 +144,7 @@ fn measure(plan: Plan) -> Result<Vec<Row>> {
         complain("measuring the way of the policies to a device");
         rows.extend(bench::policy(&company, POLICY_OBJECTS, plan.readings)?);
     }
-    if plan.sync {
+    if plan.export {
         // The last one: it leaves the domain with its users.
         complain("measuring many keys at once into AD");
         rows.extend(bench::export(&company, plan.exported)?);

@@ -19,7 +19,7 @@ use testkit::lab::workspace;
 const USAGE: &str = "\
 cargo xtask demo [--keep] [--json] [--name NAME]   the whole story, from no credential to a ticket
 cargo xtask test [--long]                          everything that guards a commit
-cargo xtask bench [server|signin|sync|policy] [--quick] [--json] the budgets, measured
+cargo xtask bench [server|policies|signin|sync|import|export|policy] [--quick] [--json] the budgets, measured
 cargo xtask package [--out DIR] [--profile dev|release] [--version V] the Debian packages
 cargo xtask lab up [NAME] [--workstations N] [--controllers dc2,rodc]
 cargo xtask lab down|status [NAME] [--json]

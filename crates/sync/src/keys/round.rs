@@ -411,8 +411,8 @@ fn value(change: &KeyChange, key: &RsaPublicKey) -> Vec<u8> {
 
 /// Writes, over half of the connections: who reads on one that writes waits for the write.
 async fn write(lanes: &Lanes, lease: &Lease, writings: Vec<Writing>) -> Vec<Writing> {
-    let [.., third, fourth] = lanes;
-    let lanes = [third, fourth, third, fourth].map(Arc::clone);
+    let [.., fourth] = lanes;
+    let lanes = [fourth; LANES].map(Arc::clone);
     each(&lanes, writings, |directory, mut writing| async move {
         writing.wrote = carry_out(&directory, lease, &writing.step).await;
         if writing.wrote.is_ok() {

@@ -11,8 +11,11 @@ use crate::lab::address::full_name;
 use crate::lab::{AGENT_ACCOUNT, AGENT_KEYTAB, Profile};
 use crate::wait::until_some;
 
-/// Ours and the reference take turns, each twice, the reference in the middle.
-const TURNS: [Whose; 4] = [Whose::Ours, Whose::Theirs, Whose::Theirs, Whose::Ours];
+/// Ours and the reference take turns, each as often first as second.
+const TURNS: [Whose; 8] = {
+    use Whose::{Ours, Theirs};
+    [Ours, Theirs, Theirs, Ours, Ours, Theirs, Theirs, Ours]
+};
 
 #[derive(Clone, Copy)]
 enum Whose {
@@ -28,7 +31,7 @@ pub fn export(company: &Company, count: usize) -> Result<Vec<Row>> {
     let crowd = Crowd::gather(company, 2 * count, Profile::Release)?;
     crowd.configure()?;
     crowd.is_known(Duration::from_secs(600))?;
-    let turn = count / 2;
+    let turn = 2 * count / TURNS.len();
     let (mut ours, mut theirs) = (0.0, 0.0);
     for (place, whose) in TURNS.into_iter().enumerate() {
         let first = place * turn;
@@ -37,13 +40,13 @@ pub fn export(company: &Company, count: usize) -> Result<Vec<Row>> {
             Whose::Theirs => theirs += modify_turn(company, &crowd, first, turn)?,
         }
     }
-    let rate = |seconds: f64| (2 * turn) as f64 / seconds;
+    let rate = |seconds: f64| count as f64 / seconds;
     let note = format!(
         "{} keys of as many users, each with a statement signed by a computer of the directory and \
          checked as ever, without a Kerberos proof of each user (allow_foreign_keys); from the first \
          confirmation at the server to the last; held against ldapmodify with one connection, sealed \
          as ours, from one file, on the same domain controller, in turns",
-        2 * turn
+        count
     );
     Ok(vec![Row::rate(
         "sync.export",
