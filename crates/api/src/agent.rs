@@ -124,6 +124,9 @@ pub struct ConfirmedKey {
     /// The domain controller on which it was confirmed, until all that are writable have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dc: Option<String>,
+    /// It is removed elsewhere, and may come yet from there. Told to whoever asks for `removed=true`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub removed: bool,
 }
 
 /// A page of the change feed, oldest first, at most 100 changes.

@@ -119,9 +119,9 @@ impl Agent {
             .json()
     }
 
-    /// The keys that AD has, behind the change `after`; 0: from the first.
+    /// The keys that AD has or may get back, behind the change `after`; 0: from the first.
     pub async fn confirmed_keys(&self, after: u64) -> Result<ConfirmedKeys, Error> {
-        let path = format!("{KEYS_PATH}?after={after}");
+        let path = format!("{KEYS_PATH}?after={after}&removed=true");
         self.call(|| Ok(Call::get(&path))).await?.json()
     }
 

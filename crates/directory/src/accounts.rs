@@ -1,6 +1,6 @@
 //! Users, groups and computers as the directory has them.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 
 use model::{Filetime, Guid, Sid, UnixTime};
 
@@ -197,6 +197,10 @@ const PRIVILEGED: [u32; 9] = [498, 512, 516, 518, 519, 520, 521, 526, 527];
 /// Server Operators, Print Operators, Backup Operators, Replicator.
 const PRIVILEGED_BUILT_IN: [u32; 6] = [544, 548, 549, 550, 551, 552];
 
+/// So many changes are asked for by their numbers, so many of them at once.
+const FEW_CHANGES: u64 = 1000;
+const NUMBERS_AT_ONCE: usize = 100;
+
 /// More certificates than any computer has; the rest is left out.
 const MAX_CERTIFICATES: usize = 32;
 const MAX_CERTIFICATE: usize = 16 * 1024;
@@ -211,17 +215,16 @@ impl Kind {
         }
     }
 
-    /// Of an entry that one of the kinds' filters found.
-    fn of(entry: &Entry) -> Result<Self, Error> {
-        // A computer is a user, too.
-        let classes = [
-            ("computer", Self::Computer),
-            ("group", Self::Group),
-            ("user", Self::User),
-        ];
-        let mut kinds = classes.into_iter().filter(|(class, _)| entry.is_a(class));
-        let (_, kind) = kinds.next().ok_or(Error::Malformed("an account of no kind"))?;
-        Ok(kind)
+    /// Of an entry with its classes, as [`Kind::filter`] finds it.
+    fn of(entry: &Entry) -> Option<Self> {
+        let category = plain_dn(entry.text("objectCategory")?);
+        let (category, _) = category.split_once(',')?;
+        match &*category.to_ascii_lowercase() {
+            "cn=person" if entry.is_a("user") => Some(Self::User),
+            "cn=group" => Some(Self::Group),
+            "cn=computer" => Some(Self::Computer),
+            _ => None,
+        }
     }
 
     pub(crate) fn filter(self) -> Filter {
@@ -253,26 +256,29 @@ impl Directory {
             .transpose()
     }
 
-    /// Which accounts have changed since `usn`. It is one search for all kinds, because a domain
-    /// controller without an ordered index looks at every account for it.
-    pub async fn changed(&self, usn: u64) -> Result<Changed, Error> {
+    /// Which accounts have changed after the update sequence number `since`, up to `usn`.
+    pub async fn changed(&self, since: u64, usn: u64) -> Result<Changed, Error> {
         let kinds = [Kind::User, Kind::Group, Kind::Computer];
         let kinds = Filter::Or(kinds.map(Kind::filter).to_vec());
-        let mut pages = self.pages(Query {
-            base: self.domain().dn.clone(),
-            scope: Scope::Subtree,
-            filter: Filter::And(vec![Filter::AtLeast("uSNChanged", usn), kinds]),
-            attributes: &["objectGUID", "objectClass"],
-            extended_dn: false,
-            read: |entry, _| Ok((Kind::of(entry)?, entry.guid()?)),
-        });
         let mut changed = Changed::default();
-        while let Some(page) = pages.next().await? {
-            for (kind, guid) in page {
-                match kind {
-                    Kind::User => changed.users.push(guid),
-                    Kind::Group => changed.groups.push(guid),
-                    Kind::Computer => changed.computers.push(guid),
+        for (filter, is_few) in changes(since, usn, &kinds) {
+            let pages = self.pages(Query {
+                base: self.domain().dn.clone(),
+                scope: Scope::Subtree,
+                filter,
+                attributes: &["objectGUID", "objectCategory", "objectClass"],
+                extended_dn: false,
+                read: |entry, _| Ok((Kind::of(entry), entry.guid()?)),
+            });
+            let mut pages = if is_few { pages.at_once() } else { pages };
+            while let Some(page) = pages.next().await? {
+                for (kind, guid) in page {
+                    match kind {
+                        Some(Kind::User) => changed.users.push(guid),
+                        Some(Kind::Group) => changed.groups.push(guid),
+                        Some(Kind::Computer) => changed.computers.push(guid),
+                        None => {}
+                    }
                 }
             }
         }
@@ -309,14 +315,12 @@ impl Directory {
             base: &self.domain().dn,
             scope: Scope::Subtree,
             filter: &filter,
-            attributes: &[kind.attributes(), &["objectClass"]].concat(),
+            attributes: &[kind.attributes(), &["objectCategory", "objectClass"]].concat(),
             page: None,
             extended_dn: kind == Kind::Group,
         };
         let found = self.all(&search).await?;
-        let found = found
-            .iter()
-            .filter(|entry| Kind::of(entry).is_ok_and(|found| found == kind));
+        let found = found.iter().filter(|entry| Kind::of(entry) == Some(kind));
         Ok(found
             .filter_map(|entry| understood(entry, read(entry, self.domain())))
             .collect())
@@ -453,10 +457,10 @@ impl Directory {
         })
     }
 
-    /// The objects that were deleted since `usn`, of whatever kind; none where the account may not read
-    /// the container of what was deleted. Whoever may read it and not list it is told of nothing, and
-    /// cannot know: the two are granted together.
-    pub async fn deleted(&self, usn: u64) -> Result<Option<VecDeque<Guid>>, Error> {
+    /// The objects that were deleted after `since`, up to `usn`, of whatever kind; none where the account
+    /// may not read the container of what was deleted. Whoever may read it and not list it is told of
+    /// nothing, and cannot know: the two are granted together.
+    pub async fn deleted(&self, since: u64, usn: u64) -> Result<Option<Vec<Guid>>, Error> {
         let base = self.deleted_objects();
         let is_deleted = Filter::equal("isDeleted", "TRUE");
         let container = search(&base, Scope::Base, &is_deleted, &["isDeleted"]);
@@ -464,16 +468,21 @@ impl Directory {
         if container.is_none_or(|container| container.text("isDeleted").is_none()) {
             return Ok(None);
         }
-        let pages = self.pages(Query {
-            base,
-            // Where a domain controller has an index of it.
-            scope: Scope::Children,
-            filter: Filter::And(vec![is_deleted, Filter::AtLeast("uSNChanged", usn)]),
-            attributes: &["objectGUID"],
-            extended_dn: false,
-            read: |entry, _| entry.guid(),
-        });
-        pages.all().await.map(Some)
+        let mut deleted = Vec::new();
+        for (filter, is_few) in changes(since, usn, &is_deleted) {
+            let pages = self.pages(Query {
+                base: base.clone(),
+                // Where a domain controller has an index of it.
+                scope: Scope::Children,
+                filter,
+                attributes: &["objectGUID"],
+                extended_dn: false,
+                read: |entry, _| entry.guid(),
+            });
+            let pages = if is_few { pages.at_once() } else { pages };
+            deleted.extend(pages.all().await?);
+        }
+        Ok(Some(deleted))
     }
 
     /// The container of what was deleted.
@@ -701,6 +710,22 @@ pub(crate) fn is_privileged(group: &Sid) -> bool {
     let rid = group.rid().unwrap_or(0);
     (text.starts_with("S-1-5-21-") && PRIVILEGED.contains(&rid))
         || (text.starts_with("S-1-5-32-") && PRIVILEGED_BUILT_IN.contains(&rid))
+}
+
+/// What finds everything, or of `those` where there is much, that changed after `since`, up to `usn`: one
+/// search after another, and whether it finds few. A domain controller without an ordered index, such as
+/// Samba with its default database, looks at everything there is for "at least"; what has a certain number
+/// it finds at once.
+fn changes(since: u64, usn: u64, those: &Filter) -> Vec<(Filter, bool)> {
+    let first = since.saturating_add(1);
+    if usn.saturating_sub(since) > FEW_CHANGES {
+        let at_least = Filter::AtLeast("uSNChanged", first);
+        return vec![(Filter::And(vec![at_least, those.clone()]), false)];
+    }
+    let numbers: Vec<u64> = (first..=usn).collect();
+    let one = |number: &u64| Filter::equal("uSNChanged", number.to_string());
+    let some = |numbers: &[u64]| (Filter::Or(numbers.iter().map(one).collect()), true);
+    numbers.chunks(NUMBERS_AT_ONCE).map(some).collect()
 }
 
 fn principal_filter(account: &str, realm: &str) -> Filter {

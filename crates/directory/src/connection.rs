@@ -7,12 +7,13 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     task::spawn_blocking,
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use crate::{
     Error,
     entry::Entry,
+    locate,
     message::{Body, Outcome, Request, Response, first_message},
     seal::{Handshake, MAX_SEALED, Next, Seal},
 };
@@ -22,6 +23,8 @@ const CONNECT: Duration = Duration::from_secs(2);
 /// about how long an answer takes.
 const SILENT: Duration = Duration::from_secs(3);
 const PROBE: Duration = Duration::from_secs(1);
+/// How long it may keep an answer back before it is asked whether it is there.
+const BUSY: Duration = Duration::from_secs(2);
 /// For each piece of an answer, not for the whole of it.
 const ANSWER: Duration = Duration::from_secs(30);
 /// The longest LDAP message that is taken.
@@ -33,6 +36,8 @@ const SASL_IN_PROGRESS: u32 = 14;
 /// The connection.
 pub(crate) struct Connection {
     stream: TcpStream,
+    /// Where it is pinged, if it ever answered one: a wall may keep out pings and nothing else.
+    pings: Option<SocketAddr>,
     /// None until the bind is done.
     seal: Option<Seal>,
     /// Bytes as they came.
@@ -47,8 +52,13 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Connects and binds with the process's Kerberos credentials.
-    pub(crate) async fn open(address: SocketAddr, host: &str, realm: &str) -> Result<Self, Error> {
+    /// Connects and binds with the process's Kerberos credentials to a host that answers pings, or not.
+    pub(crate) async fn open(
+        address: SocketAddr,
+        host: &str,
+        realm: &str,
+        is_pinged: bool,
+    ) -> Result<Self, Error> {
         let stream = timeout(CONNECT, TcpStream::connect(address))
             .await
             .map_err(|_| Error::Unreachable(format!("{host}: no connection in time")))?
@@ -57,6 +67,7 @@ impl Connection {
         notice_death(&stream).map_err(broken)?;
         let mut connection = Self {
             stream,
+            pings: is_pinged.then_some(address),
             seal: None,
             raw: Vec::new(),
             clear: Vec::new(),
@@ -175,7 +186,7 @@ impl Connection {
     /// Moves what arrives to the clear bytes, through the seal where there is one.
     async fn receive(&mut self) -> Result<(), Error> {
         let Some(seal) = &mut self.seal else {
-            return fill(&mut self.stream, &mut self.clear).await;
+            return fill(&mut self.stream, self.pings, &mut self.clear).await;
         };
         loop {
             if let Some((length, rest)) = self.raw.split_first_chunk::<4>() {
@@ -189,7 +200,7 @@ impl Connection {
                     return Ok(());
                 }
             }
-            fill(&mut self.stream, &mut self.raw).await?;
+            fill(&mut self.stream, self.pings, &mut self.raw).await?;
         }
     }
 }
@@ -204,18 +215,39 @@ fn notice_death(stream: &TcpStream) -> std::io::Result<()> {
     socket.set_tcp_user_timeout(Some(SILENT))
 }
 
-async fn fill(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> Result<(), Error> {
+async fn fill(
+    stream: &mut TcpStream,
+    pings: Option<SocketAddr>,
+    bytes: &mut Vec<u8>,
+) -> Result<(), Error> {
     bytes.reserve(64 * 1024);
-    match timeout(ANSWER, stream.read_buf(bytes))
-        .await
-        .map_err(late)?
-        .map_err(broken)?
-    {
+    let read = tokio::select! {
+        read = stream.read_buf(bytes) => read,
+        error = hangs(pings) => return Err(error),
+    };
+    match read.map_err(broken)? {
         0 => Err(Error::Unreachable(
             "the domain controller closed the connection".to_owned(),
         )),
         _ => Ok(()),
     }
+}
+
+/// Waits until a domain controller is to be given up: it may take its time, as long as it says that it
+/// is there. Behind a kernel that answers, its processes may hang.
+async fn hangs(pings: Option<SocketAddr>) -> Error {
+    let is_gone = async {
+        let Some(address) = pings else {
+            return std::future::pending().await;
+        };
+        loop {
+            sleep(BUSY).await;
+            if !locate::is_there(address).await {
+                return Error::Unreachable("it answers neither a request nor a ping".to_owned());
+            }
+        }
+    };
+    timeout(ANSWER, is_gone).await.unwrap_or_else(late)
 }
 
 fn late(_: tokio::time::error::Elapsed) -> Error {

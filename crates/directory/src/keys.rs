@@ -86,20 +86,11 @@ impl Directory {
 
     /// Every account below `base` that has keys, computers too.
     pub fn key_holders(&self, base: &str) -> Pages<'_, KeyHolder> {
-        self.holders(base, Filter::Present(ATTRIBUTE))
-    }
-
-    /// Every account below `base` that has changed since `usn`, with the keys that it has.
-    pub fn changed_key_holders(&self, base: &str, usn: u64) -> Pages<'_, KeyHolder> {
-        self.holders(base, Filter::AtLeast("uSNChanged", usn))
-    }
-
-    fn holders(&self, base: &str, filter: Filter) -> Pages<'_, KeyHolder> {
         let users = Filter::equal("objectClass", "user");
         self.pages(Query {
             base: base.to_owned(),
             scope: Scope::Subtree,
-            filter: Filter::And(vec![filter, users]),
+            filter: Filter::And(vec![Filter::Present(ATTRIBUTE), users]),
             attributes: HOLDER,
             extended_dn: false,
             read: holder,

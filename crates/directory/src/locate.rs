@@ -151,7 +151,9 @@ impl Locator {
         }
         let (ordered, mut why) = rank(self, &candidates, &answers);
         for candidate in ordered {
-            match self.try_one(candidate).await {
+            let answered = |(at, _): &(usize, Answer)| candidates.get(*at) == Some(candidate);
+            let is_pinged = answers.iter().any(answered);
+            match self.try_one(candidate, is_pinged).await {
                 Ok(directory) => {
                     let since = Instant::now();
                     let known = Known {
@@ -172,9 +174,9 @@ impl Locator {
         Err(why)
     }
 
-    async fn try_one(&self, candidate: &Candidate) -> Result<Directory, Error> {
+    async fn try_one(&self, candidate: &Candidate, is_pinged: bool) -> Result<Directory, Error> {
         let Candidate { host, address, .. } = candidate;
-        let connection = Connection::open(*address, host, &self.realm).await?;
+        let connection = Connection::open(*address, host, &self.realm, is_pinged).await?;
         let directory = Directory::bound(connection).await?;
         let domain = &directory.domain().dns_name;
         if !domain.eq_ignore_ascii_case(&self.realm) {
@@ -303,6 +305,11 @@ async fn ping(candidates: &[Candidate]) -> Vec<(usize, Answer)> {
             () = sleep_until(end) => return answers,
         }
     }
+}
+
+/// Whether a domain controller answers a ping.
+pub(crate) async fn is_there(address: SocketAddr) -> bool {
+    matches!(timeout(PING, ping_one(address)).await, Ok(Some(_)))
 }
 
 async fn ping_one(address: SocketAddr) -> Option<Answer> {

@@ -207,6 +207,7 @@ impl Directory {
         Pages {
             directory: self,
             query,
+            is_paged: true,
             cookie: Some(Vec::new()),
         }
     }
@@ -226,11 +227,20 @@ pub(crate) struct Query<T> {
 pub struct Pages<'d, T> {
     directory: &'d Directory,
     query: Query<T>,
+    is_paged: bool,
     /// None after the last page.
     cookie: Option<Vec<u8>>,
 }
 
 impl<T> Pages<'_, T> {
+    /// One page has room for all that is there: Samba looks anew for each entry of a page.
+    pub(crate) fn at_once(self) -> Self {
+        Self {
+            is_paged: false,
+            ..self
+        }
+    }
+
     /// The next page; `None` after the last. An entry that is not understood is left out and
     /// named in the log.
     pub async fn next(&mut self) -> Result<Option<VecDeque<T>>, Error> {
@@ -242,7 +252,7 @@ impl<T> Pages<'_, T> {
             scope: self.query.scope,
             filter: &self.query.filter,
             attributes: self.query.attributes,
-            page: Some(&cookie),
+            page: self.is_paged.then_some(&cookie),
             extended_dn: self.query.extended_dn,
         };
         let (mut page, domain) = (VecDeque::new(), &self.directory.domain);

@@ -11,6 +11,9 @@ use crate::Malformed;
 pub struct Guid(uuid::Uuid);
 
 impl Guid {
+    /// Nobody's (RFC 9562 5.9).
+    pub const NIL: Self = Self(uuid::Uuid::nil());
+
     /// From the 16 bytes of an `objectGUID` value or a `DeviceId` entry (little-endian layout).
     pub const fn from_le_bytes(bytes: [u8; 16]) -> Self {
         Self(uuid::Uuid::from_bytes_le(bytes))

@@ -16,7 +16,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use joints::Joint;
 use model::sha256;
 use serde::Deserialize;
-use store::{Change, ChangeOutcome};
+use store::{Change, ChangeOutcome, KeyState};
 
 use crate::{
     access,
@@ -117,11 +117,14 @@ fn told(change: Change) -> anyhow::Result<KeyChange> {
     })
 }
 
-/// `GET /agent/v1/keys?after=`.
+/// `GET /agent/v1/keys?after=&removed=`.
 #[derive(Deserialize)]
 pub(crate) struct ConfirmedQuery {
     #[serde(default)]
     after: u64,
+    /// An agent that does not know of removed ones would miss them.
+    #[serde(default)]
+    removed: bool,
 }
 
 /// Which keys AD has, for an agent that was not there when they were written.
@@ -133,7 +136,13 @@ pub(crate) async fn confirmed(
     let agent = access::agent(&app, &headers).await?;
     let found = app
         .store
-        .confirmed_keys(app.tenant.id, agent.domain, query.after, CONFIRMED_PAGE)
+        .keys_in_directory(
+            app.tenant.id,
+            agent.domain,
+            query.removed,
+            query.after,
+            CONFIRMED_PAGE,
+        )
         .await?;
     let keys = found.into_iter().map(|(seq, key)| ConfirmedKey {
         seq,
@@ -141,6 +150,7 @@ pub(crate) async fn confirmed(
         id: hex(&sha256(&key.material)),
         device: key.device,
         dc: key.dc,
+        removed: key.state == KeyState::Removed,
     });
     Ok(Json(ConfirmedKeys {
         keys: keys.collect(),

@@ -131,32 +131,43 @@ fn store_result(
         (ChangeOp::Remove, _) => KeyState::Removing,
     };
     let confirmed_ms = (state == KeyState::Confirmed).then_some(now_ms);
-    let sql = "UPDATE keys SET state = ?3, code = ?4, detail = ?5, dc = coalesce(?6, dc),
+    // A key that is removed elsewhere than where it was confirmed may come to other controllers yet.
+    let dc = match state {
+        KeyState::Removed => "CASE WHEN dc = ?6 THEN NULL ELSE dc END",
+        _ => "coalesce(?6, dc)",
+    };
+    let sql = format!(
+        "UPDATE keys SET state = ?3, code = ?4, detail = ?5, dc = {dc},
            confirmed_ms = coalesce(?7, confirmed_ms)
-         WHERE tenant = ?1 AND kid = ?2";
+         WHERE tenant = ?1 AND kid = ?2"
+    );
     let (code, detail, dc) = (&result.code, &result.detail, &result.dc);
     let args = args![tenant, kid, state, code, detail, dc, confirmed_ms];
-    db.execute(sql, args)?;
+    db.execute(&sql, args)?;
     Ok(())
 }
 
-/// Of the result of an addition: the key that is confirmed by it, if it is the newest change of that key.
-const CONFIRMED: &str = "tenant = ?2 AND state = 'confirmed' AND kid =
+/// Of the result of a change: its key, if it is the newest change of that key.
+const NEWEST: &str = "tenant = ?2 AND kid =
        (SELECT c.kid FROM changes c WHERE c.seq = ?1 AND c.tenant = ?2 AND c.domain = ?3
-        AND c.op = 'add' AND NOT EXISTS
+        AND NOT EXISTS
           (SELECT 1 FROM changes n WHERE n.tenant = ?2 AND n.kid = c.kid AND n.seq > c.seq))";
 
 /// A key is not in AD any more.
 fn store_loss(db: &dyn Sql, tenant: Guid, domain: Guid, result: &ChangeResult) -> Result<()> {
-    let sql = format!("UPDATE keys SET state = 'failed', code = ?4, detail = ?5 WHERE {CONFIRMED}");
+    let sql = format!(
+        "UPDATE keys SET state = 'failed', code = ?4, detail = ?5
+         WHERE state = 'confirmed' AND {NEWEST}"
+    );
     let (code, detail) = (&result.code, &result.detail);
     db.execute(&sql, args![result.seq, tenant, domain, code, detail])?;
     Ok(())
 }
 
-/// No domain controller has a key before the others.
+/// No domain controller has a key before the others, or still has one that is removed.
 fn store_spread(db: &dyn Sql, tenant: Guid, domain: Guid, seq: u64) -> Result<()> {
-    let sql = format!("UPDATE keys SET dc = NULL WHERE {CONFIRMED}");
+    let sql =
+        format!("UPDATE keys SET dc = NULL WHERE state IN ('confirmed', 'removed') AND {NEWEST}");
     db.execute(&sql, args![seq, tenant, domain])?;
     Ok(())
 }
@@ -181,24 +192,31 @@ impl Store {
         .await
     }
 
-    /// The keys of a domain that AD has, each with the place of the addition that brought it, behind
-    /// `after` in that order.
-    pub async fn confirmed_keys(
+    /// The keys of a domain that AD has, and on demand those that are removed and may come yet from
+    /// where they were confirmed, each with the place of its newest change, behind `after` in that order.
+    pub async fn keys_in_directory(
         &self,
         tenant: Guid,
         domain: Guid,
+        with_removed: bool,
         after: u64,
         most: u32,
     ) -> Result<Vec<(u64, Key)>> {
         self.read(move |db| {
-            let sql = "SELECT c.seq, k.* FROM changes c
+            let removed = match with_removed {
+                true => "OR (k.state = 'removed' AND k.dc IS NOT NULL)",
+                false => "",
+            };
+            let sql = format!(
+                "SELECT c.seq, k.* FROM changes c
                  JOIN keys k ON k.tenant = c.tenant AND k.kid = c.kid
-                 WHERE c.tenant = ?1 AND c.domain = ?2 AND c.seq > ?3 AND c.op = 'add'
-                   AND k.state = 'confirmed' AND NOT EXISTS
+                 WHERE c.tenant = ?1 AND c.domain = ?2 AND c.seq > ?3
+                   AND (k.state = 'confirmed' {removed}) AND NOT EXISTS
                      (SELECT 1 FROM changes n
                       WHERE n.tenant = c.tenant AND n.kid = c.kid AND n.seq > c.seq)
-                 ORDER BY c.seq LIMIT ?4";
-            db.all(sql, args![tenant, domain, after, most], |row| {
+                 ORDER BY c.seq LIMIT ?4"
+            );
+            db.all(&sql, args![tenant, domain, after, most], |row| {
                 Ok((row.get("seq")?, key::key(row)?))
             })
         })

@@ -5,12 +5,12 @@
 //! may look into the container of what was deleted; any other finds them by listing what is there, as
 //! often as that is cheap. [`Departures`] says when one counts.
 //!
-//! The place in the directory is kept, so that a restart reads on from there. It is one domain
-//! controller's, known by its invocationId: another one, or the same one put back from a backup,
-//! is read from the beginning, and so it is where the scope is another.
+//! The place in the directory is kept, so that a restart reads on from there. Each domain controller
+//! has its own, by its invocationId: one that was never asked, or was put back from a backup, is read
+//! from the beginning, and so it is where the scope is another.
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -56,6 +56,9 @@ const SWEEP: Duration = Duration::from_secs(4);
 const STOPPED_SWEEP: Duration = Duration::from_secs(30);
 /// How many times as long as a search for deletions took there is none.
 const SWEEP_PAUSE: u32 = 10;
+/// How long an account may take from one domain controller to another: replication between sites has
+/// its hours.
+const ON_THE_WAY: Duration = Duration::from_secs(3 * 60 * 60);
 /// From so many new accounts on, all groups are read rather than those that each account is in: a
 /// domain controller looks through many for every one.
 const MANY: usize = 10;
@@ -71,9 +74,14 @@ pub struct Import {
     folder: Folder,
     courier: Courier,
     departures: Departures,
-    /// Where the last look at the directory ended.
-    place: Option<Place>,
+    /// Where the last look at each domain controller ended: by its invocationId, the update sequence
+    /// number.
+    seen: HashMap<Guid, u64>,
     kept: Option<Instant>,
+    /// The domain controller that is asked, by its invocationId.
+    at: Guid,
+    /// Accounts that came of late: when, and where they were seen last.
+    arrived: HashMap<Guid, (Instant, Guid)>,
     /// When what is there was listed last, how long that took, and at which sequence number.
     swept: Option<(Instant, Duration, u64)>,
     /// The directory tells of deletions.
@@ -84,13 +92,13 @@ pub struct Import {
     newcomers: Vec<String>,
 }
 
-/// A place in the changes of one domain controller, of an agent with a scope.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Place {
+/// Places in the changes of domain controllers, of an agent with a scope.
+#[derive(Serialize, Deserialize)]
+struct Places {
     agent: Guid,
     scope: u64,
-    invocation: Guid,
-    usn: u64,
+    #[serde(default)]
+    seen: HashMap<Guid, u64>,
 }
 
 impl Import {
@@ -105,13 +113,15 @@ impl Import {
         let known = Known::from_ids(folder.read(known::FILE)?.unwrap_or_default());
         let held = Held::from_rows(folder.read(held::FILE)?.unwrap_or_default());
         let own = (agent.id(), config.scope.fingerprint());
-        let place: Option<Place> = folder.read(PLACE_FILE)?;
-        let place = place.filter(|place| (place.agent, place.scope) == own);
+        let places: Option<Places> = folder.read(PLACE_FILE)?;
+        let places = places.filter(|places| (places.agent, places.scope) == own);
         Ok(Self {
             courier: Courier::new(agent, known, held, writes),
             departures: Departures::default(),
-            place,
+            seen: places.map(|places| places.seen).unwrap_or_default(),
             kept: None,
+            at: Guid::NIL,
+            arrived: HashMap::new(),
             swept: None,
             is_told: false,
             members: None,
@@ -197,14 +207,12 @@ impl Import {
     /// What is new since the last look, if that was at this domain controller; else everything.
     async fn look(&mut self) -> anyhow::Result<()> {
         let directory = self.door.open().await?;
-        let (usn, invocation) = (directory.highest_usn().await?, directory.invocation_id());
-        let place = self.place.as_ref();
+        let usn = directory.highest_usn().await?;
+        self.at = directory.invocation_id();
+        let since = self.seen.get(&self.at).copied();
         // What was not sent is found by sending everything.
         let is_owed = self.courier.is_owed();
-        let Some(since) = place
-            .filter(|place| place.invocation == invocation && place.usn <= usn && !is_owed)
-            .map(|place| place.usn)
-        else {
+        let Some(since) = since.filter(|since| *since <= usn && !is_owed) else {
             return self.everything().await;
         };
         if self.config.scope.has_groups() && self.members.is_none() {
@@ -212,14 +220,14 @@ impl Import {
         }
         let mut is_changed = false;
         if since < usn {
-            is_changed = self.changes(&directory, since + 1).await?;
-            self.deletions(&directory, since + 1).await?;
+            is_changed = self.changes(&directory, since, usn).await?;
+            self.deletions(&directory, since, usn).await?;
         }
         if self.is_sweep_due(usn)? {
             self.sweep(&directory, usn).await?;
         }
         self.depart(&directory).await?;
-        self.stand(invocation, usn, is_changed)
+        self.stand(usn, is_changed)
     }
 
     async fn catch_up(&mut self) -> anyhow::Result<()> {
@@ -240,7 +248,8 @@ impl Import {
     async fn everything(&mut self) -> anyhow::Result<()> {
         let begun = Instant::now();
         let directory = self.door.open().await?;
-        let (usn, invocation) = (directory.highest_usn().await?, directory.invocation_id());
+        let usn = directory.highest_usn().await?;
+        self.at = directory.invocation_id();
         self.courier.begin_anew();
         if self.config.staging {
             // Another agent sends: what waits here is what that one has not sent.
@@ -279,10 +288,12 @@ impl Import {
             self.put_group(group, &present).await?;
         }
         self.courier.settle().await?;
-        self.miss(self.courier.known.missing(&present));
+        self.compare(&present);
         self.finish(&directory).await?;
         self.swept = Some((Instant::now(), Duration::ZERO, usn));
-        self.stand(invocation, usn, true)?;
+        // What others had more, and was read and not sent, is read there once more.
+        self.seen.clear();
+        self.stand(usn, true)?;
         let known = &self.courier.known;
         tracing::info!(
             users = known.count(Kind::User),
@@ -294,10 +305,10 @@ impl Import {
         Ok(())
     }
 
-    /// Sends what changed since `usn`; whether anything did.
-    async fn changes(&mut self, directory: &Directory, usn: u64) -> anyhow::Result<bool> {
+    /// Sends what changed after `since`, up to `usn`; whether anything did.
+    async fn changes(&mut self, directory: &Directory, since: u64, usn: u64) -> anyhow::Result<bool> {
         let begun = Instant::now();
-        let changed = directory.changed(usn).await?;
+        let changed = directory.changed(since, usn).await?;
         let mut read = changed.users.len() + changed.groups.len() + changed.computers.len();
         // Before the users: a member who comes in with a group is a user whom nothing changed.
         let mut groups = VecDeque::new();
@@ -312,7 +323,7 @@ impl Import {
         for guids in changed.users.chunks(AT_ONCE) {
             for user in &directory.users_of(guids).await? {
                 if self.is_inside(user) {
-                    if !self.courier.known.contains(user.guid) {
+                    if self.arrives(user.guid) {
                         new_members.push(user.dn.clone());
                     }
                     self.put_user(user).await?;
@@ -323,7 +334,7 @@ impl Import {
         }
         for guids in changed.computers.chunks(AT_ONCE) {
             for computer in &directory.computers_of(guids).await? {
-                if !self.courier.known.contains(computer.guid) {
+                if self.arrives(computer.guid) {
                     new_members.push(computer.dn.clone());
                 }
                 self.put_computer(computer).await?;
@@ -388,13 +399,18 @@ impl Import {
             false => SWEEP,
         };
         let is_due = swept.elapsed() >= least.max(took * SWEEP_PAUSE)
-            && (is_stopped || (swept_usn < usn && !self.is_told));
+            && (is_stopped || (swept_usn != usn && !self.is_told));
         Ok(is_due || self.departures.wants_a_look())
     }
 
-    /// Notes what the directory tells of deletions since `usn`.
-    async fn deletions(&mut self, directory: &Directory, usn: u64) -> anyhow::Result<()> {
-        let deleted = directory.deleted(usn).await?;
+    /// Notes what the directory tells of deletions after `since`, up to `usn`.
+    async fn deletions(
+        &mut self,
+        directory: &Directory,
+        since: u64,
+        usn: u64,
+    ) -> anyhow::Result<()> {
+        let deleted = directory.deleted(since, usn).await?;
         self.is_told = deleted.is_some();
         let known = &self.courier.known;
         let account = |guid| Some((known.kind(guid)?, guid));
@@ -407,8 +423,35 @@ impl Import {
         Ok(())
     }
 
-    /// Notes what is not there.
-    fn miss(&mut self, missing: Vec<(Kind, Guid)>) {
+    /// An account is here. Whether it is new; if so, it may yet be on its way to others.
+    fn arrives(&mut self, account: Guid) -> bool {
+        let is_new = !self.courier.known.contains(account);
+        if is_new {
+            self.arrived.insert(account, (Instant::now(), self.at));
+        } else if let Some((_, last_seen)) = self.arrived.get_mut(&account) {
+            *last_seen = self.at;
+        }
+        is_new
+    }
+
+    /// These are here. Notes which others that the server knows are not.
+    fn compare(&mut self, present: &HashSet<Guid>) {
+        for (account, (_, last_seen)) in &mut self.arrived {
+            if present.contains(account) {
+                *last_seen = self.at;
+            }
+        }
+        self.miss(self.courier.known.missing(present));
+    }
+
+    /// Notes what is not there, and not on its way from another domain controller either.
+    fn miss(&mut self, mut missing: Vec<(Kind, Guid)>) {
+        self.arrived
+            .retain(|_, (since, _)| since.elapsed() < ON_THE_WAY);
+        missing.retain(|(_, account)| {
+            let last_seen = self.arrived.get(account);
+            last_seen.is_none_or(|(_, last_seen)| *last_seen == self.at)
+        });
         self.courier.leave(&missing);
         self.departures.see(missing);
     }
@@ -434,7 +477,7 @@ impl Import {
         // A group that was deleted is among no changes.
         self.members_changed(directory).await?;
         self.departures.looked();
-        self.miss(self.courier.known.missing(&present));
+        self.compare(&present);
         self.swept = Some((begun, begun.elapsed(), usn));
         if self.departures.are_back() {
             self.courier.leave_only(&[]);
@@ -613,21 +656,19 @@ impl Import {
     }
 
     /// The look ended here. Kept after what was seen before, so that a kill loses none of it.
-    fn stand(&mut self, invocation: Guid, usn: u64, is_changed: bool) -> anyhow::Result<()> {
-        let place = Place {
-            agent: self.courier.agent_id(),
-            scope: self.config.scope.fingerprint(),
-            invocation,
-            usn,
-        };
-        let is_other = self.place.as_ref() != Some(&place);
+    fn stand(&mut self, usn: u64, is_changed: bool) -> anyhow::Result<()> {
+        let is_other = self.seen.insert(self.at, usn) != Some(usn);
         let is_due = self.kept.is_none_or(|kept| kept.elapsed() >= KEEP);
         if is_changed || (is_other && is_due) {
             self.keep()?;
-            self.folder.write(PLACE_FILE, &place)?;
+            let places = Places {
+                agent: self.courier.agent_id(),
+                scope: self.config.scope.fingerprint(),
+                seen: self.seen.clone(),
+            };
+            self.folder.write(PLACE_FILE, &places)?;
             self.kept = Some(Instant::now());
         }
-        self.place = Some(place);
         Ok(())
     }
 

@@ -177,11 +177,7 @@ async fn check(config: &Config, directory: &Directory) -> anyhow::Result<Report>
         found.read(&judge, directory, kind, &mut report).await?;
         found.tell_reading(&judge, &mut report);
     }
-    if directory
-        .deleted(directory.highest_usn().await? + 1)
-        .await?
-        .is_none()
-    {
+    if directory.deleted(0, 0).await?.is_none() {
         report.optional.push(Missing {
             ou: directory.deleted_objects(),
             right: "see deletions, which are found by listing what is there".to_owned(),

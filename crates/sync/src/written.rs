@@ -133,8 +133,8 @@ impl Written {
         self.changed.insert(user);
     }
 
-    /// Takes what the server says is in the directory for what the agent has written: another agent
-    /// wrote some of it.
+    /// Takes what the server says is in the directory, or may come back, for what the agent has written
+    /// and taken out: another agent did some of it.
     pub fn learn(&mut self, confirmed: Vec<ConfirmedKey>) {
         let before = std::mem::take(&mut self.keys);
         for ConfirmedKey {
@@ -143,6 +143,7 @@ impl Written {
             id,
             device,
             dc,
+            removed,
         } in confirmed
         {
             let mut known = before.get(&user).into_iter().flatten();
@@ -158,9 +159,9 @@ impl Written {
                 lost: None,
             });
             key.seq = seq;
-            key.gone = false;
+            key.gone = removed;
             key.everywhere = dc.is_none();
-            if let Some(dc) = dc {
+            if let Some(dc) = dc.filter(|_| !removed) {
                 let place = self.place(&dc);
                 if !key.seen.contains(&place) {
                     key.seen.push(place);
@@ -378,6 +379,7 @@ mod tests {
             id: hex(id),
             device: guid(9),
             dc: Some(dc.to_owned()),
+            removed: false,
         };
         let mut written = Written::default();
         for user in [1, 2] {
@@ -395,6 +397,11 @@ mod tests {
         let others = confirmed(3, &[2; 32], 8, "dc2");
         written.learn(vec![confirmed(1, &A, 5, "dc1"), others]);
         assert!(written.take_changes().is_none());
+        let mut others = confirmed(3, &[2; 32], 9, "dc2");
+        others.removed = true;
+        written.learn(vec![others]);
+        assert!(written.of(guid(3)).iter().all(Key::is_gone));
+        assert_eq!(written.spreading().len(), 1);
     }
 
     #[test]

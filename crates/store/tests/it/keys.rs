@@ -27,6 +27,7 @@ on_every_store!(
     a_key_that_was_lost_counts_as_revoked_unless_something_newer_is_known,
     a_key_that_is_everywhere_is_at_no_controller_before_the_others,
     keys_that_ad_has_are_told_by_their_newest_addition,
+    a_key_that_was_removed_elsewhere_is_told_until_no_controller_has_it,
     what_was_found_about_a_key_is_kept,
 );
 
@@ -227,7 +228,8 @@ async fn a_key_that_is_everywhere_is_at_no_controller_before_the_others(store: S
 
 async fn keys_that_ad_has_are_told_by_their_newest_addition(store: Store) {
     let told = async |after, domain| {
-        let found = store.confirmed_keys(tenant(), domain, after, 2).await;
+        let found = store.keys_in_directory(tenant(), domain, false, after, 2);
+        let found = found.await;
         let seqs = found.unwrap().into_iter();
         seqs.map(|(seq, key)| (seq, key.kid, key.dc))
             .collect::<Vec<_>>()
@@ -254,6 +256,41 @@ async fn keys_that_ad_has_are_told_by_their_newest_addition(store: Store) {
         told(seqs[2], domain()).await,
         [(newest, guid(50), Some("dc".to_owned()))]
     );
+}
+
+async fn a_key_that_was_removed_elsewhere_is_told_until_no_controller_has_it(store: Store) {
+    let told = async |with_removed| {
+        let found = store.keys_in_directory(tenant(), domain(), with_removed, 0, 9);
+        let kids = found.await.unwrap().into_iter();
+        kids.map(|(_, key)| key.kid).collect::<Vec<_>>()
+    };
+    // Confirmed at `dc`: one is removed there, one at another, and one when all have it.
+    let mut removals = Vec::new();
+    for kid in [50, 51, 52] {
+        register(&store, new_key(kid, kid, 31, kid, "one")).await;
+        let added = open(&store).await.remove(0).seq;
+        report(&store, domain(), added, ChangeOutcome::Confirmed).await;
+        if kid == 52 {
+            report(&store, domain(), added, ChangeOutcome::Everywhere).await;
+        }
+        store
+            .delete_key(tenant(), guid(kid), audit("delete"))
+            .await
+            .unwrap();
+        let seq = open(&store).await.remove(0).seq;
+        let mut removed = result(seq, ChangeOutcome::Removed);
+        if kid != 50 {
+            removed.dc = Some("another".to_owned());
+        }
+        let stored = store.store_results(tenant(), domain(), vec![removed], 1);
+        stored.await.unwrap();
+        removals.push(seq);
+    }
+    assert_eq!(told(false).await, []);
+    assert_eq!(told(true).await, [guid(51)]);
+    report(&store, domain(), removals[1], ChangeOutcome::Everywhere).await;
+    assert_eq!(told(true).await, []);
+    assert_eq!(state(&store, 51).await, KeyState::Removed);
 }
 
 async fn the_keys_of_a_computer_that_is_gone_go_out(store: Store) {

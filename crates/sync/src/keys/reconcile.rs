@@ -86,15 +86,13 @@ impl Keys {
         let usn = directory.highest_usn().await?;
         if usn > since {
             let mut outcome = Outcome::default();
-            let bases: Vec<String> = self.config.scope.bases().map(str::to_owned).collect();
-            for base in bases {
-                let mut pages = directory.changed_key_holders(&base, since + 1);
-                while let Some(page) = pages.next().await? {
-                    for holder in page {
-                        let user = holder.user.guid;
-                        self.compare(&directory, user, Some(&holder), &mut outcome)
-                            .await?;
-                    }
+            let mut changed = directory.changed(since, usn).await?.users;
+            changed.retain(|user| !self.written.of(*user).is_empty());
+            for users in changed.chunks(PAGE) {
+                for holder in directory.keys_of(users).await? {
+                    let user = holder.user.guid;
+                    self.compare(&directory, user, Some(&holder), &mut outcome)
+                        .await?;
                 }
             }
             self.tell_lost().await?;

@@ -52,25 +52,24 @@ impl Keys {
         Ok(())
     }
 
-    /// Notes of how many of the domain controllers each key is.
+    /// Notes and tells which keys are at all of the domain controllers, and which removed ones at none.
     async fn tell_spread(
         &mut self,
         keys: &[(Guid, Key)],
         places: &[usize],
         all: usize,
     ) -> anyhow::Result<()> {
-        let mut spread = Vec::new();
-        for ((user, key), places) in keys.iter().zip(places) {
-            match (key.is_gone(), *places) {
-                (true, 0) => self.written.forget(*user, &key.id, key.device),
-                (false, places) if places == all => spread.push((*user, key)),
-                _ => {}
-            }
-        }
+        let rest = |key: &Key| if key.is_gone() { 0 } else { all };
+        let at_rest = keys.iter().zip(places);
+        let at_rest = at_rest.filter(|((_, key), places)| **places == rest(key));
+        let spread: Vec<(Guid, &Key)> = at_rest.map(|((user, key), _)| (*user, key)).collect();
         let result = |(_, key): &(Guid, &Key)| ChangeResult::new(key.seq, ResultState::Everywhere);
         report(&self.agent, spread.iter().map(result).collect()).await?;
         for (user, key) in spread {
-            self.written.spread(user, key);
+            match key.is_gone() {
+                true => self.written.forget(user, &key.id, key.device),
+                false => self.written.spread(user, key),
+            }
         }
         self.folder_keeps_up()
     }

@@ -68,6 +68,15 @@ fn end_samba(host: &Host) -> Result<()> {
     host.stop("samba")
 }
 
+/// Keeps the writable controllers from each other, or no longer: by `add` or `del`.
+fn apart(company: &Company, verb: &str) -> Result<()> {
+    for (from, to) in [("dc", "dc2"), ("dc2", "dc")] {
+        let route = format!("ip route {verb} prohibit {}", address(to)?);
+        company.lab.host(from)?.sh(&route)?;
+    }
+    Ok(())
+}
+
 #[test]
 fn where_a_domain_controller_stops_the_other_serves_within_five_seconds() -> Result<()> {
     let (_turn, company) = company();
@@ -93,18 +102,31 @@ fn where_a_domain_controller_stops_the_other_serves_within_five_seconds() -> Res
         Ok(key["dc"].as_str().map(str::to_owned))
     };
     ensure!(place()? == Some(full_name(&serving)));
-    server
-        .command(&["latchkey-sync", "scheduler", "start", "--wait"])
-        .ok()?;
+    let cycle = ["latchkey-sync", "scheduler", "start", "--wait"];
+    server.command(&cycle).ok()?;
     ensure!(place()?.is_none(), "both have it, and one is named");
 
-    let from = log(&server, 0)?.len();
+    // Somebody has come to the first one alone.
     let stopped = lab.host(&serving)?;
+    apart(company, "add")?;
+    let create = "samba-tool user create erin --random-password --userou=OU=Staff";
+    stopped.sh(create)?;
+    let erin = ["user", "show", "erin@corp.latchkey.test"];
+    until_some("erin at the server", FAILOVER, || company.admin(&erin))?;
+
+    let from = log(&server, 0)?.len();
     let since = Instant::now();
     end_samba(&stopped)?;
     let now = until_some("the other one", 3 * FAILOVER, || connected(&server, from))?;
     let took = since.elapsed();
+    apart(company, "del")?;
     ensure!(now == other && took < FAILOVER, "{now} after {took:?}");
+
+    // Who is not there yet is not gone.
+    server.command(&cycle).ok()?;
+    let shown = lab.host(other)?.sh("samba-tool user show erin");
+    ensure!(shown.is_err(), "{other} has erin");
+    company.admin(&erin)?;
 
     // Work goes on there, from the password to the key, once SSSD and the daemon have found it too.
     until_some("bob's enrollment", Duration::from_secs(90), || {
@@ -113,9 +135,29 @@ fn where_a_domain_controller_stops_the_other_serves_within_five_seconds() -> Res
     ensure!(company.keys_at(other, "bob")?.len() == 1);
     lab.start_samba(&serving)?;
     let signed_in = company.sign_in("bob", PIN)?.ok();
-    lab.replicate(other, &serving)?;
+    for (from, to) in [(other, &*serving), (&*serving, other)] {
+        lab.replicate(from, to)?;
+    }
     ensure!(company.keys_at(&serving, "bob")? == company.keys_at(other, "bob")?);
     signed_in?;
+
+    // One whose processes hang while its kernel answers is left as soon.
+    let from = log(&server, 0)?.len();
+    let hung = lab.host(other)?;
+    let since = Instant::now();
+    // By what they call themselves: a worker's name is that of its task.
+    hung.sh("pkill -STOP -f '^(samba|smbd|winbindd|rpcd|[^ ]*/samba)'")?;
+    let now = until_some("the first one", 3 * FAILOVER, || connected(&server, from));
+    let took = since.elapsed();
+    hung.sh("pkill -CONT -f '^(samba|smbd|winbindd|rpcd|[^ ]*/samba)'")?;
+    let now = now?;
+    ensure!(now == serving && took < FAILOVER, "{now} after {took:?}");
+
+    // Seen there, erin is gone once it has her no more.
+    server.command(&cycle).ok()?;
+    stopped.sh("samba-tool user delete erin")?;
+    until("erin's going", Duration::from_secs(40), || company.admin(&erin).is_err())?;
+    lab.replicate(&serving, other)?;
     let status = company.status("root")?;
     let credentials = status["credentials"].as_array();
     for credential in credentials.context("no credentials")? {
@@ -176,14 +218,7 @@ fn a_read_only_domain_controller_is_named_and_never_written_to() -> Result<()> {
     // A branch whose only way is to the read-only one: it waits, and says for what.
     let serving = connected(&server, 0)?;
     let other = if serving == "dc" { "dc2" } else { "dc" };
-    let apart = |verb: &str| -> Result<()> {
-        for (from, to) in [("dc", "dc2"), ("dc2", "dc")] {
-            let route = format!("ip route {verb} prohibit {}", address(to)?);
-            company.lab.host(from)?.sh(&route)?;
-        }
-        Ok(())
-    };
-    apart("add")?;
+    apart(company, "add")?;
     company.enrolled("alice", PIN)?;
     let kid = company.status("alice")?;
     let kid = kid
@@ -225,7 +260,7 @@ fn a_read_only_domain_controller_is_named_and_never_written_to() -> Result<()> {
     ensure!(connected(&server, from)? == other);
     ensure!(company.keys_at(&serving, "alice")?.len() == 1);
     server.sh("nft delete table inet away")?;
-    apart("delete")?;
+    apart(company, "delete")?;
     company.lab.replicate(&serving, other)?;
     until_some("the late removal", Duration::from_secs(40), || {
         let log = log(&server, from)?;
