@@ -716,7 +716,7 @@ pub(crate) fn is_privileged(group: &Sid) -> bool {
 /// search after another, and whether it finds few. A domain controller without an ordered index, such as
 /// Samba with its default database, looks at everything there is for "at least"; what has a certain number
 /// it finds at once.
-fn changes(since: u64, usn: u64, those: &Filter) -> Vec<(Filter, bool)> {
+pub(crate) fn changes(since: u64, usn: u64, those: &Filter) -> Vec<(Filter, bool)> {
     let first = since.saturating_add(1);
     if usn.saturating_sub(since) > FEW_CHANGES {
         let at_least = Filter::AtLeast("uSNChanged", first);

@@ -24,7 +24,7 @@ const CONNECT: Duration = Duration::from_secs(2);
 const SILENT: Duration = Duration::from_secs(3);
 const PROBE: Duration = Duration::from_secs(1);
 /// How long it may keep an answer back before it is asked whether it is there.
-const BUSY: Duration = Duration::from_secs(2);
+const BUSY: Duration = Duration::from_secs(1);
 /// For each piece of an answer, not for the whole of it.
 const ANSWER: Duration = Duration::from_secs(30);
 /// The longest LDAP message that is taken.

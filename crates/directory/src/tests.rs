@@ -1,6 +1,6 @@
 use crate::{
     Domain, Protection, User,
-    accounts::{full_protection, is_privileged},
+    accounts::{changes, full_protection, is_privileged},
     ber::{INTEGER, Reader, Writer, split},
     dns::{self, Service},
     entry::Entry,
@@ -364,4 +364,40 @@ fn a_users_anchor_mail_and_hours_are_read_as_they_are_set() {
             assert_eq!(is, is_within, "{second}");
         }
     }
+}
+
+#[test]
+fn few_changes_are_asked_for_by_their_numbers_and_many_all_at_once() {
+    let those = Filter::equal("isDeleted", "TRUE");
+    let numbers = |since, usn| -> Vec<String> {
+        let searches = changes(since, usn, &those).into_iter();
+        let any = searches.flat_map(|(filter, is_few)| match filter {
+            Filter::Or(any) if is_few && any.len() <= 100 => any,
+            other => panic!("{other:?}"),
+        });
+        any.map(|one| match one {
+            Filter::Equal("uSNChanged", number) => String::from_utf8(number).unwrap(),
+            other => panic!("{other:?}"),
+        })
+        .collect()
+    };
+    assert_eq!(numbers(41, 43), ["42", "43"]);
+    assert_eq!(numbers(7, 7), [""; 0]);
+    assert_eq!(numbers(9, 7), [""; 0], "of a directory that was put back");
+    let some: Vec<String> = (1..=1000).map(|number: u64| number.to_string()).collect();
+    assert_eq!(numbers(0, 1000), some);
+    let many = changes(41, 1042, &those);
+    let [(Filter::And(all), false)] = many.as_slice() else {
+        panic!("{many:?}");
+    };
+    assert!(
+        matches!(
+            all.as_slice(),
+            [
+                Filter::AtLeast("uSNChanged", 42),
+                Filter::Equal("isDeleted", _)
+            ]
+        ),
+        "{all:?}"
+    );
 }

@@ -306,7 +306,12 @@ impl Import {
     }
 
     /// Sends what changed after `since`, up to `usn`; whether anything did.
-    async fn changes(&mut self, directory: &Directory, since: u64, usn: u64) -> anyhow::Result<bool> {
+    async fn changes(
+        &mut self,
+        directory: &Directory,
+        since: u64,
+        usn: u64,
+    ) -> anyhow::Result<bool> {
         let begun = Instant::now();
         let changed = directory.changed(since, usn).await?;
         let mut read = changed.users.len() + changed.groups.len() + changed.computers.len();

@@ -156,7 +156,9 @@ fn where_a_domain_controller_stops_the_other_serves_within_five_seconds() -> Res
     // Seen there, erin is gone once it has her no more.
     server.command(&cycle).ok()?;
     stopped.sh("samba-tool user delete erin")?;
-    until("erin's going", Duration::from_secs(40), || company.admin(&erin).is_err())?;
+    until("erin's going", Duration::from_secs(40), || {
+        company.admin(&erin).is_err()
+    })?;
     lab.replicate(&serving, other)?;
     let status = company.status("root")?;
     let credentials = status["credentials"].as_array();
