@@ -30,8 +30,8 @@ pub struct Facts<'a> {
     pub user: Option<&'a User>,
     /// How many keys the user has.
     pub user_keys: usize,
-    /// The computer with the device's objectGUID.
-    pub device: Option<&'a Computer>,
+    /// What [`signed`] says of the statement.
+    pub signed: Result<(), Refusal>,
     /// What the Kerberos proof shows.
     pub proof: Proof,
     /// The statement is used up.
@@ -141,13 +141,39 @@ pub fn user_of<'a>(
     Ok(user)
 }
 
-/// May this key be written? The first no is the answer.
-pub fn check(
+/// Whether a key that the directory has for the device, the computer with its objectGUID, verifies the
+/// statement of a change that has evidence. It is what takes time, and so it is asked before the turn of
+/// the change.
+pub fn signed(
     change: &KeyChange,
     key: &RsaPublicKey,
-    facts: &Facts<'_>,
-    rules: &Rules<'_>,
+    device: Option<&Computer>,
 ) -> Result<(), Refusal> {
+    let bad = |detail: &str| Refusal::new("bad_device_signature", detail);
+    let evidence = change.evidence.as_ref();
+    let (evidence, statement) = evidence
+        .zip(statement(change, key))
+        .ok_or_else(|| bad("The key comes without evidence."))?;
+    let device = device
+        .filter(|device| device.guid == change.key.device && device.enabled)
+        .ok_or_else(|| {
+            Refusal::new(
+                "unknown_device",
+                "The directory has no such computer, or a disabled one.",
+            )
+        })?;
+    let signature = STANDARD.decode(&evidence.device_sig).unwrap_or_default();
+    let bytes = statement.to_bytes();
+    match keys_of(device).any(|key| verifies(&key, &bytes, &signature)) {
+        true => Ok(()),
+        false => Err(bad(
+            "No certificate that the computer has in the directory verifies the statement.",
+        )),
+    }
+}
+
+/// May this key be written? The first no is the answer.
+pub fn check(change: &KeyChange, facts: &Facts<'_>, rules: &Rules<'_>) -> Result<(), Refusal> {
     let user = user_of(change, facts.user, rules.scope)?;
     if user.protection == Some(Protection::Unreadable) {
         return Err(Refusal::new(
@@ -167,7 +193,7 @@ pub fn check(
             "The account is disabled.",
         ));
     }
-    check_evidence(change, key, facts, rules)?;
+    check_evidence(change, facts, rules)?;
     if facts.user_keys >= rules.per_user_keys {
         return Err(Refusal::new(
             "limit_reached",
@@ -183,13 +209,8 @@ pub fn check(
     Ok(())
 }
 
-fn check_evidence(
-    change: &KeyChange,
-    key: &RsaPublicKey,
-    facts: &Facts<'_>,
-    rules: &Rules<'_>,
-) -> Result<(), Refusal> {
-    let Some((evidence, statement)) = change.evidence.as_ref().zip(statement(change, key)) else {
+fn check_evidence(change: &KeyChange, facts: &Facts<'_>, rules: &Rules<'_>) -> Result<(), Refusal> {
+    let Some(evidence) = &change.evidence else {
         return match rules.allow_foreign {
             true => Ok(()),
             false => Err(Refusal::new(
@@ -198,23 +219,7 @@ fn check_evidence(
             )),
         };
     };
-    let device = facts
-        .device
-        .filter(|device| device.guid == change.key.device && device.enabled)
-        .ok_or_else(|| {
-            Refusal::new(
-                "unknown_device",
-                "The directory has no such computer, or a disabled one.",
-            )
-        })?;
-    let signature = STANDARD.decode(&evidence.device_sig).unwrap_or_default();
-    let bytes = statement.to_bytes();
-    if !keys_of(device).any(|key| verifies(&key, &bytes, &signature)) {
-        return Err(Refusal::new(
-            "bad_device_signature",
-            "No certificate that the computer has in the directory verifies the statement.",
-        ));
-    }
+    facts.signed.clone()?;
     if facts.replayed {
         return Err(Refusal::new(
             "replayed",

@@ -160,10 +160,11 @@ impl Case {
             vec![Dn::parse("OU=Staff,DC=corp,DC=test").unwrap()],
             Vec::new(),
         );
+        let key = key_of(&self.change)?;
         let facts = Facts {
             user: self.user.as_ref(),
             user_keys: self.user_keys,
-            device: self.device.as_ref(),
+            signed: signed(&self.change, &key, self.device.as_ref()),
             proof: self.proof.clone(),
             replayed: self.replayed,
             exhausted: self.exhausted,
@@ -174,7 +175,7 @@ impl Case {
             allow_foreign: self.allow_foreign,
             per_user_keys: 5,
         };
-        check(&self.change, &key_of(&self.change)?, &facts, &rules)
+        check(&self.change, &facts, &rules)
     }
 
     fn user(&mut self) -> &mut User {

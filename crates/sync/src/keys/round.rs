@@ -37,8 +37,9 @@ use crate::{
 pub(super) struct Sight {
     key: RsaPublicKey,
     holder: Option<KeyHolder>,
-    /// Of an addition that is not there yet.
+    /// Of an addition that is not there yet: what its ticket proves, and whether its device signed it.
     proof: Proof,
+    signed: Result<(), Refusal>,
 }
 
 /// What is to be done.
@@ -87,8 +88,7 @@ impl Keys {
         let unseen = changes
             .iter()
             .filter(|change| !sights.contains_key(&change.seq));
-        sights.extend(self.look(&lanes, unseen.collect()).await);
-        let devices = devices(directory, &changes).await?;
+        sights.extend(self.look(&lanes, unseen.collect()).await?);
         let users: HashSet<Guid> = changes.iter().map(anchor).collect();
 
         let (mut ended, mut writings) = (Vec::new(), Vec::new());
@@ -97,8 +97,7 @@ impl Keys {
                 anyhow::bail!("change {} was not looked at: this is a bug", change.seq);
             };
             let decided = seen.and_then(|sight| {
-                let device = devices.get(&change.key.device);
-                let step = self.decide(&change, &sight, device, directory.dc())?;
+                let step = self.decide(&change, &sight, directory.dc())?;
                 Ok((step, sight.key))
             });
             let (key, how) = match decided {
@@ -147,7 +146,8 @@ impl Keys {
         let sights = self.look(&lanes, others.collect()).await;
         Ahead {
             page: Some(page),
-            sights: sights.into_iter().collect(),
+            // They are looked at again in their turn.
+            sights: sights.unwrap_or_default().into_iter().collect(),
         }
     }
 
@@ -168,12 +168,14 @@ impl Keys {
         }))
     }
 
-    /// What the directory says of each change's user, and of the proof of each addition.
+    /// What the directory says of each change's user, and of the proofs of each addition.
     async fn look(
         &self,
         lanes: &Lanes,
         changes: Vec<&KeyChange>,
-    ) -> Vec<(u64, Result<Sight, Failure>)> {
+    ) -> anyhow::Result<Vec<(u64, Result<Sight, Failure>)>> {
+        let [first, ..] = lanes;
+        let devices = &devices(first, &changes).await?;
         let items = changes.into_iter().map(|change| {
             let key = addition::key_of(change);
             let replayed = key
@@ -184,30 +186,23 @@ impl Keys {
             (change.clone(), key, replayed)
         });
         let config = &self.config;
-        each(
+        let sights = each(
             lanes,
             items.collect(),
-            |directory, (change, key, replayed)| {
-                let config = config.clone();
-                async move {
-                    let seq = change.seq;
-                    (seq, sight(&directory, &config, change, key, replayed).await)
-                }
+            |directory, (change, key, replayed)| async move {
+                let device = devices.get(&change.key.device);
+                let seq = change.seq;
+                let sight = sight(&directory, config, change, key, device, replayed).await;
+                (seq, sight)
             },
-        )
-        .await
+        );
+        Ok(sights.await)
     }
 
     /// What is to be done about a change. Counts it, too.
-    fn decide(
-        &mut self,
-        change: &KeyChange,
-        sight: &Sight,
-        device: Option<&Computer>,
-        dc: &str,
-    ) -> Result<Step, Failure> {
+    fn decide(&mut self, change: &KeyChange, sight: &Sight, dc: &str) -> Result<Step, Failure> {
         match change.op {
-            ChangeOp::Add => self.decide_addition(change, sight, device, dc),
+            ChangeOp::Add => self.decide_addition(change, sight, dc),
             ChangeOp::Remove => self.decide_removal(change, sight, dc),
         }
     }
@@ -215,10 +210,10 @@ impl Keys {
     fn decide_addition(
         &mut self,
         change: &KeyChange,
-        Sight { key, holder, proof }: &Sight,
-        device: Option<&Computer>,
+        sight: &Sight,
         dc: &str,
     ) -> Result<Step, Failure> {
+        let Sight { key, holder, .. } = sight;
         let statement = addition::statement(change, key);
         let replayed = statement
             .as_ref()
@@ -239,8 +234,8 @@ impl Keys {
         let facts = Facts {
             user: holder.as_ref().map(|holder| &holder.user),
             user_keys: holder.as_ref().map_or(0, |holder| holder.values.len()),
-            device,
-            proof: proof.clone(),
+            signed: sight.signed.clone(),
+            proof: sight.proof.clone(),
             replayed,
             exhausted: !counted && self.ledger.additions_exhausted(&self.config.limits, now),
             now,
@@ -250,7 +245,7 @@ impl Keys {
             allow_foreign: self.config.allow_foreign_keys,
             per_user_keys: self.config.limits.per_user_keys,
         };
-        addition::check(change, key, &facts, &rules)?;
+        addition::check(change, &facts, &rules)?;
         let user = addition::user_of(change, facts.user, &self.config.scope)?.clone();
         block_in_place(|| joints::reach("agent", Joint::ChangeVerified));
         self.count_addition(statement.as_ref(), now);
@@ -336,6 +331,7 @@ async fn sight(
     config: &Config,
     change: KeyChange,
     key: Result<RsaPublicKey, Refusal>,
+    device: Option<&Computer>,
     replayed: bool,
 ) -> Result<Sight, Failure> {
     let key = key?;
@@ -349,7 +345,13 @@ async fn sight(
         }
         _ => Proof::Absent,
     };
-    Ok(Sight { key, holder, proof })
+    let signed = addition::signed(&change, &key, device);
+    Ok(Sight {
+        key,
+        holder,
+        proof,
+        signed,
+    })
 }
 
 /// A user who is in none of the scope's groups is out of it.
@@ -386,7 +388,7 @@ fn is_there(
 /// The devices of the additions that have one.
 async fn devices(
     directory: &Directory,
-    changes: &[KeyChange],
+    changes: &[&KeyChange],
 ) -> anyhow::Result<HashMap<Guid, Computer>> {
     let proven = changes.iter().filter(|change| change.evidence.is_some());
     let guids: HashSet<Guid> = proven.map(|change| change.key.device).collect();
