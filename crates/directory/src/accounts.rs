@@ -198,7 +198,7 @@ const PRIVILEGED: [u32; 9] = [498, 512, 516, 518, 519, 520, 521, 526, 527];
 const PRIVILEGED_BUILT_IN: [u32; 6] = [544, 548, 549, 550, 551, 552];
 
 /// So many changes are asked for by their numbers, so many of them at once.
-const FEW_CHANGES: u64 = 1000;
+const FEW_CHANGES: u64 = 5000;
 const NUMBERS_AT_ONCE: usize = 100;
 
 /// More certificates than any computer has; the rest is left out.
