@@ -42,11 +42,10 @@ pub fn export(company: &Company, count: usize) -> Result<Vec<Row>> {
     }
     let rate = |seconds: f64| count as f64 / seconds;
     let note = format!(
-        "{} keys of as many users, each with a statement signed by a computer of the directory and \
+        "{count} keys of as many users, each with a statement signed by a computer of the directory and \
          checked as ever, without a Kerberos proof of each user (allow_foreign_keys); from the first \
          confirmation at the server to the last; held against ldapmodify with one connection, sealed \
-         as ours, from one file, on the same domain controller, in turns",
-        count
+         as ours, from one file, on the same domain controller, in turns"
     );
     Ok(vec![Row::rate(
         "sync.export",

@@ -146,10 +146,11 @@ fn where_a_domain_controller_stops_the_other_serves_within_five_seconds() -> Res
     let hung = lab.host(other)?;
     let since = Instant::now();
     // By what they call themselves: a worker's name is that of its task.
-    hung.sh("pkill -STOP -f '^(samba|smbd|winbindd|rpcd|[^ ]*/samba)'")?;
+    let samba = "-f '^(samba|smbd|winbindd|rpcd|[^ ]*/samba)'";
+    hung.sh(&format!("pkill -STOP {samba}"))?;
     let now = until_some("the first one", 3 * FAILOVER, || connected(&server, from));
     let took = since.elapsed();
-    hung.sh("pkill -CONT -f '^(samba|smbd|winbindd|rpcd|[^ ]*/samba)'")?;
+    hung.sh(&format!("pkill -CONT {samba}"))?;
     let now = now?;
     ensure!(now == serving && took < FAILOVER, "{now} after {took:?}");
 
