@@ -22,6 +22,9 @@ const COMPUTER: &str = "signer";
 const KEY: &str = "/root/signer.pem";
 const MAKER: &str = "/usr/local/sbin/key-maker";
 
+/// How long the store may take for what need not be waited for.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 /// The users.
 pub struct Crowd {
     company: Company,
@@ -120,7 +123,7 @@ impl Crowd {
     /// # Errors
     /// When the store refuses.
     pub fn tell(&self, keys: String) -> Result<()> {
-        self.store(&["tell"], keys).map(drop)
+        self.store(&["tell"], keys, Duration::ZERO).map(drop)
     }
 
     /// Puts the removal of all keys into the feed.
@@ -128,7 +131,7 @@ impl Crowd {
     /// # Errors
     /// When the store refuses.
     pub fn remove_all(&self) -> Result<()> {
-        self.store(&["remove", &self.device], String::new())
+        self.store(&["remove", &self.device], String::new(), Duration::ZERO)
             .map(drop)
     }
 
@@ -137,16 +140,19 @@ impl Crowd {
     /// # Errors
     /// When the store cannot be read.
     pub fn states(&self) -> Result<Value> {
-        self.store(&["states", &self.device], String::new())
+        self.store(&["states", &self.device], String::new(), Duration::ZERO)
     }
 
-    /// When, after `since`, how many keys were confirmed, in milliseconds.
+    /// When, after `since`, how many keys were confirmed, in milliseconds: once these are so many, or
+    /// as they are when the time is up.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn times(&self, since: u64) -> Result<Vec<(u64, u64)>> {
-        let since = since.to_string();
-        let told = self.store(&["times", &self.device, &since], String::new())?;
+    pub fn times(&self, since: u64, count: usize, within: Duration) -> Result<Vec<(u64, u64)>> {
+        let numbers = [since, count as u64, within.as_secs()].map(|number| number.to_string());
+        let [since, count, seconds] = &numbers;
+        let words = ["times", &self.device, since, count, seconds];
+        let told = self.store(&words, String::new(), within)?;
         Ok(serde_json::from_value(told)?)
     }
 
@@ -156,18 +162,18 @@ impl Crowd {
     /// When it does not in time.
     pub fn is_known(&self, within: Duration) -> Result<()> {
         until_some("the crowd at the server", within, || {
-            let known = self.store(&["users"], String::new())?;
+            let known = self.store(&["users"], String::new(), Duration::ZERO)?;
             let known = known.as_u64().unwrap_or_default();
             ensure!(known > self.users.len() as u64, "{known} users");
             Ok(())
         })
     }
 
-    fn store(&self, words: &[&str], input: String) -> Result<Value> {
+    fn store(&self, words: &[&str], input: String, within: Duration) -> Result<Value> {
         let words = [&["python3", "-c", TELL], words].concat();
         let server = self.company.server()?;
         let told = server.command(&words).stdin(input);
-        let told = told.within(Duration::from_secs(120)).ok()?;
+        let told = told.within(within + PATIENCE).ok()?;
         Ok(serde_json::from_str(&told).unwrap_or(json!(null)))
     }
 

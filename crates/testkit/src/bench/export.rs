@@ -9,7 +9,6 @@ use crate::company::{Company, REALM};
 use crate::crowd::Crowd;
 use crate::lab::address::full_name;
 use crate::lab::{AGENT_ACCOUNT, AGENT_KEYTAB, Profile};
-use crate::wait::until_some;
 
 /// Ours and the reference take turns, each as often first as second.
 const TURNS: [Whose; 8] = {
@@ -58,19 +57,16 @@ pub fn export(company: &Company, count: usize) -> Result<Vec<Row>> {
 
 /// Seconds that the agent takes for so many keys.
 fn export_turn(crowd: &Crowd, first: usize, count: usize) -> Result<f64> {
-    let before = crowd.times(0)?;
+    let before = crowd.times(0, 0, Duration::ZERO)?;
     let since = before.last().map_or(0, |(time, _)| *time);
     crowd.tell(crowd.keys(first, count, false)?)?;
-    let times = until_some("the keys in AD", Duration::from_secs(600), || {
-        let times = crowd.times(since)?;
-        let done: u64 = times.iter().map(|(_, keys)| keys).sum();
-        ensure!(
-            done == count as u64,
-            "{done} of {count}: {}",
-            crowd.states()?
-        );
-        Ok(times)
-    })?;
+    let times = crowd.times(since, count, Duration::from_secs(600))?;
+    let done: u64 = times.iter().map(|(_, keys)| keys).sum();
+    ensure!(
+        done == count as u64,
+        "{done} of {count}: {}",
+        crowd.states()?
+    );
     // The first page has no beginning here: its keys are left out on both sides.
     let ((begin, early), (end, _)) = times.first().zip(times.last()).context("no keys")?;
     ensure!(*early < count as u64, "too few keys for a rate");
