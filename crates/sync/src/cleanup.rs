@@ -23,7 +23,7 @@ use crate::{
     config::Config,
     door::{self, Tickets},
     state::{Folder, Journal},
-    threshold::{self, Threshold},
+    threshold::{self, Deletions, Side, Threshold},
     written::{self, Written},
 };
 
@@ -78,22 +78,22 @@ pub async fn cleanup(config: Config, args: Args) -> anyhow::Result<String> {
             chosen.push(finding);
         }
     }
-    let mut threshold: Threshold = folder.read(threshold::FILE)?.unwrap_or_default();
-    let total = holders.iter().map(|holder| holder.values.len()).sum();
-    if threshold.stops(chosen.len(), total) {
-        bail!(
-            "{} of {total} values would be taken out, and none was: that is more than the deletion \
-             threshold; if it is meant, run `latchkey-sync threshold confirm keys` before",
-            chosen.len()
-        );
+    let going = Deletions {
+        deletions: chosen.len(),
+        lately: 0,
+        total: holders.iter().map(|holder| holder.values.len()).sum(),
+    };
+    let threshold = Threshold::read(&folder)?;
+    if threshold.stops(Side::Keys, &going) {
+        threshold::stopped(&folder, Side::Keys, going)?;
+        bail!(threshold.sentence(Side::Keys, &going));
     }
     note(&folder, &chosen)?;
     for finding in &chosen {
         take_out(&directory, finding).await?;
     }
-    if threshold.confirmed && !chosen.is_empty() {
-        threshold.confirmed = false;
-        folder.write(threshold::FILE, &threshold)?;
+    if !chosen.is_empty() {
+        threshold::passed(&folder, Side::Keys, 0)?;
     }
     said(&found, chosen.len(), args.json)
 }

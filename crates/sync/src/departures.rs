@@ -6,17 +6,17 @@
 //! deletion, there is such a look every second.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     time::{Duration, Instant},
 };
 
 use directory::Kind;
 use model::Guid;
 
+use crate::threshold::Lately;
+
 /// How long nothing more must have gone.
 const SETTLING: Duration = Duration::from_secs(5);
-/// How long what went counts.
-const LATELY: Duration = Duration::from_secs(30 * 60);
 
 /// The accounts.
 #[derive(Debug, Default)]
@@ -28,7 +28,7 @@ pub(crate) struct Departures {
     is_unsure: bool,
     /// They were too many, and are to stay.
     stopped: Option<usize>,
-    went: VecDeque<(Instant, usize)>,
+    went: Lately,
 }
 
 impl Departures {
@@ -85,20 +85,13 @@ impl Departures {
 
     /// How many went lately.
     pub(crate) fn lately(&mut self) -> usize {
-        let is_over = |(at, _): &(Instant, usize)| at.elapsed() >= LATELY;
-        while self.went.front().is_some_and(is_over) {
-            self.went.pop_front();
-        }
-        self.went.iter().map(|(_, count)| count).sum()
+        self.went.count()
     }
 
-    /// So many went. Where that was confirmed, what comes next is counted anew.
-    pub(crate) fn went(&mut self, count: usize, confirmed: bool) {
+    /// So many went.
+    pub(crate) fn went(&mut self, count: usize, is_confirmed: bool) {
         self.stopped = None;
-        match confirmed {
-            true => self.went.clear(),
-            false => self.went.push_back((Instant::now(), count)),
-        }
+        self.went.went(count, is_confirmed);
     }
 
     /// They are too many: they stay. Whether that is news.

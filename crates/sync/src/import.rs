@@ -37,7 +37,7 @@ use crate::{
     retry::Backoff,
     scheduler::PolicyType,
     state::Folder,
-    threshold::{self, Stopped, Threshold},
+    threshold::{self, Deletions, Side, Threshold},
 };
 
 /// How often the update sequence number is looked at.
@@ -396,7 +396,10 @@ impl Import {
             return Ok(true);
         };
         let is_stopped = self.departures.are_stopped();
-        if is_stopped && self.departures.is_empty() && self.threshold()?.confirmed_accounts {
+        if is_stopped
+            && self.departures.is_empty()
+            && *self.threshold()?.meant.of(Side::Accounts) > 0
+        {
             return Ok(true);
         }
         let least = match is_stopped {
@@ -486,7 +489,7 @@ impl Import {
         self.swept = Some((begun, begun.elapsed(), usn));
         if self.departures.are_back() {
             self.courier.leave_only(&[]);
-            self.folder.remove(threshold::STOPPED_FILE)?;
+            threshold::passed(&self.folder, Side::Accounts, 0)?;
         }
         Ok(())
     }
@@ -521,18 +524,22 @@ impl Import {
             }
         }
         let threshold = self.threshold()?;
-        let before = self.departures.lately();
-        let total = self.courier.known.len() + before;
-        if threshold.stops_accounts(gone.len() + before, total) {
-            return self.stop(&threshold, &gone, total).await;
+        let lately = self.departures.lately();
+        let going = Deletions {
+            deletions: gone.len(),
+            lately,
+            total: self.courier.known.len() + lately,
+        };
+        if threshold.stops(Side::Accounts, &going) {
+            return self.stop(&threshold, &gone, going).await;
         }
         for (kind, guid) in &gone {
             self.courier.delete(*kind, *guid).await?;
         }
         self.courier.settle().await?;
-        self.departures
-            .went(gone.len(), threshold.confirmed_accounts);
-        threshold::passed(&self.folder)?;
+        let is_confirmed = *threshold.meant.of(Side::Accounts) > 0;
+        self.departures.went(gone.len(), is_confirmed);
+        threshold::passed(&self.folder, Side::Accounts, 0)?;
         self.keep()
     }
 
@@ -541,18 +548,14 @@ impl Import {
         &mut self,
         threshold: &Threshold,
         gone: &[(Kind, Guid)],
-        total: usize,
+        stopped: Deletions,
     ) -> anyhow::Result<()> {
-        let stopped = Stopped {
-            deletions: gone.len(),
-            total,
-        };
-        let detail = threshold.sentence(&stopped);
+        let detail = threshold.sentence(Side::Accounts, &stopped);
         self.courier.leave_only(gone);
         if self.departures.stop(gone.len()) {
             let (code, event) = (DELETION_THRESHOLD, threshold::EVENT);
-            tracing::warn!(code, event, stopped.deletions, total, "{detail}");
-            self.folder.write(threshold::STOPPED_FILE, &stopped)?;
+            tracing::warn!(code, event, stopped.deletions, stopped.total, "{detail}");
+            threshold::stopped(&self.folder, Side::Accounts, stopped)?;
             self.courier.alert(event, code, &detail).await?;
         }
         self.courier.report(ObjectError {
@@ -564,7 +567,7 @@ impl Import {
     }
 
     fn threshold(&self) -> anyhow::Result<Threshold> {
-        Ok(self.folder.read(threshold::FILE)?.unwrap_or_default())
+        Threshold::read(&self.folder)
     }
 
     /// Looks once more: an account that is moved while pages are read is on none of them.

@@ -49,7 +49,7 @@ use crate::{
     pending::{Action, Pending},
     retry::Backoff,
     state::{Folder, Journal},
-    threshold::{self, Threshold},
+    threshold::{self, Deletions, Lately, Side, Threshold},
     written::{self, Written},
 };
 
@@ -86,6 +86,8 @@ pub struct Keys {
     /// Removals, and what follows them for the same users, until the feed's end is reached.
     waiting: Vec<KeyChange>,
     unfinished: Unfinished,
+    /// Removals of the last half hour that nobody confirmed.
+    removed_lately: Lately,
     /// How many removals were stopped, and whether the server has heard of it.
     stopped: usize,
     stopped_told: bool,
@@ -171,6 +173,7 @@ impl Keys {
         counters: Arc<Counters>,
     ) -> anyhow::Result<Self> {
         let ledger = Journal::<Ledger>::open(&folder, ledger::FILE)?;
+        let stopped = threshold::is_stopped(&folder, Side::Keys)?;
         Ok(Self {
             config,
             door,
@@ -185,7 +188,8 @@ impl Keys {
             behind: Behind::default(),
             waiting: Vec::new(),
             unfinished: Unfinished::default(),
-            stopped: 0,
+            removed_lately: Lately::default(),
+            stopped: stopped.map_or(0, |stopped| stopped.deletions),
             stopped_told: false,
             watch: None,
             lease,
@@ -379,28 +383,23 @@ impl Keys {
 
     /// Carries out what waited for the feed's end, if it is not too much.
     async fn settle_removals(&mut self, outcome: &mut Outcome) -> anyhow::Result<()> {
-        let waiting = std::mem::take(&mut self.waiting);
-        if waiting.is_empty() {
-            self.stopped = 0;
+        let mut waiting = std::mem::take(&mut self.waiting);
+        if waiting.is_empty() && self.stopped == 0 {
             return Ok(());
         }
-        let is_removal = |change: &&KeyChange| change.op == ChangeOp::Remove;
-        let removals = waiting.iter().filter(is_removal).count();
-        let mut threshold: Threshold = self.folder.read(threshold::FILE)?.unwrap_or_default();
-        let total = self.written.count().max(removals);
-        if threshold.stops(removals, total) {
+        let lately = self.removed_lately.count();
+        let removals = removals(&waiting);
+        let going = Deletions {
+            deletions: removals,
+            lately,
+            total: self.written.count().max(removals) + lately,
+        };
+        let threshold = Threshold::read(&self.folder)?;
+        if threshold.stops(Side::Keys, &going) {
             self.unfinished.is = true;
-            let detail = format!(
-                "{removals} of {total} keys are to be taken out of the directory, and none was: \
-                 that is more than the deletion threshold. If it is meant, run `latchkey-sync \
-                 threshold confirm keys`"
-            );
-            for change in waiting.iter().filter(is_removal) {
-                let (object, action) = named(change);
-                let error = Some((DELETION_THRESHOLD, detail.clone()));
-                self.pending
-                    .wait(Connector::Directory, &object, action, error);
-            }
+            let detail = threshold.sentence(Side::Keys, &going);
+            threshold::stopped(&self.folder, Side::Keys, going)?;
+            self.wait_because(&waiting, DELETION_THRESHOLD, &detail);
             outcome.errors.push(ObjectError {
                 object: String::new(),
                 code: DELETION_THRESHOLD.to_owned(),
@@ -409,15 +408,49 @@ impl Keys {
             return self.tell_stopped(removals, detail).await;
         }
         self.stopped = 0;
+        threshold::passed(&self.folder, Side::Keys, removals)?;
+        self.put_off_beyond_the_hour(&mut waiting);
         for page in waiting.chunks(PAGE) {
             self.settle(page.to_vec(), false, outcome).await?;
         }
         self.finish(outcome).await?;
-        if threshold.confirmed && removals > 0 {
-            threshold.confirmed = false;
-            self.folder.write(threshold::FILE, &threshold)?;
+        let left = waiting.iter().filter(|change| self.is_put_off(change));
+        let left = removals - self::removals(&waiting) + self::removals(left);
+        let is_confirmed = *threshold.meant.of(Side::Keys) > 0;
+        self.removed_lately.went(removals - left, is_confirmed);
+        threshold::passed(&self.folder, Side::Keys, left)
+    }
+
+    /// Leaves what the configuration does not allow in this hour, all at once.
+    fn put_off_beyond_the_hour(&mut self, waiting: &mut Vec<KeyChange>) {
+        let room = self.ledger.removals_left(&self.config.limits, now());
+        let mut removals = waiting
+            .iter()
+            .enumerate()
+            .filter(|(_, change)| is_removal(change));
+        let Some((first, _)) = removals.nth(room) else {
+            return;
+        };
+        let late = waiting.split_off(first);
+        let detail = "as many keys as the configuration allows in an hour have been removed";
+        let waiting = self::removals(&late);
+        tracing::warn!(code = "removals_put_off", waiting, "{detail}");
+        self.wait_because(&late, "not_now", detail);
+        self.unfinished.is = true;
+        self.unfinished.users.extend(late.iter().map(anchor));
+    }
+
+    fn wait_because(&self, waiting: &[KeyChange], code: &str, detail: &str) {
+        for change in waiting.iter().filter(|change| is_removal(change)) {
+            let (object, action) = named(change);
+            let error = Some((code, detail.to_owned()));
+            self.pending
+                .wait(Connector::Directory, &object, action, error);
         }
-        Ok(())
+    }
+
+    fn is_put_off(&self, change: &KeyChange) -> bool {
+        self.unfinished.users.contains(&anchor(change))
     }
 
     /// Tells of removals that were stopped: here, and until it has heard of it, the server.
@@ -503,6 +536,15 @@ fn named(change: &KeyChange) -> (String, Action) {
     };
     let object = format!("key {} of {}", change.key.kid, change.user.sid);
     (object, action)
+}
+
+fn is_removal(change: &KeyChange) -> bool {
+    change.op == ChangeOp::Remove
+}
+
+fn removals<'c>(changes: impl IntoIterator<Item = &'c KeyChange>) -> usize {
+    let changes = changes.into_iter();
+    changes.filter(|change| is_removal(change)).count()
 }
 
 fn anchor(change: &KeyChange) -> Guid {

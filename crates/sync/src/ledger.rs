@@ -130,13 +130,11 @@ impl Ledger {
         self.changes().burnt.insert(key.clone(), now);
         self.burnt.insert(key, now);
         let name = name(device, user);
-        let mut used = self.statements.get(&name).cloned().unwrap_or(Used {
-            sequence: 0,
-            key_id: hex(key_id),
-            removed: true,
-        });
-        used.removed |= used.key_id == hex(key_id);
-        self.use_up(name, used);
+        // Whoever invents devices leaves nothing that stays.
+        if let Some(mut used) = self.statements.get(&name).cloned() {
+            used.removed |= used.key_id == hex(key_id);
+            self.use_up(name, used);
+        }
     }
 
     fn use_up(&mut self, name: String, used: Used) {
@@ -167,6 +165,15 @@ impl Ledger {
         exhausted(&mut self.removals, limits.removals_per_hour, now)
     }
 
+    /// How many removals more are not too many this hour. Where none are allowed, ever, none need wait.
+    pub fn removals_left(&mut self, limits: &Limits, now: UnixTime) -> usize {
+        match limits.removals_per_hour {
+            0 => usize::MAX,
+            _ if self.removals_exhausted(limits, now) => 0,
+            most => most - self.removals.len(),
+        }
+    }
+
     /// How many statements are remembered.
     pub fn statements(&self) -> usize {
         self.statements.len()
@@ -185,8 +192,8 @@ impl Used {
 
 /// Whether `limit` of these times are of the last hour. Forgets the others.
 pub(crate) fn exhausted(times: &mut VecDeque<UnixTime>, limit: usize, now: UnixTime) -> bool {
-    // A time in the future is of a clock that was set back; it must not count for ever.
-    times.retain(|time| *time > now.plus(-HOUR_S) && *time <= now);
+    // A time in the future is of a clock that was set back; it counts, but not for ever.
+    times.retain(|time| *time > now.plus(-HOUR_S) && *time <= now.plus(HOUR_S));
     times.len() >= limit
 }
 

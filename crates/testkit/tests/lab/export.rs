@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use keycred::{DnBinary, KeyCredential, RsaPublicKey};
 use model::{Filetime, UnixTime};
-use serde_json::{Value, json};
+use serde_json::Value;
 use testkit::company::{Company, REALM};
 use testkit::crowd::Crowd;
 use testkit::lab::{Lab, Options, Profile, address};
@@ -267,12 +267,9 @@ fn what_fails_on_the_way_of_a_thousand_keys_costs_none_and_doubles_none() -> Res
     })?;
     ensure!(scene.values()? == expected, "something was taken out");
     let server = scene.company.server()?;
-    let confirmed = json!({ "version": 1, "objects": 500, "percent": null, "confirmed": true });
-    server.write_file(
-        "/var/lib/latchkey-sync/threshold.json",
-        confirmed.to_string(),
-        0o600,
-    )?;
+    let said = server.command(&["latchkey-sync", "threshold", "confirm", "keys"]);
+    let said = said.ok()?;
+    ensure!(said.contains(&format!("confirmed  {COUNT}")), "{said}");
 
     // The server is killed, and the network is cut.
     let before = scene.count("removed")?;

@@ -245,7 +245,7 @@ fn more_deletions_than_the_threshold_stop_before_the_first_until_they_are_confir
     };
     until_some("the stop", PATIENCE, || {
         let shown = show()?;
-        ensure!(shown["stopped"]["deletions"] == 501, "{shown}");
+        ensure!(shown["stopped"]["accounts"]["deletions"] == 501, "{shown}");
         Ok(())
     })?;
     for n in [0, 250, 500] {
@@ -280,7 +280,7 @@ fn more_deletions_than_the_threshold_stop_before_the_first_until_they_are_confir
     until_some("the guard to be back", PATIENCE, || {
         let shown = show()?;
         ensure!(
-            shown["confirmed_accounts"] == false && shown["stopped"].is_null(),
+            shown["meant"]["accounts"] == 0 && shown["stopped"]["accounts"].is_null(),
             "{shown}"
         );
         Ok(())
