@@ -30,6 +30,8 @@ const HOLDER: &[&str] = &[
     ATTRIBUTE,
 ];
 const NO_SUCH_ATTRIBUTE: u32 = 16;
+/// sizeLimitExceeded (RFC 4511 4.1.9).
+const SIZE_LIMIT: u32 = 4;
 const VALUE_EXISTS: u32 = 20;
 
 /// A user and the keys that the directory has for it.
@@ -156,9 +158,11 @@ pub(crate) fn any_of(guids: &[Guid]) -> Filter {
 
 fn holder(entry: &Entry, domain: &Domain) -> Result<KeyHolder, Error> {
     if entry.range(ATTRIBUTE).is_some() {
-        return Err(Error::Malformed(
-            "a user with more keys than one answer holds",
-        ));
+        // That user's trouble, not the connection's.
+        return Err(Error::Refused {
+            code: SIZE_LIMIT,
+            message: "the user has more keys than one answer holds".to_owned(),
+        });
     }
     let values = entry.texts(ATTRIBUTE).filter_map(|text| {
         let DnBinary { binary, .. } = text.parse().ok()?;

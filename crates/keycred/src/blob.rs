@@ -152,6 +152,21 @@ impl KeyCredential {
         Self { entries }
     }
 
+    /// Whether [`KeyCredential::for_user`] makes this very value of the key, the device and the times
+    /// in it.
+    pub fn is_for_user(&self) -> bool {
+        let time = |id| {
+            let bytes = self.value(id)?.try_into().ok()?;
+            Some(Filetime(u64::from_le_bytes(bytes)))
+        };
+        let made = || {
+            let (key, device) = self.public_key().zip(self.device())?;
+            let (created, last_logon) = time(Entry::CREATED).zip(time(Entry::LAST_LOGON))?;
+            Some(Self::for_user(&key, device, created, last_logon))
+        };
+        made().is_some_and(|made| made == *self)
+    }
+
     /// A value of any entries in any order, for what [`KeyCredential::for_user`] does not write.
     pub fn from_entries(entries: Vec<Entry>) -> Self {
         Self { entries }

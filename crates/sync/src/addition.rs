@@ -201,10 +201,14 @@ pub fn check(change: &KeyChange, facts: &Facts<'_>, rules: &Rules<'_>) -> Result
         ));
     }
     if facts.exhausted {
-        return Err(Refusal::new(
-            "limit_reached",
-            "The agent has written as many keys as its configuration allows in an hour.",
-        ));
+        return Err(Refusal {
+            needs_proof: true,
+            ..Refusal::new(
+                "limit_reached",
+                "The agent has written as many keys as limits.additions_per_hour of its configuration \
+                 allows; the device asks again at a later sign-in.",
+            )
+        });
     }
     Ok(())
 }

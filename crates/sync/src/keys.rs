@@ -11,6 +11,7 @@
 //! more than the threshold are stopped before the first of them.
 
 mod ends;
+mod guard;
 mod lanes;
 mod proof;
 mod reconcile;
@@ -23,16 +24,22 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use api::agent::{Alert, ChangeOp, ChangeResult, Changes, KeyChange};
+use anyhow::ensure;
+use api::agent::{ChangeOp, ChangeResult, Changes, KeyChange};
 use client::Agent;
 use directory::{Directory, KeyValue};
 use joints::Joint;
 use keycred::{KeyCredential, RsaPublicKey};
 use model::{Guid, UnixTime};
-use tokio::{sync::mpsc, task::block_in_place, time::Instant};
+use tokio::{
+    sync::mpsc,
+    task::block_in_place,
+    time::{Instant, timeout},
+};
 
 use self::{
     ends::report,
+    guard::Guard,
     reconcile::Watch,
     round::{Sight, Writing, read_back},
 };
@@ -42,19 +49,19 @@ use crate::{
     config::Config,
     cycle::Asked,
     door::Door,
-    history::{Connector, DELETION_THRESHOLD, ObjectError, Outcome},
+    history::{Connector, DELETION_THRESHOLD, Outcome},
     lease::Lease,
     ledger::{self, Ledger},
     metrics::Counters,
     pending::{Action, Pending},
     retry::Backoff,
     state::{Folder, Journal},
-    threshold::{self, Deletions, Lately, Side, Threshold},
+    threshold::Side,
     written::{self, Written},
 };
 
 /// Result codes that say "not now" (RFC 4511 appendix A): operationsError, busy, unavailable.
-const NOT_NOW: [u32; 3] = [1, 51, 52];
+const NOT_NOW: [u32; 6] = [1, 3, 11, 51, 52, 80];
 
 /// insufficientAccessRights.
 const INSUFFICIENT_ACCESS: u32 = 50;
@@ -62,8 +69,17 @@ const INSUFFICIENT_ACCESS: u32 = 50;
 /// The most changes of a page, and results of a report.
 const PAGE: usize = 100;
 
-/// The most changes that wait for the feed's end.
-const MAX_WAITING: usize = 100_000;
+/// The most bytes of changes that wait for the feed's end: more than 100,000 removals.
+const MAX_WAITING: usize = 64 << 20;
+
+/// The longest name of a place in the feed.
+const MAX_TOKEN: usize = 256;
+
+/// The least time between two questions to a server that answers nothing, at once.
+const LEAST_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long all domain controllers are looked at.
+const EVERYWHERE: Duration = Duration::from_secs(30);
 
 /// How long to wait for changes, so that what is to be watched is watched.
 const WAIT_S: u32 = reconcile::WATCH.as_secs() as u32;
@@ -86,11 +102,8 @@ pub struct Keys {
     /// Removals, and what follows them for the same users, until the feed's end is reached.
     waiting: Vec<KeyChange>,
     unfinished: Unfinished,
-    /// Removals of the last half hour that nobody confirmed.
-    removed_lately: Lately,
-    /// How many removals were stopped, and whether the server has heard of it.
-    stopped: usize,
-    stopped_told: bool,
+    removals: Guard,
+    losses: Guard,
     watch: Option<Watch>,
     lease: Arc<Lease>,
     pending: Arc<Pending>,
@@ -173,7 +186,8 @@ impl Keys {
         counters: Arc<Counters>,
     ) -> anyhow::Result<Self> {
         let ledger = Journal::<Ledger>::open(&folder, ledger::FILE)?;
-        let stopped = threshold::is_stopped(&folder, Side::Keys)?;
+        let removals = Guard::new(&folder, Side::Keys)?;
+        let losses = Guard::new(&folder, Side::Lost)?;
         Ok(Self {
             config,
             door,
@@ -188,9 +202,8 @@ impl Keys {
             behind: Behind::default(),
             waiting: Vec::new(),
             unfinished: Unfinished::default(),
-            removed_lately: Lately::default(),
-            stopped: stopped.map_or(0, |stopped| stopped.deletions),
-            stopped_told: false,
+            removals,
+            losses,
             watch: None,
             lease,
             pending,
@@ -213,7 +226,12 @@ impl Keys {
                 }
                 tokio::time::sleep(pause).await;
                 lease.wait().await;
-                agent.changes(&place, wait_s).await
+                let asked = Instant::now();
+                let page = agent.changes(&place, wait_s).await?;
+                if wait_s > 0 && page.changes.is_empty() {
+                    tokio::time::sleep_until(asked + LEAST_PAUSE).await;
+                }
+                Ok::<_, client::Error>(page)
             };
             let done = tokio::select! {
                 Some(asked) = turns.recv() => {
@@ -309,7 +327,11 @@ impl Keys {
         self.pending.keep_untried(side, &HashSet::new());
         let there = self.reconcile().await?;
         outcome.take_in(there);
-        self.look_everywhere().await?;
+        // Not for long: no key is written meanwhile.
+        match timeout(EVERYWHERE, self.look_everywhere()).await {
+            Ok(looked) => looked?,
+            Err(_) => tracing::info!(code = "not_everywhere", "the domain controllers are slow"),
+        }
         Ok(outcome)
     }
 
@@ -330,6 +352,10 @@ impl Keys {
             block_in_place(|| joints::reach("agent", Joint::ChangeReceived));
         }
         let is_last = page.changes.len() < PAGE;
+        ensure!(
+            page.next.len() <= MAX_TOKEN,
+            "the server names a place in the feed that is too long"
+        );
         let now = self.put_off_removals(page.changes);
         self.place = page.next;
         self.settle(now, !is_last, outcome).await?;
@@ -373,9 +399,16 @@ impl Keys {
         });
         let wait: Vec<KeyChange> = wait;
         self.waiting.extend(wait);
-        if self.waiting.len() > MAX_WAITING {
+        let mut room = MAX_WAITING;
+        let fit = self.waiting.iter().take_while(|change| {
+            let left = room.checked_sub(weight(change));
+            room = left.unwrap_or_default();
+            left.is_some()
+        });
+        let fit = fit.count();
+        if fit < self.waiting.len() {
             // The next reading of the feed has the others again.
-            self.waiting.truncate(MAX_WAITING);
+            self.waiting.truncate(fit);
             self.unfinished.is = true;
         }
         now
@@ -384,31 +417,20 @@ impl Keys {
     /// Carries out what waited for the feed's end, if it is not too much.
     async fn settle_removals(&mut self, outcome: &mut Outcome) -> anyhow::Result<()> {
         let mut waiting = std::mem::take(&mut self.waiting);
-        if waiting.is_empty() && self.stopped == 0 {
+        // What is stopped is in what is unfinished.
+        if waiting.is_empty() && (self.unfinished.is || !self.removals.is_stopped()) {
             return Ok(());
         }
-        let lately = self.removed_lately.count();
         let removals = removals(&waiting);
-        let going = Deletions {
-            deletions: removals,
-            lately,
-            total: self.written.count().max(removals) + lately,
-        };
-        let threshold = Threshold::read(&self.folder)?;
-        if threshold.stops(Side::Keys, &going) {
-            self.unfinished.is = true;
-            let detail = threshold.sentence(Side::Keys, &going);
-            threshold::stopped(&self.folder, Side::Keys, going)?;
-            self.wait_because(&waiting, DELETION_THRESHOLD, &detail);
-            outcome.errors.push(ObjectError {
-                object: String::new(),
-                code: DELETION_THRESHOLD.to_owned(),
-                detail: detail.clone(),
-            });
-            return self.tell_stopped(removals, detail).await;
+        match self.may_go(Side::Keys, removals, outcome).await {
+            Ok(true) => {}
+            stopped => {
+                self.unfinished.is = true;
+                let detail = "more than the deletion threshold: `latchkey-sync threshold show`";
+                self.wait_because(&waiting, DELETION_THRESHOLD, detail);
+                return stopped.map(drop);
+            }
         }
-        self.stopped = 0;
-        threshold::passed(&self.folder, Side::Keys, removals)?;
         self.put_off_beyond_the_hour(&mut waiting);
         for page in waiting.chunks(PAGE) {
             self.settle(page.to_vec(), false, outcome).await?;
@@ -416,9 +438,7 @@ impl Keys {
         self.finish(outcome).await?;
         let left = waiting.iter().filter(|change| self.is_put_off(change));
         let left = removals - self::removals(&waiting) + self::removals(left);
-        let is_confirmed = *threshold.meant.of(Side::Keys) > 0;
-        self.removed_lately.went(removals - left, is_confirmed);
-        threshold::passed(&self.folder, Side::Keys, left)
+        self.went(Side::Keys, removals - left, left)
     }
 
     /// Leaves what the configuration does not allow in this hour, all at once.
@@ -451,27 +471,6 @@ impl Keys {
 
     fn is_put_off(&self, change: &KeyChange) -> bool {
         self.unfinished.users.contains(&anchor(change))
-    }
-
-    /// Tells of removals that were stopped: here, and until it has heard of it, the server.
-    async fn tell_stopped(&mut self, removals: usize, detail: String) -> anyhow::Result<()> {
-        let (event, code) = (threshold::EVENT, DELETION_THRESHOLD);
-        if self.stopped != removals {
-            self.alarms.raise(code, event, detail.clone(), now());
-            self.alarms.keep(&self.folder, now())?;
-            (self.stopped, self.stopped_told) = (removals, false);
-        }
-        if !self.stopped_told {
-            let code = code.to_owned();
-            let alert = Alert {
-                event,
-                code,
-                detail,
-            };
-            self.agent.alert(&alert).await?;
-            self.stopped_told = true;
-        }
-        Ok(())
     }
 
     /// Carries changes out: what can be tried again is left for the next reading of the feed, and so
@@ -514,17 +513,29 @@ impl Keys {
     }
 }
 
-/// The values that hold this key and name this device. All others are someone else's.
+/// The values that hold this key, name this device, and are such as the agent writes. All others are
+/// someone else's.
 fn ours<'v>(
     values: &'v [KeyValue],
     key: &RsaPublicKey,
     device: Guid,
 ) -> impl Iterator<Item = &'v KeyValue> {
+    of_key(values, key, device)
+        .filter(|(_, credential)| credential.is_for_user())
+        .map(|(value, _)| value)
+}
+
+/// The values that hold this key and name this device, whoever wrote them.
+fn of_key<'v>(
+    values: &'v [KeyValue],
+    key: &RsaPublicKey,
+    device: Guid,
+) -> impl Iterator<Item = (&'v KeyValue, KeyCredential)> {
     let material = key.to_rsa1();
-    values.iter().filter(move |value| {
-        KeyCredential::decode(&value.blob).is_ok_and(|credential| {
-            credential.material() == Some(&material) && credential.device() == Some(device)
-        })
+    values.iter().filter_map(move |value| {
+        let credential = KeyCredential::decode(&value.blob).ok()?;
+        let is_it = credential.material() == Some(&material) && credential.device() == Some(device);
+        is_it.then_some((value, credential))
     })
 }
 
@@ -545,6 +556,16 @@ fn is_removal(change: &KeyChange) -> bool {
 fn removals<'c>(changes: impl IntoIterator<Item = &'c KeyChange>) -> usize {
     let changes = changes.into_iter();
     changes.filter(|change| is_removal(change)).count()
+}
+
+/// About how many bytes a change takes.
+fn weight(change: &KeyChange) -> usize {
+    let evidence = change.evidence.as_ref().map_or(0, |evidence| {
+        let proof = evidence.user_proof.as_ref();
+        let proof = proof.map_or(0, |proof| proof.token.len() + proof.mic.len());
+        evidence.device_sig.len() + proof
+    });
+    size_of::<KeyChange>() + change.key.kid.len() + change.key.material.len() + evidence
 }
 
 fn anchor(change: &KeyChange) -> Guid {

@@ -314,6 +314,32 @@ mod tests {
     }
 
     #[test]
+    fn removals_of_invented_devices_leave_nothing_that_stays() {
+        let mut ledger = Ledger::default();
+        let device = |n| Guid::from_le_bytes([n; 16]);
+        for n in 0..100 {
+            ledger.burn(device(n), &user(1), &A, NOW);
+        }
+        assert!(ledger.is_burnt(device(7), &user(1), &A));
+        let later = NOW.plus(MAX_AGE_S + MAX_AHEAD_S + 1);
+        ledger.burn(device(100), &user(1), &A, later);
+        assert_eq!((ledger.statements(), ledger.burnt.len()), (0, 1));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_does_not_empty_the_hour() {
+        let limits = Limits {
+            removals_per_hour: 3,
+            ..Limits::default()
+        };
+        let mut ledger = Ledger::default();
+        ledger.count_removal(NOW);
+        ledger.count_removal(NOW);
+        assert_eq!(ledger.removals_left(&limits, NOW.plus(-60)), 1);
+        assert_eq!(ledger.removals_left(&limits, NOW.plus(-HOUR_S - 1)), 3);
+    }
+
+    #[test]
     fn a_state_of_before_there_were_burnt_keys_is_read() {
         let ledger: Ledger = serde_json::from_str(r#"{"feed":"v9"}"#).unwrap();
         assert_eq!(ledger.feed, "v9");

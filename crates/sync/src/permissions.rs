@@ -150,6 +150,15 @@ async fn judge(config: &Config, directory: &Directory) -> anyhow::Result<(Judge,
     Ok((judge, excessive))
 }
 
+/// Whether the agent's account may read the keys of the object with this DN, so that what it does not
+/// see is not there.
+pub async fn sees_keys(config: &Config, directory: &Directory, dn: &str) -> anyhow::Result<bool> {
+    let (judge, _) = judge(config, directory).await?;
+    let object = directory.guarded(dn).await?;
+    let descriptor = object.as_ref().map(parsed).transpose()?.flatten();
+    Ok(descriptor.is_some_and(|descriptor| judge.may_read(&descriptor, &judge.keys)))
+}
+
 async fn check(config: &Config, directory: &Directory) -> anyhow::Result<Report> {
     let (judge, excessive) = judge(config, directory).await?;
     let domain = directory.domain();

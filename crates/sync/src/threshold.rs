@@ -48,6 +48,8 @@ pub enum Side {
     Accounts,
     /// Of keys in AD.
     Keys,
+    /// Of keys that somebody else took out of AD: they are to count as revoked.
+    Lost,
 }
 
 /// Something of each side.
@@ -56,6 +58,7 @@ pub enum Side {
 pub struct Sides<T> {
     accounts: T,
     keys: T,
+    lost: T,
 }
 
 impl<T> Sides<T> {
@@ -64,6 +67,7 @@ impl<T> Sides<T> {
         match side {
             Side::Accounts => &self.accounts,
             Side::Keys => &self.keys,
+            Side::Lost => &self.lost,
         }
     }
 
@@ -71,6 +75,7 @@ impl<T> Sides<T> {
         match side {
             Side::Accounts => &mut self.accounts,
             Side::Keys => &mut self.keys,
+            Side::Lost => &mut self.lost,
         }
     }
 }
@@ -173,6 +178,13 @@ impl Threshold {
                 "{deletions} of {total} keys are to be taken out of the directory{lately}, which is \
                  more than the deletion threshold of {limits}: none was. If that is meant, run \
                  `latchkey-sync threshold confirm keys`"
+            ),
+            Side::Lost => format!(
+                "{deletions} of {total} keys are missing in the directory{lately}, and nobody asked for \
+                 that, which is more than the deletion threshold of {limits}: none counts as revoked. \
+                 If a domain controller was put back from a backup, wait for replication; if they are \
+                 to be gone, run `latchkey-sync threshold confirm lost` and `latchkey-sync scheduler \
+                 start`"
             ),
         }
     }
@@ -322,6 +334,7 @@ fn show(folder: &Folder, threshold: Threshold, json: bool) -> anyhow::Result<Str
     for (side, what) in [
         (Side::Accounts, "deletions of accounts"),
         (Side::Keys, "removals of keys"),
+        (Side::Lost, "losses of keys"),
     ] {
         match (threshold.meant.of(side), stopped.of(side)) {
             (0, Some(stopped)) => {

@@ -23,6 +23,8 @@ pub const FILE: &str = "written.json";
 pub struct Written {
     /// Domain controllers by name, which a key refers to by their place.
     dcs: Vec<String>,
+    /// What its database was when one was looked at last: invocationId, by name.
+    databases: BTreeMap<String, Guid>,
     keys: BTreeMap<Guid, Vec<Key>>,
     /// Users whose keys are not on disk as they are here.
     #[serde(skip)]
@@ -92,6 +94,7 @@ impl Journaled for Written {
         let keys = |user| (user, self.of(user).to_vec());
         (!changed.is_empty()).then(|| Self {
             dcs: self.dcs.clone(),
+            databases: self.databases.clone(),
             keys: changed.into_iter().map(keys).collect(),
             changed: BTreeSet::new(),
         })
@@ -99,6 +102,7 @@ impl Journaled for Written {
 
     fn take_in(&mut self, changes: Self) {
         self.dcs = changes.dcs;
+        self.databases = changes.databases;
         for (user, keys) in changes.keys {
             match keys.is_empty() {
                 true => self.keys.remove(&user),
@@ -109,6 +113,25 @@ impl Journaled for Written {
 }
 
 impl Written {
+    /// A domain controller is looked at. One that was put back from a backup, or made anew, has not
+    /// shown what it showed before.
+    pub fn meet(&mut self, dc: &str, database: Guid) {
+        let before = self.databases.insert(dc.to_owned(), database);
+        if before.is_none_or(|before| before == database) {
+            return;
+        }
+        let place = self.place(dc);
+        for (user, keys) in &mut self.keys {
+            for key in keys {
+                if key.everywhere || key.seen.contains(&place) {
+                    key.everywhere = false;
+                    key.seen.retain(|seen| *seen != place);
+                    self.changed.insert(*user);
+                }
+            }
+        }
+    }
+
     /// A key is in the directory, as `dc` says.
     pub fn put(&mut self, user: Guid, key: Key, dc: &str) {
         let place = self.place(dc);
@@ -318,6 +341,30 @@ mod tests {
         let key = written.of(guid(1)).first().unwrap();
         assert!(written.was_seen(key, "dc2"));
         assert_eq!(written.count(), 1);
+    }
+
+    #[test]
+    fn what_a_domain_controller_showed_before_it_was_put_back_is_not_missing_there() {
+        let mut written = Written::default();
+        written.meet("dc1", guid(7));
+        for (user, dc) in [(1, "dc1"), (2, "dc2")] {
+            written.put(guid(user), Key::new(&A, guid(9), 5), dc);
+        }
+        let key = written.of(guid(2)).first().unwrap().clone();
+        written.spread(guid(2), &key);
+        written.meet("dc1", guid(7));
+        let seen = |written: &Written, user, dc| {
+            let key = written.of(guid(user)).first().unwrap();
+            written.was_seen(key, dc)
+        };
+        assert!(seen(&written, 1, "dc1") && seen(&written, 2, "dc1"));
+        written.meet("dc1", guid(8));
+        assert!(!seen(&written, 1, "dc1") && !seen(&written, 2, "dc1"));
+        assert!(seen(&written, 2, "dc2"));
+        let mut kept = Written::default();
+        kept.take_in(written.take_changes().unwrap());
+        kept.meet("dc1", guid(8));
+        assert_eq!(kept.databases, written.databases);
     }
 
     #[test]

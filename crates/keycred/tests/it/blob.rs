@@ -33,6 +33,27 @@ fn the_value_for_a_user_is_the_known_one_byte_for_byte() {
 }
 
 #[test]
+fn the_value_for_a_user_is_known_by_its_form_whatever_its_times() {
+    let public = user_key_1().public_key().unwrap();
+    let device: Guid = "47f577e3-d2d0-4a0a-8aca-e0501098bde4".parse().unwrap();
+    let value = KeyCredential::for_user(&public, device, Filetime(7), Filetime(9));
+    assert!(value.is_for_user());
+    let spoilt = |id: u8, bytes: &[u8]| {
+        let with = |old: &Entry| match old.id() == id {
+            true => entry(id, bytes),
+            false => old.clone(),
+        };
+        KeyCredential::from_entries(value.entries().iter().map(with).collect())
+    };
+    assert!(!spoilt(Entry::KEY_SOURCE, &[1]).is_for_user());
+    assert!(!spoilt(Entry::KEY_HASH, &[0; 32]).is_for_user());
+    assert!(!spoilt(Entry::CUSTOM_KEY_INFORMATION, &[1, 0, 0]).is_for_user());
+    assert!(!spoilt(Entry::CREATED, &[1]).is_for_user());
+    let reversed = value.entries().iter().rev().cloned().collect();
+    assert!(!KeyCredential::from_entries(reversed).is_for_user());
+}
+
+#[test]
 fn a_value_of_active_directory_is_described() {
     expect![[r#"
         key credential, version 0x200, 414 bytes

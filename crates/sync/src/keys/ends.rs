@@ -84,7 +84,7 @@ impl Keys {
                     true => ResultState::NeedsProof,
                     false => ResultState::Refused,
                 };
-                if state == ResultState::Refused {
+                if state == ResultState::Refused || code == "limit_reached" {
                     let detail = format!("a key for {user} was refused: {detail}");
                     self.alarms.raise(code, CHANGE_REFUSED, detail, now());
                 }

@@ -13,13 +13,15 @@ use keycred::KeyCredential;
 use model::Guid;
 use tokio::time::Instant;
 
-use super::{KEY_REMOVED, Keys, PAGE, ends::report, now};
+use super::{KEY_REMOVED, Keys, PAGE, ends::report, now, round::blind};
 use crate::{
     cleanup::{self, Cleaned},
     config::Reassert,
     history::{ObjectError, Outcome},
     lease::Lease,
     ledger::{from_hex, hex},
+    permissions,
+    threshold::Side,
     written::Key,
 };
 
@@ -29,6 +31,9 @@ pub(super) const WATCH: Duration = Duration::from_secs(5);
 /// The same while the feed goes on: most that changed is the agent's own work.
 const WATCH_BUSY: Duration = Duration::from_secs(60);
 
+/// The most characters of a DN that the server is told of.
+const MAX_DN: usize = 500;
+
 /// More keys than the largest domain has.
 const MAX_KEYS: usize = 2_000_000;
 
@@ -37,7 +42,8 @@ const FORGETFUL: [&str; 2] = ["10.0 (14393)", "10.0 (17763)"];
 
 /// How far the changes of users were looked at.
 pub(super) struct Watch {
-    dc: String,
+    /// invocationId: a domain controller that is put back counts anew.
+    database: Guid,
     term: u64,
     usn: u64,
     looked: Instant,
@@ -45,7 +51,7 @@ pub(super) struct Watch {
 
 impl Watch {
     fn is_of(&self, directory: &Directory, lease: &Lease) -> bool {
-        self.dc == directory.dc() && self.term == lease.term()
+        self.database == directory.invocation_id() && self.term == lease.term()
     }
 }
 
@@ -54,16 +60,19 @@ impl Keys {
     pub async fn reconcile(&mut self) -> anyhow::Result<Outcome> {
         let directory = self.door.open().await?;
         self.learn().await?;
+        self.written.meet(directory.dc(), directory.invocation_id());
         let usn = directory.highest_usn().await?;
-        let mut outcome = Outcome::default();
+        let (mut outcome, mut losing) = (Outcome::default(), Vec::new());
         for users in self.written.users().chunks(PAGE) {
             let holders = by_guid(directory.keys_of(users).await?);
             for user in users {
-                self.compare(&directory, *user, holders.get(user), &mut outcome)
+                let there = holders.get(user);
+                self.compare(&directory, *user, there, &mut losing, &mut outcome)
                     .await?;
             }
-            self.tell_lost().await?;
+            self.folder_keeps_up()?;
         }
+        self.lose(losing, &mut outcome).await?;
         self.watched(&directory, usn);
         Ok(outcome)
     }
@@ -85,17 +94,21 @@ impl Keys {
         };
         let usn = directory.highest_usn().await?;
         if usn > since {
-            let mut outcome = Outcome::default();
+            let (mut outcome, mut losing) = (Outcome::default(), Vec::new());
             let mut changed = directory.changed(since, usn).await?.users;
             changed.retain(|user| !self.written.of(*user).is_empty());
             for users in changed.chunks(PAGE) {
                 for holder in directory.keys_of(users).await? {
                     let user = holder.user.guid;
-                    self.compare(&directory, user, Some(&holder), &mut outcome)
+                    self.compare(&directory, user, Some(&holder), &mut losing, &mut outcome)
                         .await?;
                 }
             }
-            self.tell_lost().await?;
+            match self.losses.is_stopped() {
+                // Where all are looked at, in a cycle, they are counted together.
+                true => self.tell_lost().await?,
+                false => self.lose(losing, &mut outcome).await?,
+            }
         }
         self.watched(&directory, usn);
         Ok(())
@@ -123,19 +136,20 @@ impl Keys {
 
     fn watched(&mut self, directory: &Directory, usn: u64) {
         self.watch = Some(Watch {
-            dc: directory.dc().to_owned(),
+            database: directory.invocation_id(),
             term: self.lease.term(),
             usn,
             looked: Instant::now(),
         });
     }
 
-    /// Compares one user's keys.
+    /// Compares one user's keys. What somebody else took out is added to `losing`.
     async fn compare(
         &mut self,
         directory: &Directory,
         user: Guid,
         holder: Option<&KeyHolder>,
+        losing: &mut Vec<(User, Key)>,
         outcome: &mut Outcome,
     ) -> anyhow::Result<()> {
         let dc = directory.dc();
@@ -163,23 +177,26 @@ impl Keys {
                     self.written.lose(user, &key, detail);
                     outcome.removed += 1;
                 }
+                Some(KeyHolder { user, .. })
+                    if !permissions::sees_keys(&self.config, directory, &user.dn).await? =>
+                {
+                    outcome
+                        .errors
+                        .push(unread(user.dn.clone(), format!("{:#}", blind())));
+                }
                 Some(holder) => match self.reassert(directory, &holder.user, &key).await? {
                     true => outcome.added += 1,
-                    false => {
-                        self.lose(&holder.user, &key);
-                        outcome.removed += 1;
-                    }
+                    false => losing.push((holder.user.clone(), key)),
                 },
                 // The keys of an account that is deleted go with it.
                 None if directory.user(&By::Guid(user)).await?.is_none() => {
                     self.written.forget(user, &key.id, key.device);
                     outcome.removed += 1;
                 }
-                None => outcome.errors.push(ObjectError {
-                    object: user.to_string(),
-                    code: "directory_refused".to_owned(),
-                    detail: "the user's keys cannot be read".to_owned(),
-                }),
+                None => {
+                    let detail = "the user's keys cannot be read".to_owned();
+                    outcome.errors.push(unread(user.to_string(), detail));
+                }
             }
         }
         Ok(())
@@ -195,7 +212,8 @@ impl Keys {
     ) -> anyhow::Result<u64> {
         let mut removed = 0;
         let is_ours = self.config.scope.contains(&user.dn);
-        for value in values.iter().filter(|value| is_ours && is_of(value, key)) {
+        let is_written = |value: &&KeyValue| is_of(value, key) && is_such_as_ours(value);
+        for value in values.iter().filter(|value| is_ours && is_written(value)) {
             if self.ledger.removals_exhausted(&self.config.limits, now()) {
                 break;
             }
@@ -219,19 +237,38 @@ impl Keys {
         Ok(cleaned.is_some_and(|cleaned| cleaned.values.contains(&(user, key.id.clone()))))
     }
 
-    /// A key was taken out by somebody else. Its statement does not bring it back.
-    fn lose(&mut self, user: &User, key: &Key) {
-        let detail = format!(
-            "somebody else took the key {} of {} out of the directory; it counts as revoked, and a \
-             new enrollment brings a new one",
-            key.id, user.dn
-        );
-        if let Some(id) = from_hex(&key.id) {
-            self.ledger.burn(key.device, &user.sid, &id, now());
+    /// Keys were taken out by somebody else: their statements do not bring them back. So many at once
+    /// are nobody's work but a directory's that was put back, or that the agent may not read: they stay
+    /// what they are until an administrator says that they are gone.
+    pub(super) async fn lose(
+        &mut self,
+        losing: Vec<(User, Key)>,
+        outcome: &mut Outcome,
+    ) -> anyhow::Result<()> {
+        let count = losing.len();
+        if count == 0 && !self.losses.is_stopped() {
+            return self.tell_lost().await;
         }
-        self.alarms
-            .raise("key_removed_by_other", KEY_REMOVED, detail.clone(), now());
-        self.written.lose(user.guid, key, detail);
+        if !self.may_go(Side::Lost, count, outcome).await? {
+            return self.tell_lost().await;
+        }
+        for (user, key) in losing {
+            let dn: String = user.dn.chars().take(MAX_DN).collect();
+            let detail = format!(
+                "somebody else took the key {} of {dn} out of the directory; it counts as revoked, and \
+                 a new enrollment brings a new one",
+                key.id
+            );
+            if let Some(id) = from_hex(&key.id) {
+                self.ledger.burn(key.device, &user.sid, &id, now());
+            }
+            self.alarms
+                .raise("key_removed_by_other", KEY_REMOVED, detail.clone(), now());
+            self.written.lose(user.guid, &key, detail);
+            outcome.removed += 1;
+        }
+        self.tell_lost().await?;
+        self.went(Side::Lost, count, 0)
     }
 
     /// Writes a key again that the domain controller itself took out, if that is configured and the
@@ -293,6 +330,20 @@ impl Keys {
         }
         self.folder_keeps_up()
     }
+}
+
+fn unread(object: String, detail: String) -> ObjectError {
+    let code = "directory_refused".to_owned();
+    ObjectError {
+        object,
+        code,
+        detail,
+    }
+}
+
+/// Whether a value has the form of those that the agent writes.
+fn is_such_as_ours(value: &KeyValue) -> bool {
+    KeyCredential::decode(&value.blob).is_ok_and(|credential| credential.is_for_user())
 }
 
 /// Whether this is the value of a key that the agent wrote.

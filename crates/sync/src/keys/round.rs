@@ -12,7 +12,7 @@ use std::{
 
 use api::agent::{ChangeOp, KeyChange};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use directory::{Computer, Directory, KeyHolder, KeyValue, User};
+use directory::{By, Computer, Directory, KeyHolder, KeyValue, User};
 use joints::Joint;
 use keycred::{KeyCredential, RsaPublicKey};
 use model::{Filetime, Guid, UnixTime};
@@ -22,7 +22,7 @@ use tokio::task::block_in_place;
 use super::{
     Ahead, End, Failure, Keys, PAGE, Place, anchor,
     lanes::{LANES, Lanes, each},
-    now, ours, proof,
+    now, of_key, ours, proof,
     reconcile::by_guid,
 };
 use crate::{
@@ -30,6 +30,7 @@ use crate::{
     config::{Config, Reassert},
     history::Outcome,
     lease::Lease,
+    permissions,
     written::Key,
 };
 
@@ -40,6 +41,8 @@ pub(super) struct Sight {
     /// Of an addition that is not there yet: what its ticket proves, and whether its device signed it.
     proof: Proof,
     signed: Result<(), Refusal>,
+    /// Of a removal that finds nothing: the agent may not see the user's keys.
+    is_blind: bool,
 }
 
 /// What is to be done.
@@ -256,19 +259,28 @@ impl Keys {
     fn decide_removal(
         &mut self,
         change: &KeyChange,
-        Sight { key, holder, .. }: &Sight,
+        sight: &Sight,
         dc: &str,
     ) -> Result<Step, Failure> {
-        let Some(KeyHolder { user, values }) = holder else {
+        let Sight { key, holder, .. } = sight;
+        let Some(KeyHolder {
+            user,
+            values: there,
+        }) = holder
+        else {
             return Ok(Step::Done(End::Removed(Place::at(dc, None))));
         };
         addition::user_of(change, Some(user), &self.config.scope)?;
         let now = now();
         self.ledger
             .burn(change.key.device, &user.sid, &key.key_id(), now);
-        let mut values: Vec<KeyValue> = ours(values, key, change.key.device).cloned().collect();
+        let mut values: Vec<KeyValue> = ours(there, key, change.key.device).cloned().collect();
         if values.is_empty() {
-            return Ok(Step::Done(End::Removed(Place::at(dc, Some(user.usn)))));
+            return match foreign(there, key, change.key.device) {
+                Some(refusal) => Err(refusal.into()),
+                None if sight.is_blind => Err(Failure::Later(blind())),
+                None => Ok(Step::Done(End::Removed(Place::at(dc, Some(user.usn))))),
+            };
         }
         let limits = &self.config.limits;
         if limits.removals_per_hour == 0 {
@@ -310,7 +322,11 @@ impl Keys {
         let mut noted = Key::new(&key.key_id(), change.key.device, change.seq);
         match end {
             End::Confirmed(place) => {
-                let is_kept = self.config.reassert == Reassert::Auto;
+                // Only what was proven: the rest of the feed is the server's word.
+                let statement = addition::statement(change, key);
+                let is_proven =
+                    statement.is_some_and(|statement| self.ledger.is_counted(&statement));
+                let is_kept = is_proven && self.config.reassert == Reassert::Auto;
                 noted.value = is_kept.then(|| STANDARD.encode(value(change, key)));
                 self.written.put(user, noted, &place.dc);
             }
@@ -347,11 +363,38 @@ async fn sight(
         _ => Proof::Absent,
     };
     let signed = addition::signed(&change, &key, device);
+    let is_blind = match &holder {
+        Some(KeyHolder { user, values }) if change.op == ChangeOp::Remove => {
+            of_key(values, &key, change.key.device).next().is_none()
+                && !permissions::sees_keys(config, directory, &user.dn).await?
+        }
+        _ => false,
+    };
     Ok(Sight {
         key,
         holder,
         proof,
         signed,
+        is_blind,
+    })
+}
+
+/// What is not seen is not known to be gone.
+pub(super) fn blind() -> anyhow::Error {
+    anyhow::anyhow!(
+        "the agent's account may not read the user's keys, so that it does not know what is there: \
+         `latchkey-sync permissions check` names the right that is missing"
+    )
+}
+
+/// That the same key is there in a value that the agent does not write, and so does not take out.
+fn foreign(values: &[KeyValue], key: &RsaPublicKey, device: Guid) -> Option<Refusal> {
+    of_key(values, key, device).next().map(|_| {
+        Refusal::new(
+            "foreign_value",
+            "The key is in the directory in a value that the agent did not write, and goes on signing \
+             in. Whoever wrote it has to take it out.",
+        )
     })
 }
 
@@ -454,16 +497,34 @@ async fn carry_out(directory: &Directory, lease: &Lease, step: &Step) -> Result<
         Step::Done(_) => {}
         Step::Add(user, blob) => {
             lease.check()?;
-            directory.add_key(user, blob).await?;
+            match directory.add_key(user, blob).await {
+                Ok(()) => {}
+                Err(error) => return Err(moved_or(directory, user, error).await),
+            }
         }
         Step::Remove(user, values) => {
             for value in values {
                 lease.check()?;
-                directory.delete_key(user, value).await?;
+                match directory.delete_key(user, value).await {
+                    Ok(()) => {}
+                    Err(error) => return Err(moved_or(directory, user, error).await),
+                }
             }
         }
     }
     Ok(())
+}
+
+/// A value names its owner by DN. Who was renamed or moved since the look is looked at again.
+async fn moved_or(directory: &Directory, user: &User, error: directory::Error) -> Failure {
+    if matches!(error, directory::Error::Refused { .. }) {
+        match directory.user(&By::Guid(user.guid)).await {
+            Ok(Some(now)) if now.dn == user.dn => {}
+            Ok(_) => return Failure::Later(anyhow::anyhow!("the user was renamed meanwhile")),
+            Err(error) => return error.into(),
+        }
+    }
+    error.into()
 }
 
 /// Whether what was written is what is there.
@@ -477,10 +538,18 @@ fn ended(writing: &Writing, holder: Option<&KeyHolder>, dc: &str) -> Result<End,
         }
         Step::Add(..) => Ok(End::Confirmed(place)),
         Step::Remove(..) | Step::Done(_) => {
-            match ours(values, &writing.key, writing.change.key.device).next() {
-                Some(_) => not("there after its removal"),
-                None => Ok(End::Removed(place)),
+            let (key, device) = (&writing.key, writing.change.key.device);
+            match (
+                ours(values, key, device).next(),
+                foreign(values, key, device),
+            ) {
+                (Some(_), _) => not("there after its removal"),
+                (None, Some(refusal)) => Err(refusal.into()),
+                (None, None) => Ok(End::Removed(place)),
             }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

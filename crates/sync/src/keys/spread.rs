@@ -16,7 +16,7 @@ use crate::written::Key;
 
 impl Keys {
     /// Looks for keys at every writable domain controller, and tells the server of those that all have.
-    /// Only in a cycle: one that is silent is waited for.
+    /// Only in a cycle: one that is silent is waited for. May end in the middle.
     pub(super) async fn look_everywhere(&mut self) -> anyhow::Result<()> {
         let spreading = self.written.spreading();
         if spreading.is_empty() {

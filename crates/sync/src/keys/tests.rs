@@ -1,9 +1,10 @@
+use directory::User;
 use protocol::{Operation, Statement};
 
 use super::*;
-use crate::testing::Parts;
+use crate::{testing::Parts, written::Key};
 
-const NOW: UnixTime = UnixTime(1_800_000_000);
+pub(super) const NOW: UnixTime = UnixTime(1_800_000_000);
 
 fn statement(key_id: [u8; 32], sequence: u64) -> Statement {
     Statement {
@@ -17,7 +18,7 @@ fn statement(key_id: [u8; 32], sequence: u64) -> Statement {
 }
 
 /// The way down as a fresh process has it.
-fn start(parts: &Parts) -> Keys {
+pub(super) fn start(parts: &Parts) -> Keys {
     let (config, agent) = (parts.config.clone(), parts.agent.clone());
     let door = Arc::new(parts.door());
     let writes = (Lease::held(), Arc::default());
@@ -46,7 +47,7 @@ fn what_was_counted_is_counted_after_a_kill_on_an_unfinished_page() {
     assert!(!keys.ledger.is_replay(&statement([1; 32], 5)));
 }
 
-fn change(seq: u64, op: ChangeOp, user: u8) -> KeyChange {
+pub(super) fn change(seq: u64, op: ChangeOp, user: u8) -> KeyChange {
     KeyChange {
         seq,
         op,
@@ -104,13 +105,57 @@ async fn too_many_removals_are_stopped_and_are_one_alarm_while_the_server_does_n
         keys.waiting = (1..=501)
             .map(|seq| change(seq, ChangeOp::Remove, 1))
             .collect();
-        // The directory would be asked, and there is none.
+        // The server would be told, and there is none.
         let mut outcome = Outcome::default();
         assert!(keys.settle_removals(&mut outcome).await.is_err());
-        assert!(!keys.stopped_told);
+        assert!(keys.removals.is_stopped());
         assert_eq!(outcome.errors[0].code, DELETION_THRESHOLD);
         assert!(keys.unfinished.is);
     }
     let kept: Alarms = parts.folder.read(alarms::FILE).unwrap().unwrap();
     assert_eq!(kept.alarms[DELETION_THRESHOLD].count, 1);
+}
+
+pub(super) fn user() -> User {
+    User {
+        guid: Guid::from_le_bytes([1; 16]),
+        sid: "S-1-5-21-1-2-3-1104".parse().unwrap(),
+        dn: "CN=Alice,OU=Staff,DC=corp,DC=test".to_owned(),
+        account: "alice".to_owned(),
+        principal: "alice@corp.test".to_owned(),
+        display_name: "Alice".to_owned(),
+        mail: None,
+        source_anchor: vec![1; 16],
+        enabled: true,
+        expires: None,
+        locked_until: None,
+        must_change: false,
+        hours: None,
+        protection: None,
+        usn: 1,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_keys_than_anybody_takes_out_are_not_lost_at_once() {
+    let parts = Parts::new("losses", "");
+    let mut keys = start(&parts);
+    let device = Guid::from_le_bytes([9; 16]);
+    let mut losing = Vec::new();
+    for n in 0..=500_u16 {
+        let mut id = [0; 32];
+        id[..2].copy_from_slice(&n.to_le_bytes());
+        keys.written
+            .put(user().guid, Key::new(&id, device, 1), "dc");
+        losing.push((user(), keys.written.of(user().guid).last().unwrap().clone()));
+    }
+    let mut outcome = Outcome::default();
+    // The server would be told, and there is none.
+    assert!(keys.lose(losing.clone(), &mut outcome).await.is_err());
+    assert_eq!(outcome.errors[0].code, DELETION_THRESHOLD);
+    assert!(keys.losses.is_stopped());
+    assert_eq!(keys.written.lost().len(), 0);
+    losing.pop();
+    assert!(keys.lose(losing, &mut outcome).await.is_err());
+    assert_eq!(keys.written.lost().len(), 500);
 }
