@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use keycred::{DnBinary, KeyCredential, RsaPublicKey};
+use keycred::{DnBinary, Entry, KeyCredential, RsaPublicKey};
 use model::{Filetime, UnixTime};
 use serde_json::Value;
 use testkit::company::{Company, REALM};
 use testkit::crowd::Crowd;
-use testkit::lab::{Lab, Options, Profile, address};
+use testkit::lab::{AGENT_ACCOUNT, Lab, Options, Profile, address};
 use testkit::wait::{self, until_some};
 
 use crate::name;
@@ -374,4 +374,74 @@ fn a_key_that_a_forgetful_release_takes_out_is_written_again_where_that_is_confi
     release("10.0 (20348)")?;
     server.write_file(path, configuration, 0o600)?;
     scene.restart_agent()
+}
+
+#[test]
+fn a_removal_neither_takes_out_what_another_wrote_nor_believes_what_it_may_not_see() -> Result<()> {
+    let (_turn, scene) = scene();
+    let crowd = &scene.crowd;
+    let keys = crowd.keys(0, 2, false)?;
+    let expected = scene.expected(&keys)?;
+    crowd.tell(keys)?;
+    let before = scene.count("removed")?;
+    until_some("the keys", PATIENCE, || {
+        ensure!(scene.values()? == expected, "they are not there");
+        Ok(())
+    })?;
+    let mut names = crowd.names();
+    let (first, second) = names.next().zip(names.next()).context("too few users")?;
+
+    // The first user's key in the form of another product; of the second the agent sees none.
+    let [blob] = expected[first].as_slice() else {
+        anyhow::bail!("more than one value");
+    };
+    let ours = KeyCredential::decode(blob)?;
+    let entries = ours.entries().iter().map(|entry| match entry.id() {
+        Entry::KEY_SOURCE => Entry::new(Entry::KEY_SOURCE, vec![1]),
+        id => Entry::new(id, entry.value().to_vec()),
+    });
+    let foreign = KeyCredential::from_entries(entries.collect::<Result<_, _>>()?).encode();
+    let text = DnBinary {
+        binary: foreign.clone(),
+        dn: first.to_owned(),
+    };
+    let change = "replace: msDS-KeyCredentialLink\nmsDS-KeyCredentialLink";
+    scene.change(first, &format!("{change}: {text}"))?;
+    let dc = scene.company.controller()?;
+    let found = dc.sh(&format!(
+        "ldbsearch -H {SAM} '(sAMAccountName={AGENT_ACCOUNT})' objectSid"
+    ))?;
+    let sid = found
+        .lines()
+        .find_map(|line| line.strip_prefix("objectSid: "));
+    let sid = sid.context("no SID")?;
+    let blind = |verb: &str| {
+        let ace = format!("--sddl=(OD;;RP;5b47d60f-6090-40b2-9f37-2a4de88f3063;;{sid})");
+        let dn = format!("--objectdn={second}");
+        dc.command(&["samba-tool", "dsacl", verb, "-H", SAM, &dn, &ace])
+            .ok()
+    };
+    blind("set")?;
+    crowd.remove_all()?;
+    until_some("what is put off, and why", PATIENCE, || {
+        let words = ["latchkey-sync", "pending", "--json"];
+        let told = scene.company.server()?.command(&words).ok()?;
+        ensure!(told.contains("may not read the user's keys"), "{told}");
+        Ok(())
+    })?;
+    let alarms = &scene.status()?["alarms"];
+    ensure!(alarms["foreign_value"]["count"] == 1, "{alarms}");
+    ensure!(scene.count("removed")? == before);
+    let theirs = [(first.to_owned(), vec![foreign])];
+    let there = [
+        &theirs[..],
+        &[(second.to_owned(), expected[second].clone())],
+    ]
+    .concat();
+    ensure!(scene.values()? == there.into_iter().collect::<Values>());
+
+    blind("delete")?;
+    scene.reaches("removed", before + 1)?;
+    ensure!(scene.values()? == theirs.into_iter().collect::<Values>());
+    scene.clear()
 }
