@@ -216,12 +216,11 @@ impl Control {
                     "scheduler_suspended",
                     "the scheduler is suspended while `latchkey-sync init` runs",
                 ),
-                Ok(mut ended) => {
-                    if wait && ended.changed().await.is_err() {
-                        return refused("stopping", "the agent is stopping");
-                    }
-                    Answer::Ok(json!({}))
-                }
+                Ok((policy, _)) if !wait => Answer::Ok(json!({ "policy": policy })),
+                Ok((policy, mut ended)) => match ended.changed().await {
+                    Ok(()) => Answer::Ok(json!({ "policy": policy, "steps": desk.last_cycle() })),
+                    Err(_) => refused("stopping", "the agent is stopping"),
+                },
             },
             Request::SchedulerStop => Answer::Ok(json!({ "stopped": desk.stop() })),
             Request::Suspend => Answer::Ok(json!({})),

@@ -111,6 +111,10 @@ fn main() -> ExitCode {
             let _ = write!(std::io::stdout(), "{error}");
             ExitCode::FAILURE
         }
+        Err(error) if error.is::<scheduling::Unfinished>() => {
+            let _ = write!(std::io::stdout(), "{error}");
+            ExitCode::FAILURE
+        }
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "latchkey-sync: {error:#}");
             ExitCode::FAILURE
