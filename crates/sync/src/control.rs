@@ -26,13 +26,13 @@ use crate::{
     ffi,
     history::utc,
     lease::Lease,
-    pending::Pending,
+    pending::{Pending, Wanted},
     scheduler::{Change, PolicyType},
 };
 
 const VERSION: u32 = 1;
 const MAX_LINE: u64 = 64 * 1024;
-const MAX_ANSWER: u64 = 4 * 1024 * 1024;
+const MAX_ANSWER: u64 = 64 * 1024 * 1024;
 const CONNECTIONS: usize = 8;
 
 /// How long a connection may be idle.
@@ -65,7 +65,7 @@ pub enum Request {
     /// Lets no cycle begin until the connection ends.
     Suspend,
     /// What waits on either side.
-    Pending,
+    Pending(Wanted),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -224,7 +224,7 @@ impl Control {
             },
             Request::SchedulerStop => Answer::Ok(json!({ "stopped": desk.stop() })),
             Request::Suspend => Answer::Ok(json!({})),
-            Request::Pending => Answer::Ok(json!(self.pending.told())),
+            Request::Pending(wanted) => Answer::Ok(json!(self.pending.told(&wanted))),
         }
     }
 }

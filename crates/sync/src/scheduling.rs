@@ -6,6 +6,8 @@ use std::{
 };
 
 use anyhow::bail;
+use directory::{By, User};
+use model::Sid;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -13,8 +15,9 @@ use crate::{
     config::Config,
     control::{Line, Request},
     cycle,
+    door::{self, Tickets},
     history::{History, Run, RunResult},
-    pending::Told,
+    pending::{Told, Wanted},
     scheduler::{Change, GO_ON, PolicyType, Shown},
     state::Folder,
 };
@@ -159,10 +162,66 @@ pub fn runs(config: &Config, last: usize, json: bool) -> anyhow::Result<String> 
     told(&history.last(last).collect::<Vec<_>>(), json, said)
 }
 
+/// Of what waits, what is asked for.
+#[derive(Debug, clap::Args)]
+pub struct Sought {
+    /// Only what is about this user: the account's name, its SID or its objectGUID.
+    #[arg(long, value_name = "NAME|SID|GUID")]
+    user: Option<String>,
+    /// All of it, and not only the first 200.
+    #[arg(long)]
+    all: bool,
+    /// One JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
 /// What waits on either side.
-pub fn pending(config: &Config, json: bool) -> anyhow::Result<String> {
-    let told_by: Told = Line::to(&config.runtime)?.ask(Request::Pending)?;
-    told(&told_by, json, Told::said)
+pub async fn pending(config: &Config, sought: Sought) -> anyhow::Result<String> {
+    let mut line = Line::to(&config.runtime)?;
+    let user = match &sought.user {
+        Some(name) => look_up(config, name).await,
+        None => None,
+    };
+    let named = sought.user.clone().into_iter();
+    let wanted = Wanted {
+        all: sought.all,
+        ids: named.chain(user.iter().flat_map(ids)).collect(),
+        // A SID is the beginning of another one.
+        text: sought.user.filter(|name| name.parse::<Sid>().is_err()),
+    };
+    let mut told_by: Told = line.ask(Request::Pending(wanted))?;
+    if let Some(user) = &user {
+        for row in &mut told_by.waiting {
+            if row.account.is_none() && ids(user).iter().any(|id| row.is_about(id)) {
+                row.account = Some(user.account.clone());
+            }
+        }
+    }
+    told(&told_by, sought.json, Told::said)
+}
+
+/// How a user's rows name it.
+fn ids(user: &User) -> [String; 2] {
+    [user.sid.to_string(), user.guid.to_string()]
+}
+
+/// The user of this name. Without the directory only what a row says is looked at.
+async fn look_up(config: &Config, name: &str) -> Option<User> {
+    let by = match (name.parse(), name.parse()) {
+        (Ok(sid), _) => By::Sid(sid),
+        (_, Ok(guid)) => By::Guid(guid),
+        _ if name.contains('@') => By::Principal(name.to_owned()),
+        _ => By::Account(name.to_owned()),
+    };
+    let found = async {
+        let directory = door::connect(config, &Tickets::default()).await?;
+        directory.user(&by).await
+    };
+    found.await.unwrap_or_else(|error| {
+        warn(&format!("{name} was not looked up: {error}"));
+        None
+    })
 }
 
 fn said(runs: &Vec<&Run>) -> String {
