@@ -218,10 +218,13 @@ async fn look_up(config: &Config, name: &str) -> Option<User> {
         let directory = door::connect(config, &Tickets::default()).await?;
         directory.user(&by).await
     };
-    found.await.unwrap_or_else(|error| {
-        warn(&format!("{name} was not looked up: {error}"));
-        None
-    })
+    let why = match found.await {
+        Ok(Some(user)) => return Some(user),
+        Ok(None) => "no user is called so".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    warn(&format!("{name} is looked for in what the rows say: {why}"));
+    None
 }
 
 fn said(runs: &Vec<&Run>) -> String {
