@@ -2,9 +2,12 @@
 //!
 //! This is the one thing that lives in the process and not in the store: a password must not be
 //! written anywhere, and whoever waits for the answer waits on this very process.
+//!
+//! An agent that takes work may die with it: after [`AGAIN`] another one gets it too, and the first
+//! answer counts.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -26,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use token::{Unverified, VerifyingKey, X5cForm};
 use tokio::{
     sync::{oneshot, watch},
-    time::timeout,
+    time::{Instant, MissedTickBehavior, interval, timeout},
 };
 use zeroize::Zeroizing;
 
@@ -38,19 +41,19 @@ use crate::{
     wait::Patience,
 };
 
-/// The most work that may wait; beyond it, no agent counts as in reach.
+/// The most work that may be open; beyond it, no agent counts as in reach.
 const QUEUE: usize = 256;
+
+/// How long one agent has for an answer before another is asked too.
+const AGAIN: Duration = Duration::from_secs(3);
+
+/// How often agents that wait are told to look whether one has had its time.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Where work waits for an agent, and callers for its answer.
 pub(crate) struct Desk {
-    inner: Mutex<Inner>,
+    open: Mutex<VecDeque<Item>>,
     news: watch::Sender<u64>,
-}
-
-#[derive(Default)]
-struct Inner {
-    waiting: VecDeque<Item>,
-    leased: HashMap<String, Leased>,
 }
 
 /// What an agent is asked.
@@ -59,18 +62,24 @@ enum Question {
     Policy(PolicyWork),
 }
 
-/// A question that waits for an agent.
+/// A question that has no answer yet.
 struct Item {
     id: String,
     domain: Guid,
-    question: Question,
+    question: Arc<Question>,
     answer: oneshot::Sender<WorkOutcome>,
+    /// Who works on it, and since when the last of them does.
+    agents: Vec<Guid>,
+    leased: Option<Instant>,
 }
 
-/// A question that an agent is working on.
-struct Leased {
-    agent: Guid,
-    answer: oneshot::Sender<WorkOutcome>,
+impl Item {
+    /// Whether an agent may have it now.
+    fn is_for(&self, domain: Guid, agent: Guid) -> bool {
+        self.domain == domain
+            && self.leased.is_none_or(|since| since.elapsed() >= AGAIN)
+            && !self.agents.contains(&agent)
+    }
 }
 
 /// Takes a piece of work off the desk when nobody waits for its answer any more.
@@ -81,24 +90,22 @@ struct Withdraw<'a> {
 
 impl Drop for Withdraw<'_> {
     fn drop(&mut self) {
-        let mut inner = self.desk.inner();
-        inner.waiting.retain(|item| item.id != self.id);
-        inner.leased.remove(&self.id);
+        self.desk.give_up(&self.id);
     }
 }
 
 impl Default for Desk {
     fn default() -> Self {
         Self {
-            inner: Mutex::default(),
+            open: Mutex::default(),
             news: watch::Sender::new(0),
         }
     }
 }
 
 impl Desk {
-    fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    fn open(&self) -> MutexGuard<'_, VecDeque<Item>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks an agent of `domain` about a password; `None` where none answers in time.
@@ -142,58 +149,59 @@ impl Desk {
             id: id.clone(),
         };
         {
-            let mut inner = self.inner();
-            if inner.waiting.len() >= QUEUE {
+            let mut open = self.open();
+            if open.len() >= QUEUE {
                 return None;
             }
-            inner.waiting.push_back(Item {
+            open.push_back(Item {
                 id,
                 domain,
-                question,
+                question: Arc::new(question),
                 answer,
+                agents: Vec::new(),
+                leased: None,
             });
         }
-        self.news.send_modify(|n| *n += 1);
-        let outcome = timeout(patience, answered).await.ok()?.ok();
+        // The first one at once: there is work.
+        let mut looks = interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let look = async {
+            loop {
+                looks.tick().await;
+                self.news.send_modify(|n| *n += 1);
+            }
+        };
+        let outcome = tokio::select! {
+            outcome = timeout(patience, answered) => outcome.ok()?.ok(),
+            () = look => None,
+        };
         drop(withdraw);
         outcome
     }
 
     /// Hands the oldest work of the domain to an agent.
-    fn lease(&self, domain: Guid, agent: Guid) -> Option<(String, Question)> {
-        let mut inner = self.inner();
-        let place = inner
-            .waiting
-            .iter()
-            .position(|item| item.domain == domain)?;
-        let item = inner.waiting.remove(place)?;
-        inner.leased.insert(
-            item.id.clone(),
-            Leased {
-                agent,
-                answer: item.answer,
-            },
-        );
-        Some((item.id, item.question))
+    fn lease(&self, domain: Guid, agent: Guid) -> Option<(String, Arc<Question>)> {
+        let mut open = self.open();
+        let item = open.iter_mut().find(|item| item.is_for(domain, agent))?;
+        item.agents.push(agent);
+        item.leased = Some(Instant::now());
+        Some((item.id.clone(), item.question.clone()))
     }
 
-    /// Takes back what was leased and cannot be handed over: whoever asked is told at once that
-    /// nobody can say.
+    /// Ends work without an answer: whoever asked is told at once that nobody can say.
     fn give_up(&self, id: &str) {
-        self.inner().leased.remove(id);
+        self.open().retain(|item| item.id != id);
     }
 
     /// Takes an agent's answer to what it has leased; one that comes late is for nobody.
     fn answer(&self, id: &str, agent: Guid, outcome: WorkOutcome) {
-        let mut inner = self.inner();
-        if inner
-            .leased
-            .get(id)
-            .is_some_and(|leased| leased.agent == agent)
-            && let Some(leased) = inner.leased.remove(id)
-        {
+        let mut open = self.open();
+        let place = open
+            .iter()
+            .position(|item| item.id == id && item.agents.contains(&agent));
+        if let Some(item) = place.and_then(|place| open.remove(place)) {
             // Nobody may be waiting any more.
-            let _ = leased.answer.send(outcome);
+            let _ = item.answer.send(outcome);
         }
     }
 }
@@ -348,6 +356,35 @@ mod tests {
         let desk = Desk::default();
         assert_eq!(ask(&desk).await, None);
         assert!(desk.lease(guid(1), guid(2)).is_none());
-        assert!(desk.inner().leased.is_empty());
+        assert!(desk.open().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_agent_gets_what_one_died_with_and_the_first_answer_counts() {
+        let desk = Desk::default();
+        let sid = "S-1-5-21-1-2-3-1104".parse().unwrap();
+        let secret = Secret::new("x".to_owned());
+        let patience = Duration::from_secs(10);
+        let asked = desk.check_password(guid(1), sid, secret, patience);
+        let mut news = desk.news.subscribe();
+        let agents = async {
+            news.changed().await.unwrap();
+            let begun = Instant::now();
+            let (id, _) = desk.lease(guid(1), guid(2)).unwrap();
+            let other = loop {
+                assert!(desk.lease(guid(1), guid(2)).is_none(), "it has it");
+                if let Some((other, _)) = desk.lease(guid(1), guid(3)) {
+                    break other;
+                }
+                news.changed().await.unwrap();
+            };
+            assert_eq!(other, id);
+            assert!((AGAIN..AGAIN + 2 * LOOK).contains(&begun.elapsed()));
+            assert!(desk.lease(guid(1), guid(4)).is_none(), "not so soon again");
+            desk.answer(&id, guid(3), WorkOutcome::Password(PasswordOutcome::Right));
+            desk.answer(&id, guid(2), WorkOutcome::Password(PasswordOutcome::Wrong));
+        };
+        let (outcome, ()) = tokio::join!(asked, agents);
+        assert_eq!(outcome, Some(PasswordOutcome::Right));
     }
 }

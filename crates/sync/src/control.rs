@@ -26,13 +26,13 @@ use crate::{
     ffi,
     history::utc,
     lease::Lease,
-    pending::Pending,
+    pending::{Pending, Wanted},
     scheduler::{Change, PolicyType},
 };
 
 const VERSION: u32 = 1;
 const MAX_LINE: u64 = 64 * 1024;
-const MAX_ANSWER: u64 = 4 * 1024 * 1024;
+const MAX_ANSWER: u64 = 64 * 1024 * 1024;
 const CONNECTIONS: usize = 8;
 
 /// How long a connection may be idle.
@@ -65,7 +65,7 @@ pub enum Request {
     /// Lets no cycle begin until the connection ends.
     Suspend,
     /// What waits on either side.
-    Pending,
+    Pending(Wanted),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -216,16 +216,15 @@ impl Control {
                     "scheduler_suspended",
                     "the scheduler is suspended while `latchkey-sync init` runs",
                 ),
-                Ok(mut ended) => {
-                    if wait && ended.changed().await.is_err() {
-                        return refused("stopping", "the agent is stopping");
-                    }
-                    Answer::Ok(json!({}))
-                }
+                Ok((policy, _)) if !wait => Answer::Ok(json!({ "policy": policy })),
+                Ok((policy, mut ended)) => match ended.changed().await {
+                    Ok(()) => Answer::Ok(json!({ "policy": policy, "steps": desk.last_cycle() })),
+                    Err(_) => refused("stopping", "the agent is stopping"),
+                },
             },
             Request::SchedulerStop => Answer::Ok(json!({ "stopped": desk.stop() })),
             Request::Suspend => Answer::Ok(json!({})),
-            Request::Pending => Answer::Ok(json!(self.pending.told())),
+            Request::Pending(wanted) => Answer::Ok(json!(self.pending.told(&wanted))),
         }
     }
 }

@@ -74,6 +74,11 @@ impl Item {
             None => Action::Delete,
         }
     }
+
+    /// What it is called, where that is more than its path.
+    fn account(&self) -> Option<&str> {
+        self.version.map(|_| self.name.as_str())
+    }
 }
 
 /// One account, and why the server did not take it.
@@ -266,7 +271,8 @@ impl Courier {
             self.is_withheld = true;
             for item in std::mem::take(&mut self.batch).items {
                 let (side, path) = (Connector::Server, path(item.kind, item.guid));
-                self.pending.wait(side, &path, item.action(), None);
+                let object = (path.as_str(), item.account());
+                self.pending.wait_as(side, object, item.action(), None);
             }
             return Ok(());
         }
@@ -315,7 +321,8 @@ impl Courier {
                 tracing::warn!(code, object, detail, "the server did not take an account");
             }
             let why = Some((code.as_str(), detail.clone()));
-            self.pending.wait(Connector::Server, &path, action, why);
+            let object = (path.as_str(), item.account());
+            self.pending.wait_as(Connector::Server, object, action, why);
             self.outcome.errors.push(error);
             return;
         }

@@ -1,15 +1,22 @@
-//! The scheduled cycle: import AD, import server, synchronise both, export server, export AD.
+//! The scheduled cycle: import AD, import server, synchronise both, export server, export AD; and
+//! maintenance, which has times of its own.
 //!
 //! The loops that follow changes as they happen own what a cycle needs, so that a cycle asks each for
 //! its half and waits: nothing is compared by two at once. Whoever stops waiting stops the work at its
 //! next wait; that is like a kill there, after which nothing is doubled or lost.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use anyhow::{Context as _, bail};
 use client::Agent;
 use model::UnixTime;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::timeout,
+};
 
 use crate::{
     agent_key,
@@ -21,7 +28,10 @@ use crate::{
 };
 
 /// The longest that the scheduler sleeps: a clock that is set is noticed then.
-const LOOK: std::time::Duration = std::time::Duration::from_secs(30);
+const LOOK: Duration = Duration::from_secs(30);
+
+/// How often it is asked whether maintenance is due.
+const MAINTENANCE_LOOK: Duration = Duration::from_secs(3600);
 
 /// A half that is asked of the loop that owns it.
 pub struct Asked {
@@ -62,7 +72,8 @@ pub struct Desk {
     folder: Folder,
     staging: bool,
     state: Mutex<State>,
-    wake: Notify,
+    /// Changes when there is something new to look at.
+    wake: watch::Sender<()>,
     /// Changes when the cycle that runs is to stop.
     stop: watch::Sender<()>,
     /// How many cycles have ended.
@@ -86,7 +97,7 @@ impl Drop for Suspended {
         let suspended = state.suspended > 0;
         state.scheduler.suspend(suspended);
         drop(state);
-        self.0.wake.notify_one();
+        self.0.wake.send_replace(());
     }
 }
 
@@ -112,7 +123,7 @@ impl Desk {
             folder,
             staging,
             state: Mutex::new(state),
-            wake: Notify::new(),
+            wake: watch::Sender::new(()),
             stop: watch::Sender::new(()),
             ended: watch::Sender::new(0),
         })
@@ -129,7 +140,7 @@ impl Desk {
         state.scheduler.set(change)?;
         self.folder.write(scheduler::FILE, &state.scheduler)?;
         drop(state);
-        self.wake.notify_one();
+        self.wake.send_replace(());
         Ok(self.shown())
     }
 
@@ -139,12 +150,15 @@ impl Desk {
         if state.scheduler.allow(seconds) {
             tracing::info!(seconds, "the server allows cycles this often");
             self.keep(&state);
-            self.wake.notify_one();
+            self.wake.send_replace(());
         }
     }
 
-    /// Begins a cycle; answers what tells its end.
-    pub fn start(&self, policy: Option<PolicyType>) -> Result<watch::Receiver<u64>, Not> {
+    /// Begins a cycle; answers its kind, which may be more than was asked for, and what tells its end.
+    pub fn start(
+        &self,
+        policy: Option<PolicyType>,
+    ) -> Result<(PolicyType, watch::Receiver<u64>), Not> {
         let mut state = self.state();
         if state.scheduler.is_suspended() {
             return Err(Not::Suspended);
@@ -152,12 +166,16 @@ impl Desk {
         if state.scheduler.is_in_progress() || state.asked.is_some() {
             return Err(Not::InProgress);
         }
-        let policy = policy.unwrap_or_else(|| state.scheduler.policy(now()));
+        let (scheduler, now) = (&state.scheduler, now());
+        let policy = policy.map_or_else(
+            || scheduler.policy(now),
+            |policy| scheduler.at_least(policy, now),
+        );
         state.asked = Some(policy);
         let ended = self.ended.subscribe();
         drop(state);
-        self.wake.notify_one();
-        Ok(ended)
+        self.wake.send_replace(());
+        Ok((policy, ended))
     }
 
     /// Stops the cycle that runs. Tells whether one did.
@@ -182,38 +200,38 @@ impl Desk {
         self.state().scheduler.last_success()
     }
 
-    /// The last rows of the history.
-    pub fn last_runs(&self, count: usize) -> Vec<Run> {
-        self.state().history.last(count).cloned().collect()
+    /// The steps of the last cycle.
+    pub fn last_cycle(&self) -> Vec<Run> {
+        self.state().history.last_cycle().cloned().collect()
     }
 
     /// Returns with the next cycle when it is to begin, which it has.
     async fn next(&self) -> (PolicyType, watch::Receiver<()>) {
+        let mut news = self.wake.subscribe();
         loop {
             let sleep = {
                 let mut state = self.state();
                 let now = now();
-                let asked = state.asked.take();
-                if let Some(policy) = asked.or_else(|| state.scheduler.due(now))
+                // What is asked for stays so while it cannot begin.
+                if let Some(policy) = state.asked.or_else(|| state.scheduler.due(now))
                     && state.scheduler.begin(now)
                 {
+                    state.asked = None;
                     self.keep(&state);
                     return (policy, self.stop.subscribe());
                 }
                 let next = state.scheduler.next_start(now);
                 let wait = next.map_or(i64::MAX, |next| next.0 - now.0).max(0) as u64;
-                LOOK.min(std::time::Duration::from_secs(wait))
+                LOOK.min(Duration::from_secs(wait))
             };
-            tokio::select! {
-                () = tokio::time::sleep(sleep) => {}
-                () = self.wake.notified() => {}
-            }
+            // It ends at once with news that came meanwhile.
+            let _ = timeout(sleep, news.changed()).await;
         }
     }
 
-    fn end(&self, policy: PolicyType, halves: &[Half], exports: bool) {
+    fn end(&self, policy: PolicyType, halves: &[(Half, bool)]) {
         let (mut state, now) = (self.state(), now());
-        let good = |half: &Half| {
+        let good = |(half, _): &(Half, bool)| {
             matches!(
                 half.result,
                 RunResult::Success | RunResult::CompletedExportErrors
@@ -221,7 +239,7 @@ impl Desk {
         };
         let succeeded = halves.iter().all(good);
         state.scheduler.end(policy, succeeded, now);
-        state.history.add(policy, halves, now, exports);
+        state.history.add(policy, halves);
         self.keep(&state);
         if let Err(error) = state.history.write(&self.folder) {
             tracing::warn!(code = "state_unwritable", error = format!("{error:#}"));
@@ -231,9 +249,9 @@ impl Desk {
     }
 
     /// Purges the run history where that is due. Tells whether maintenance is.
-    fn maintain(&self) -> bool {
+    fn maintain(&self, now: UnixTime) -> bool {
         let mut state = self.state();
-        let Some(since) = state.scheduler.maintain(now()) else {
+        let Some(since) = state.scheduler.maintain(now) else {
             return false;
         };
         state.history.purge(since);
@@ -275,75 +293,85 @@ impl Cycle {
     /// Runs for ever.
     pub async fn run(self) {
         self.lease.first_word().await;
+        tokio::join!(self.cycles(), self.maintenance());
+    }
+
+    async fn cycles(&self) {
         loop {
-            if self.desk.maintain()
-                && let Err(error) = agent_key::renew_if_old(&self.folder, &self.agent).await
-            {
-                tracing::warn!(code = "key_not_renewed", error = format!("{error:#}"));
-            }
             let (policy, stop) = self.desk.next().await;
             self.once(policy, stop).await;
         }
     }
 
-    async fn once(&self, policy: PolicyType, mut stop: watch::Receiver<()>) {
-        let exports = self.lease.may_write();
-        let mut halves = Vec::new();
-        let stopped = tokio::select! {
-            () = self.halves(policy, &mut halves) => false,
-            _ = stop.changed() => true,
-        };
-        if stopped {
-            // The first half that is not there is the one that was stopped.
-            let from = match halves.is_empty() {
-                true => Connector::Directory,
-                false => Connector::Server,
-            };
-            let mut half = Half::ended(from, now(), Ok(Outcome::default()));
-            half.result = RunResult::StoppedUserTermination;
-            halves.push(half);
+    /// Looks by itself: cycles may be off, or a week apart.
+    async fn maintenance(&self) {
+        let mut news = self.desk.wake.subscribe();
+        loop {
+            if self.desk.maintain(now())
+                && let Err(error) = agent_key::renew_if_old(&self.folder, &self.agent).await
+            {
+                tracing::warn!(code = "key_not_renewed", error = format!("{error:#}"));
+            }
+            let _ = timeout(MAINTENANCE_LOOK, news.changed()).await;
         }
-        for half in &halves {
-            let Outcome {
-                added,
-                changed,
-                removed,
-                unchanged,
-                errors,
-            } = &half.outcome;
-            let (from, result) = (word(&half.from), word(&half.result));
-            let errors = errors.len();
-            tracing::info!(
-                ?policy,
-                from,
-                result,
-                added,
-                changed,
-                removed,
-                unchanged,
-                errors,
-                "cycle"
-            );
-        }
-        self.desk.end(policy, &halves, exports);
     }
 
-    async fn halves(&self, policy: PolicyType, halves: &mut Vec<Half>) {
-        for (from, half) in [
+    async fn once(&self, policy: PolicyType, mut stop: watch::Receiver<()>) {
+        let mut halves = Vec::new();
+        for (from, asked) in [
             (Connector::Directory, &self.up),
             (Connector::Server, &self.down),
         ] {
-            let begun = now();
-            let done = ask(half, policy).await;
-            halves.push(Half::ended(from, begun, done));
+            let (begun, exports) = (now(), self.lease.may_write());
+            let done = tokio::select! {
+                done = ask(asked, policy) => Some(done),
+                _ = stop.changed() => None,
+            };
+            let (times, is_stopped) = ((begun, now()), done.is_none());
+            let half = match done {
+                Some(done) => Half::ended(from, times, done),
+                None => Half::stopped(from, times),
+            };
+            tell(policy, &half);
+            halves.push((half, exports && self.lease.may_write()));
+            if is_stopped {
+                break;
+            }
         }
+        self.desk.end(policy, &halves);
     }
 }
 
-/// The scheduler as its file was left, for when no agent runs.
+fn tell(policy: PolicyType, half: &Half) {
+    let Outcome {
+        added,
+        changed,
+        removed,
+        unchanged,
+        errors,
+    } = &half.outcome;
+    let (from, result) = (word(&half.from), word(&half.result));
+    let errors = errors.len();
+    tracing::info!(
+        ?policy,
+        from,
+        result,
+        added,
+        changed,
+        removed,
+        unchanged,
+        errors,
+        "cycle"
+    );
+}
+
+/// The scheduler as its file was left, for when no agent runs: then no cycle begins.
 pub fn at_rest(folder: &Folder, staging: bool) -> anyhow::Result<Shown> {
     let scheduler: Scheduler = folder.read(scheduler::FILE)?.unwrap_or_default();
-    Ok(scheduler.shown(staging, now()))
+    Ok(Shown {
+        next_sync_cycle_start_time_in_utc: None,
+        ..scheduler.shown(staging, now())
+    })
 }
 
 /// Sets properties while no agent runs.
@@ -351,7 +379,8 @@ pub fn set_at_rest(folder: &Folder, staging: bool, change: &Change) -> anyhow::R
     let Ok(_alone) = folder.take() else {
         bail!("the agent is starting or stopping: try again");
     };
-    Desk::open(folder.clone(), staging)?.set(change)
+    Desk::open(folder.clone(), staging)?.set(change)?;
+    at_rest(folder, staging)
 }
 
 #[cfg(test)]

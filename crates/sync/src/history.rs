@@ -1,8 +1,9 @@
 //! What cycles did: one row for each step, in the order of the run, and the objects that failed in it.
 //!
 //! Reading, comparing and sending is one stream, page by page, so that a hundred thousand accounts
-//! need the memory of a page: the rows of one half of a cycle share its times, and name what it did
-//! under the names that an administrator looks for.
+//! need the memory of a page: the rows of one half of a cycle share its times and counts, and name what
+//! it did under the names that an administrator looks for. What went wrong stands with the step in
+//! which it did.
 
 use std::collections::VecDeque;
 
@@ -82,6 +83,8 @@ pub enum RunResult {
     StoppedUserTermination,
     /// This agent is not the active one.
     StoppedNotActive,
+    /// Another step of the same half went wrong before this one was done.
+    Aborted,
     /// Something else; the errors say it.
     StoppedError,
 }
@@ -128,53 +131,104 @@ pub struct Half {
     pub from: Connector,
     /// When it began.
     pub begun: UnixTime,
+    /// When it ended.
+    pub ended: UnixTime,
     /// How it ended.
     pub result: RunResult,
+    /// Which step its errors belong to.
+    step: Step,
     /// What it did.
     pub outcome: Outcome,
 }
 
+/// A step of a half.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Import,
+    Synchronization,
+    Export,
+}
+
 impl Half {
     /// How a half ended, by what came of it.
-    pub fn ended(from: Connector, begun: UnixTime, done: anyhow::Result<Outcome>) -> Self {
-        let (result, outcome) = match done {
-            Ok(outcome) => (outcome.result(), outcome),
+    pub fn ended(
+        from: Connector,
+        (begun, ended): (UnixTime, UnixTime),
+        done: anyhow::Result<Outcome>,
+    ) -> Self {
+        let (result, step, outcome) = match done {
+            // What the other side would not take stands with the export.
+            Ok(outcome) => (outcome.result(), Step::Export, outcome),
             Err(error) => {
-                let (result, code) = failure(&error);
+                let (result, code, side) = failure(&error);
+                let step = match side {
+                    Some(side) if side == from => Step::Import,
+                    Some(_) => Step::Export,
+                    None => Step::Synchronization,
+                };
                 let error = ObjectError {
                     object: String::new(),
                     code: code.to_owned(),
                     detail: format!("{error:#}"),
                 };
                 let errors = vec![error];
-                (
-                    result,
-                    Outcome {
-                        errors,
-                        ..Outcome::default()
-                    },
-                )
+                let outcome = Outcome {
+                    errors,
+                    ..Outcome::default()
+                };
+                (result, step, outcome)
             }
         };
         Self {
             from,
             begun,
+            ended,
             result,
+            step,
             outcome,
+        }
+    }
+
+    /// One that an administrator stopped.
+    pub fn stopped(from: Connector, times: (UnixTime, UnixTime)) -> Self {
+        Self {
+            result: RunResult::StoppedUserTermination,
+            ..Self::ended(from, times, Ok(Outcome::default()))
+        }
+    }
+
+    /// How a step of it ended; none of an agent that is not the active one exports.
+    fn result_of(&self, step: Step, exports: bool) -> RunResult {
+        match self.result {
+            RunResult::StoppedUserTermination => self.result,
+            _ if step == self.step && self.result != RunResult::Success => self.result,
+            _ if step == Step::Export && !exports => RunResult::StoppedNotActive,
+            RunResult::Success
+            | RunResult::CompletedExportErrors
+            | RunResult::StoppedDeletionThresholdExceeded => RunResult::Success,
+            _ => RunResult::Aborted,
         }
     }
 }
 
-fn failure(error: &anyhow::Error) -> (RunResult, &'static str) {
-    let client = error.downcast_ref::<client::Error>();
-    let directory = error.downcast_ref::<directory::Error>();
-    if matches!(client, Some(client::Error::Unreachable(_))) {
-        return (RunResult::StoppedServerDown, "server_unreachable");
+/// How that is called, and at which side it happened, if at one.
+fn failure(error: &anyhow::Error) -> (RunResult, &'static str, Option<Connector>) {
+    let down = RunResult::StoppedServerDown;
+    if let Some(client) = error.downcast_ref::<client::Error>() {
+        let (result, code) = match client {
+            client::Error::Unreachable(_) => (down, "server_unreachable"),
+            _ => (RunResult::StoppedError, "failed"),
+        };
+        return (result, code, Some(Connector::Server));
     }
-    if directory.is_some_and(directory::Error::is_broken) {
-        return (RunResult::StoppedServerDown, "directory_unreachable");
+    if let Some(directory) = error.downcast_ref::<directory::Error>() {
+        let (result, code) = match directory.is_broken() {
+            true => (down, "directory_unreachable"),
+            false => (RunResult::StoppedError, "failed"),
+        };
+        return (result, code, Some(Connector::Directory));
     }
-    (RunResult::StoppedError, "failed")
+    (RunResult::StoppedError, "failed", None)
 }
 
 impl Outcome {
@@ -288,33 +342,29 @@ impl History {
         folder.write(FILE, self)
     }
 
-    /// Takes a cycle in: import AD, import server, synchronise both, export server, export AD. A half
-    /// that exports nothing, of an agent that is not the active one, has no export.
-    pub fn add(&mut self, policy: PolicyType, halves: &[Half], ended: UnixTime, exports: bool) {
+    /// Takes a cycle in: import AD, import server, synchronise both, export server, export AD. With
+    /// each half, whether it was one of the active agent, which exports.
+    pub fn add(&mut self, policy: PolicyType, halves: &[(Half, bool)]) {
         let (import, synchronization) = match policy {
             PolicyType::Initial => (Profile::FullImport, Profile::FullSynchronization),
             PolicyType::Delta => (Profile::DeltaImport, Profile::DeltaSynchronization),
         };
         let cycle = self.next + 1;
-        for profile in [import, synchronization, Profile::Export] {
-            for half in halves {
-                let is_export = profile == Profile::Export;
-                if is_export && !exports {
-                    continue;
-                }
-                let connector = match is_export {
-                    true => half.from.other(),
-                    false => half.from,
+        for (step, profile) in [
+            (Step::Import, import),
+            (Step::Synchronization, synchronization),
+            (Step::Export, Profile::Export),
+        ] {
+            for (half, exports) in halves {
+                let connector = match step {
+                    Step::Export => half.from.other(),
+                    Step::Import | Step::Synchronization => half.from,
                 };
-                let (result, outcome) = match (is_export, half.result) {
-                    (true, result) => (result, half.outcome.clone()),
-                    // What the other side would not take stands with the export.
-                    (
-                        false,
-                        RunResult::CompletedExportErrors
-                        | RunResult::StoppedDeletionThresholdExceeded,
-                    ) => (RunResult::Success, half.outcome.without_errors()),
-                    (false, result) => (result, half.outcome.clone()),
+                let result = half.result_of(step, *exports);
+                let outcome = match result {
+                    RunResult::StoppedNotActive => Outcome::default(),
+                    _ if step == half.step => half.outcome.clone(),
+                    _ => half.outcome.without_errors(),
                 };
                 self.push(Run {
                     number: 0,
@@ -322,7 +372,7 @@ impl History {
                     connector,
                     profile,
                     begun: half.begun,
-                    ended,
+                    ended: half.ended,
                     result,
                     failed: outcome.errors.len() as u64,
                     outcome,
@@ -344,6 +394,12 @@ impl History {
     /// Forgets rows that ended before `since`.
     pub fn purge(&mut self, since: UnixTime) {
         self.runs.retain(|run| run.ended >= since);
+    }
+
+    /// The rows of the last cycle.
+    pub fn last_cycle(&self) -> impl Iterator<Item = &Run> {
+        let last = self.runs.back().map(|run| run.cycle);
+        self.runs.iter().filter(move |run| Some(run.cycle) == last)
     }
 
     /// The last `count` rows, the oldest first.
@@ -379,7 +435,7 @@ mod tests {
             errors: errors.iter().map(error).collect(),
             ..Outcome::default()
         };
-        Half::ended(from, THEN, Ok(outcome))
+        Half::ended(from, (THEN, THEN.plus(2)), Ok(outcome))
     }
 
     fn rows(history: &History) -> Vec<String> {
@@ -397,11 +453,10 @@ mod tests {
     #[test]
     fn a_cycle_is_told_in_the_order_of_the_run() {
         let mut history = History::default();
-        let halves = [
-            half(Connector::Directory, &[]),
-            half(Connector::Server, &["x"]),
-        ];
-        history.add(PolicyType::Delta, &halves, THEN.plus(3), true);
+        let mut down = half(Connector::Server, &["x"]);
+        (down.begun, down.ended) = (THEN.plus(2), THEN.plus(5));
+        let halves = [(half(Connector::Directory, &[]), true), (down, true)];
+        history.add(PolicyType::Delta, &halves);
         assert_eq!(
             rows(&history),
             [
@@ -415,26 +470,74 @@ mod tests {
         );
         let last = history.last(1).next().unwrap();
         assert_eq!((last.number, last.cycle, last.failed), (6, 1, 1));
+        let took: Vec<_> = history.last(6).map(|run| run.ended.0 - THEN.0).collect();
+        assert_eq!(took, [2, 5, 2, 5, 2, 5], "each half has its own end");
     }
 
     #[test]
-    fn an_agent_that_only_looks_has_no_exports() {
+    fn an_agent_that_only_looks_says_that_it_exports_nothing() {
         let mut history = History::default();
-        let halves = [half(Connector::Directory, &[])];
-        history.add(PolicyType::Initial, &halves, THEN, false);
+        let halves = [(half(Connector::Directory, &[]), false)];
+        history.add(PolicyType::Initial, &halves);
         assert_eq!(
             rows(&history),
             [
                 "AD Full Import: success",
-                "AD Full Synchronization: success"
+                "AD Full Synchronization: success",
+                "server Export: stopped-not-active"
             ]
         );
+        assert_eq!(history.last(1).next().unwrap().outcome, Outcome::default());
+    }
+
+    #[test]
+    fn an_error_stands_with_the_step_that_met_it_and_no_other_of_its_half_says_success() {
+        let server = || client::Error::Unreachable("x".to_owned()).into();
+        let directory = || directory::Error::Unreachable("x".to_owned()).into();
+        for (from, error, expected) in [
+            (
+                Connector::Directory,
+                server(),
+                [
+                    "AD Delta Import: aborted",
+                    "AD Delta Synchronization: aborted",
+                    "server Export: stopped-server-down",
+                ],
+            ),
+            (
+                Connector::Directory,
+                directory(),
+                [
+                    "AD Delta Import: stopped-server-down",
+                    "AD Delta Synchronization: aborted",
+                    "server Export: aborted",
+                ],
+            ),
+            (
+                Connector::Server,
+                anyhow::anyhow!("x"),
+                [
+                    "server Delta Import: aborted",
+                    "server Delta Synchronization: stopped-error",
+                    "AD Export: aborted",
+                ],
+            ),
+        ] {
+            let mut history = History::default();
+            let half = Half::ended(from, (THEN, THEN), Err(error));
+            history.add(PolicyType::Delta, &[(half, true)]);
+            assert_eq!(rows(&history), expected);
+            let failed = |run: &&Run| run.failed > 0;
+            assert_eq!(history.last(3).filter(failed).count(), 1);
+        }
     }
 
     #[test]
     fn a_result_has_the_name_of_what_happened() {
-        let of =
-            |error: anyhow::Error| word(&Half::ended(Connector::Server, THEN, Err(error)).result);
+        let of = |error: anyhow::Error| {
+            let half = Half::ended(Connector::Server, (THEN, THEN), Err(error));
+            word(&half.result)
+        };
         let unreachable = client::Error::Unreachable("x".to_owned());
         assert_eq!(of(unreachable.into()), "stopped-server-down");
         let unreachable = directory::Error::Unreachable("x".to_owned());
@@ -447,15 +550,11 @@ mod tests {
     #[test]
     fn old_rows_are_purged_and_errors_are_counted_beyond_those_that_are_kept() {
         let mut history = History::default();
-        history.add(
-            PolicyType::Delta,
-            &[half(Connector::Server, &[])],
-            THEN,
-            true,
-        );
-        let many = half(Connector::Server, &["x"; MAX_ERRORS + 1]);
-        history.add(PolicyType::Delta, &[many], THEN.plus(10), true);
-        history.purge(THEN.plus(1));
+        history.add(PolicyType::Delta, &[(half(Connector::Server, &[]), true)]);
+        let mut many = half(Connector::Server, &["x"; MAX_ERRORS + 1]);
+        many.ended = THEN.plus(10);
+        history.add(PolicyType::Delta, &[(many, true)]);
+        history.purge(THEN.plus(3));
         assert_eq!(rows(&history).len(), 3);
         let last = history.last(1).next().unwrap();
         assert_eq!(

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::bail;
-use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap::{Command, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use latchkey_sync::{
     check, cleanup, config, config::Config, enroll, hardening, init, permissions, publish, run,
@@ -25,7 +25,7 @@ static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
 #[command(name = "latchkey-sync", version)]
 struct Cli {
     /// The configuration.
-    #[arg(long, default_value = config::PATH)]
+    #[arg(long, global = true, value_name = "FILE", default_value = config::PATH)]
     config: PathBuf,
     /// How the log is written; LATCHKEY_LOG_FORMAT says it unless it is given.
     #[arg(long, global = true, value_name = "FORMAT")]
@@ -53,12 +53,13 @@ enum Verb {
     /// What the agent may do in the directory, and giving it the right that it needs.
     #[command(subcommand)]
     Permissions(permissions::Verb),
-    /// Works until it is told to stop.
+    /// Runs the agent in the foreground; systemd does this.
     Run,
-    /// Shows and sets when cycles run, begins and stops them.
+    /// Shows, changes, starts and stops the sync cycle (as Get-, Set-ADSyncScheduler, Start-,
+    /// Stop-ADSyncSyncCycle).
     #[command(subcommand)]
     Scheduler(scheduling::Verb),
-    /// Shows what the last cycles did, step by step.
+    /// Shows the run history: each cycle has six steps.
     Runs {
         /// How many steps.
         #[arg(long, default_value_t = 24)]
@@ -68,16 +69,12 @@ enum Verb {
         json: bool,
     },
     /// Shows what waits on either side, and why.
-    Pending {
-        /// One JSON object.
-        #[arg(long)]
-        json: bool,
-    },
+    Pending(scheduling::Sought),
     /// Reports key values that nobody should have, and takes them out on demand.
     Cleanup(cleanup::Args),
     /// Tries what the configuration names.
     CheckConfig,
-    /// Says what the agent's files say.
+    /// Shows at a glance: who writes, the last and the next cycle, what waits, alarms.
     Status {
         /// One JSON object.
         #[arg(long)]
@@ -111,6 +108,10 @@ fn main() -> ExitCode {
             let _ = write!(std::io::stdout(), "{error}");
             ExitCode::FAILURE
         }
+        Err(error) if error.is::<scheduling::Unfinished>() => {
+            let _ = write!(std::io::stdout(), "{error}");
+            ExitCode::FAILURE
+        }
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "latchkey-sync: {error:#}");
             ExitCode::FAILURE
@@ -119,27 +120,41 @@ fn main() -> ExitCode {
 }
 
 fn log_to_stderr(format: Option<LogFormat>) {
-    let of_environment = || {
-        let word = std::env::var("LATCHKEY_LOG_FORMAT").ok()?;
-        LogFormat::from_str(&word, true).ok()
-    };
+    let filter = of_environment("LATCHKEY_LOG", |text| EnvFilter::try_new(text).ok());
+    let format = format.or_else(|| {
+        of_environment("LATCHKEY_LOG_FORMAT", |text| {
+            LogFormat::from_str(text, true).ok()
+        })
+    });
     let log = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_env_filter(
-            EnvFilter::try_from_env("LATCHKEY_LOG").unwrap_or_else(|_| EnvFilter::new("info")),
-        );
-    match format.or_else(of_environment) {
+        .with_env_filter(filter.unwrap_or_else(|| EnvFilter::new("info")));
+    match format {
         Some(LogFormat::Json) => log.json().init(),
         _ => log.init(),
     }
+}
+
+/// What a variable says, if it is set; one that is not understood is named.
+fn of_environment<T>(name: &str, read: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+    let text = std::env::var_os(name)?;
+    let said = text.to_str().and_then(read);
+    if said.is_none() {
+        let _ = writeln!(
+            std::io::stderr(),
+            "latchkey-sync: {name}={} is not understood and has no effect",
+            text.display()
+        );
+    }
+    said
 }
 
 fn work(cli: Cli) -> anyhow::Result<String> {
     match &cli.verb {
         Verb::Completions { shell } => {
             let mut text = Vec::new();
-            clap_complete::generate(*shell, &mut Cli::command(), "latchkey-sync", &mut text);
+            clap_complete::generate(*shell, &mut visible(), "latchkey-sync", &mut text);
             return Ok(String::from_utf8(text)?);
         }
         Verb::Man { folder } => {
@@ -174,7 +189,7 @@ fn work(cli: Cli) -> anyhow::Result<String> {
             Verb::CheckConfig => check::check(config).await,
             Verb::Scheduler(verb) => scheduling::scheduler(&config, verb),
             Verb::Runs { last, json } => scheduling::runs(&config, last, json),
-            Verb::Pending { json } => scheduling::pending(&config, json),
+            Verb::Pending(sought) => scheduling::pending(&config, sought).await,
             Verb::Status { json } => status::status(&config, json),
             Verb::Threshold(verb) => threshold::run(&config, verb),
             Verb::Init(_) | Verb::Completions { .. } | Verb::Man { .. } => {
@@ -182,4 +197,14 @@ fn work(cli: Cli) -> anyhow::Result<String> {
             }
         }
     })
+}
+
+/// The command line without what is hidden.
+fn visible() -> Command {
+    let whole = Cli::command();
+    let shown = |command: &&Command| !command.is_hide_set();
+    Command::new("latchkey-sync")
+        .version(env!("CARGO_PKG_VERSION"))
+        .args(whole.get_arguments())
+        .subcommands(whole.get_subcommands().filter(shown))
 }

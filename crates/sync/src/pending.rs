@@ -31,6 +31,7 @@ struct Board {
 }
 
 struct Reason {
+    account: Option<String>,
     change: Action,
     since: UnixTime,
     error: Option<(String, String)>,
@@ -53,6 +54,9 @@ pub struct Waiting {
     pub side: Connector,
     /// On what.
     pub object: String,
+    /// What people call it, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
     /// What.
     pub change: Action,
     /// Since when.
@@ -63,6 +67,18 @@ pub struct Waiting {
     /// The same in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+}
+
+/// Of what waits, what is wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Wanted {
+    /// All of it, and not only the first.
+    pub all: bool,
+    /// What says this, in any case of letters, or has one of the ids as a word.
+    pub text: Option<String>,
+    /// SIDs or objectGUIDs.
+    pub ids: Vec<String>,
 }
 
 /// What is told of what waits.
@@ -83,6 +99,17 @@ impl Pending {
         change: Action,
         error: Option<(&str, String)>,
     ) -> bool {
+        self.wait_as(side, (object, None), change, error)
+    }
+
+    /// As [`Pending::wait`], with what people call the object.
+    pub fn wait_as(
+        &self,
+        side: Connector,
+        (object, account): (&str, Option<&str>),
+        change: Action,
+        error: Option<(&str, String)>,
+    ) -> bool {
         let mut board = self.board();
         let key = (side, object.to_owned());
         let since = board.waiting.get(&key).map(|reason| reason.since);
@@ -90,6 +117,7 @@ impl Pending {
             return false;
         }
         let reason = Reason {
+            account: account.map(str::to_owned),
             change,
             since: since.unwrap_or_else(now),
             error: error.map(|(code, detail)| (code.to_owned(), detail)),
@@ -137,21 +165,32 @@ impl Pending {
         board.waiting.keys().filter(|(of, _)| *of == side).count()
     }
 
-    /// What waits; what was tried and failed first.
-    pub fn told(&self) -> Told {
+    /// What waits and is wanted; what was tried and failed first.
+    pub fn told(&self, wanted: &Wanted) -> Told {
         let board = self.board();
         let waiting = |((side, object), reason): (&(Connector, String), &Reason)| Waiting {
             side: *side,
             object: object.clone(),
+            account: reason.account.clone(),
             change: reason.change,
             since: reason.since,
             code: reason.error.as_ref().map(|(code, _)| code.clone()),
             detail: reason.error.as_ref().map(|(_, detail)| detail.clone()),
         };
-        let failed = board.waiting.iter().filter(|(_, r)| r.error.is_some());
-        let others = board.waiting.iter().filter(|(_, r)| r.error.is_none());
-        let told: Vec<_> = failed.chain(others).take(MAX_TOLD).map(waiting).collect();
-        let more = board.waiting.len() - told.len();
+        let rows = |is_failed: bool| {
+            let rows = board.waiting.iter();
+            rows.filter(move |(_, reason)| reason.error.is_some() == is_failed)
+        };
+        let most = if wanted.all { MAX } else { MAX_TOLD };
+        let mut told = Vec::new();
+        let mut more = 0;
+        for row in rows(true).chain(rows(false)).map(waiting) {
+            match wanted.has(&row) {
+                false => {}
+                true if told.len() < most => told.push(row),
+                true => more += 1,
+            }
+        }
         Told {
             waiting: told,
             more,
@@ -163,6 +202,33 @@ impl Pending {
     }
 }
 
+impl Wanted {
+    fn has(&self, row: &Waiting) -> bool {
+        let is_about = |id: &String| row.is_about(id);
+        let says = |text: &String| row.says(&text.to_lowercase());
+        let is_everything = self.text.is_none() && self.ids.is_empty();
+        is_everything || self.ids.iter().any(is_about) || self.text.as_ref().is_some_and(says)
+    }
+}
+
+impl Waiting {
+    /// Whether it is about the account with this SID or objectGUID.
+    pub fn is_about(&self, id: &str) -> bool {
+        let mut words = self.object.split(['/', ' ']);
+        words.any(|word| word.eq_ignore_ascii_case(id))
+    }
+
+    fn says(&self, lower: &str) -> bool {
+        let texts = [
+            Some(&self.object),
+            self.account.as_ref(),
+            self.detail.as_ref(),
+        ];
+        let mut texts = texts.into_iter().flatten();
+        texts.any(|text| text.to_lowercase().contains(lower))
+    }
+}
+
 impl Told {
     /// One line for each.
     pub fn said(&self) -> String {
@@ -171,8 +237,10 @@ impl Told {
             let detail = waiting.detail.as_deref().unwrap_or("");
             let (side, change) = (word(&waiting.side), word(&waiting.change));
             let since = utc(waiting.since);
+            let account = waiting.account.as_ref();
+            let account = account.map_or_else(String::new, |account| format!(" ({account})"));
             let line = format!(
-                "{side:6}  {change:6}  {}  since {since}  {code}  {detail}",
+                "{side:6}  {change:6}  {}{account}  since {since}  {code}  {detail}",
                 waiting.object
             );
             line.trim_end().to_owned() + "\n"
@@ -208,11 +276,15 @@ mod tests {
             let objects = told.waiting.into_iter().map(|waiting| waiting.object);
             objects.collect::<Vec<_>>()
         };
-        assert_eq!(objects(pending.told()), ["/Users/2", "alice 1", "/Users/1"]);
+        let all = Wanted::default();
+        assert_eq!(
+            objects(pending.told(&all)),
+            ["/Users/2", "alice 1", "/Users/1"]
+        );
         pending.settled(Connector::Server, "/Users/2");
         pending.settled(Connector::Server, "/Users/3");
         pending.clear(Connector::Directory);
-        assert_eq!(objects(pending.told()), ["/Users/1"]);
+        assert_eq!(objects(pending.told(&all)), ["/Users/1"]);
         assert_eq!(pending.count(Connector::Server), 1);
         assert_eq!(pending.count(Connector::Directory), 0);
     }
@@ -223,9 +295,47 @@ mod tests {
         for number in 0..MAX_TOLD + 7 {
             pending.wait(Connector::Server, &number.to_string(), Action::Put, None);
         }
-        let told = pending.told();
+        let mut wanted = Wanted::default();
+        let told = pending.told(&wanted);
         assert_eq!((told.waiting.len(), told.more), (MAX_TOLD, 7));
         assert!(told.said().ends_with("… and 7 more\n"));
-        assert_eq!(Pending::default().told().said(), "Nothing waits.\n");
+        wanted.all = true;
+        let told = pending.told(&wanted);
+        assert_eq!((told.waiting.len(), told.more), (MAX_TOLD + 7, 0));
+        let nothing = Pending::default().told(&wanted);
+        assert_eq!(nothing.said(), "Nothing waits.\n");
+    }
+
+    #[test]
+    fn what_waits_is_found_by_the_account_its_sid_and_its_guid() {
+        let pending = Pending::default();
+        let up = |object, account| {
+            pending.wait_as(Connector::Server, (object, account), Action::Put, None);
+        };
+        up("/Users/aa-1", Some("Alice@corp.test"));
+        up("/Users/aa-11", None);
+        for object in ["key K of S-1-5-21-1", "key K of S-1-5-21-11"] {
+            pending.wait(Connector::Directory, object, Action::Put, None);
+        }
+        let found = |text: Option<&str>, ids: &[&str]| {
+            let wanted = Wanted {
+                all: false,
+                text: text.map(str::to_owned),
+                ids: ids.iter().map(|id| (*id).to_owned()).collect(),
+            };
+            let rows = pending.told(&wanted).waiting.into_iter();
+            rows.map(|row| row.object).collect::<Vec<_>>()
+        };
+        assert_eq!(found(Some("aLICE"), &[]), ["/Users/aa-1"]);
+        assert_eq!(
+            found(None, &["S-1-5-21-1", "AA-1"]),
+            ["key K of S-1-5-21-1", "/Users/aa-1"]
+        );
+        assert_eq!(found(Some("nobody"), &[]), [""; 0]);
+        let said = pending.told(&Wanted::default()).said();
+        assert!(
+            said.contains("/Users/aa-1 (Alice@corp.test)  since"),
+            "{said}"
+        );
     }
 }

@@ -11,7 +11,7 @@ use anyhow::{bail, ensure};
 use model::UnixTime;
 use serde::{Deserialize, Serialize};
 
-use crate::history::utc;
+use crate::history::{utc, word};
 
 /// The file's name.
 pub const FILE: &str = "scheduler.json";
@@ -26,6 +26,14 @@ const MAINTENANCE_S: i64 = DAY_S as i64;
 
 /// What a server allows that never said so.
 const ALLOWED: Interval = Interval(30 * 60);
+
+/// The shortest interval that a server may allow, as its configuration has it: a hostile one must not
+/// make the agent compare everything without a pause.
+const LEAST_ALLOWED_S: u32 = 60;
+
+/// What goes on where no cycle runs.
+pub const GO_ON: &str = "changes still go at once; `staging = true` in sync.toml and a restart stop \
+                         all writing";
 
 /// Seconds, written `d.HH:mm:ss`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -76,7 +84,8 @@ pub struct Change {
     /// How long rows of the run history are kept, `d.HH:mm:ss`.
     #[arg(long, value_name = "INTERVAL")]
     purge_run_history_interval: Option<String>,
-    /// Whether cycles begin by themselves. What happens between them does not stop.
+    /// Whether cycles begin by themselves. Changes still go at once: what stops all writing is
+    /// `staging = true` in the configuration and a restart.
     #[arg(long, value_name = "true|false")]
     sync_cycle_enabled: Option<bool>,
     /// Whether maintenance runs: it purges the run history and renews the agent's key.
@@ -133,7 +142,7 @@ impl Scheduler {
 
     /// What the server allows. Tells whether that is news.
     pub fn allow(&mut self, seconds: u32) -> bool {
-        let allowed = Interval(seconds.clamp(1, MAX_GAP_S as u32));
+        let allowed = Interval(seconds.clamp(LEAST_ALLOWED_S, MAX_GAP_S as u32));
         std::mem::replace(&mut self.allowed, allowed) != allowed
     }
 
@@ -155,8 +164,14 @@ impl Scheduler {
 
     /// Of which kind the next cycle is.
     pub fn policy(&self, now: UnixTime) -> PolicyType {
+        self.at_least(self.next, now)
+    }
+
+    /// Of which kind a cycle must be that is to be of this kind: after a week without one that
+    /// succeeded, what changed is not enough.
+    pub fn at_least(&self, policy: PolicyType, now: UnixTime) -> PolicyType {
         match self.last_success() {
-            Some(last) if now.0 - last.0 <= MAX_GAP_S => self.next,
+            Some(last) if now.0 - last.0 <= MAX_GAP_S => policy,
             _ => PolicyType::Initial,
         }
     }
@@ -261,20 +276,70 @@ impl Scheduler {
 }
 
 impl Shown {
-    /// One line for each property.
-    pub fn said(&self) -> anyhow::Result<String> {
-        let serde_json::Value::Object(properties) = serde_json::to_value(self)? else {
-            bail!("properties are no object: a bug");
+    /// One line for each property, in the order of the JSON.
+    pub fn said(&self) -> String {
+        let or_empty = |interval: Option<Interval>| {
+            interval.map_or_else(String::new, |interval| interval.to_string())
         };
-        let line = |(name, value): (&String, &serde_json::Value)| {
-            let value = match value {
-                serde_json::Value::String(text) => text.clone(),
-                serde_json::Value::Null => String::new(),
-                other => other.to_string(),
-            };
-            format!("{name:39} : {value}\n")
-        };
-        Ok(properties.iter().map(line).collect())
+        let line = |(name, value): (&str, String)| format!("{name:39} : {value}\n");
+        [
+            (
+                "AllowedSyncCycleInterval",
+                self.allowed_sync_cycle_interval.to_string(),
+            ),
+            (
+                "CurrentlyEffectiveSyncCycleInterval",
+                self.currently_effective_sync_cycle_interval.to_string(),
+            ),
+            (
+                "CustomizedSyncCycleInterval",
+                or_empty(self.customized_sync_cycle_interval),
+            ),
+            (
+                "NextSyncCyclePolicyType",
+                word(&self.next_sync_cycle_policy_type),
+            ),
+            (
+                "NextSyncCycleStartTimeInUTC",
+                self.next_sync_cycle_start_time_in_utc
+                    .clone()
+                    .unwrap_or_default(),
+            ),
+            (
+                "PurgeRunHistoryInterval",
+                self.purge_run_history_interval.to_string(),
+            ),
+            ("SyncCycleEnabled", self.sync_cycle_enabled.to_string()),
+            ("MaintenanceEnabled", self.maintenance_enabled.to_string()),
+            ("StagingModeEnabled", self.staging_mode_enabled.to_string()),
+            ("SchedulerSuspended", self.scheduler_suspended.to_string()),
+            (
+                "SyncCycleInProgress",
+                self.sync_cycle_in_progress.to_string(),
+            ),
+        ]
+        .map(line)
+        .concat()
+    }
+}
+
+impl Change {
+    /// What an administrator should know who set this, and now sees the properties.
+    pub fn warnings(&self, shown: &Shown) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let allowed = shown.allowed_sync_cycle_interval;
+        if self.customized_sync_cycle_interval.is_some()
+            && let Some(interval) = shown.customized_sync_cycle_interval
+            && interval < allowed
+        {
+            warnings.push(format!(
+                "{interval} is below the allowed {allowed} and has no effect"
+            ));
+        }
+        if self.sync_cycle_enabled == Some(false) {
+            warnings.push(GO_ON.to_owned());
+        }
+        warnings
     }
 }
 

@@ -1,7 +1,7 @@
 //! Work for the server: passwords checked, the one moment in which the agent holds a secret of a
 //! user, and group policy evaluated.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use api::agent::{
     PASSWORD_WORK, POLICY_WORK, PasswordOutcome, PasswordWork, Work, WorkAnswer, WorkClaims,
@@ -11,7 +11,11 @@ use client::Agent;
 use directory::{By, User};
 use kerberos::{Closed, Context};
 use model::UnixTime;
-use tokio::{sync::Semaphore, task::spawn_blocking};
+use tokio::{
+    sync::Semaphore,
+    task::spawn_blocking,
+    time::{Instant, sleep_until},
+};
 
 use crate::{
     checks::Checks, config::Config, door::Door, keys::now, metrics::Counters, policies::Policies,
@@ -21,6 +25,8 @@ use crate::{
 /// Pieces of work at once.
 const AT_ONCE: usize = 4;
 const ANSWER_LIFETIME_S: i64 = 60;
+/// How long after one question the next, where the server has no work and does not wait either.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// The work loop.
 #[derive(Clone)]
@@ -61,6 +67,7 @@ impl Labour {
             let Ok(place) = places.clone().acquire_owned().await else {
                 return;
             };
+            let asked = Instant::now();
             match self.agent.work(api::MAX_WAIT_S).await {
                 Ok(Some(work)) => {
                     backoff.reset();
@@ -70,7 +77,10 @@ impl Labour {
                         drop(place);
                     });
                 }
-                Ok(None) => backoff.reset(),
+                Ok(None) => {
+                    backoff.reset();
+                    sleep_until(asked + PAUSE).await;
+                }
                 Err(error) => {
                     tracing::warn!(code = "work_failed", %error);
                     backoff.wait().await;

@@ -1,5 +1,7 @@
+use tokio::sync::mpsc;
+
 use super::*;
-use crate::{scheduler::Shown, testing::Parts};
+use crate::{cycle::Cycle, scheduler::Shown, scheduling::Started, testing::Parts};
 
 /// A running agent's socket, in a folder of the test's.
 fn opened(name: &str, parts: &Parts) -> (PathBuf, Arc<Desk>) {
@@ -66,6 +68,45 @@ async fn cycles_are_suspended_for_as_long_as_the_connection_lasts() {
     while desk.shown().scheduler_suspended {
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test]
+async fn whoever_waits_for_a_cycle_gets_its_steps() {
+    let parts = Parts::new("control-wait", "");
+    let (folder, desk) = opened("control-wait", &parts);
+    // Their loops have ended.
+    let (up, down) = (mpsc::channel(1).0, mpsc::channel(1).0);
+    let cycle = Cycle {
+        desk,
+        lease: Lease::held(),
+        up,
+        down,
+        agent: parts.agent.clone(),
+        folder: parts.folder.clone(),
+    };
+    let change = serde_json::from_str(r#"{"sync_cycle_enabled":false}"#).unwrap();
+    cycle.desk.set(&change).unwrap();
+    let running = tokio::spawn(cycle.run());
+    let started: Started = on_a_thread(move || {
+        let request = Request::SchedulerStart {
+            policy: Some(PolicyType::Delta),
+            wait: true,
+        };
+        let started = Line::to(&folder).unwrap().ask(request).unwrap();
+        fs::remove_dir_all(folder).unwrap();
+        started
+    })
+    .await;
+    running.abort();
+    let started = serde_json::to_value(started).unwrap();
+    assert_eq!(started["policy"], "Initial", "none has succeeded");
+    let steps = started["steps"].as_array().unwrap().iter();
+    let results: Vec<_> = steps.map(|step| step["result"].as_str().unwrap()).collect();
+    let (aborted, failed) = ("aborted", "stopped-error");
+    assert_eq!(
+        results,
+        [aborted, aborted, failed, failed, aborted, aborted]
+    );
 }
 
 #[tokio::test]

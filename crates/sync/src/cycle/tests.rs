@@ -38,7 +38,7 @@ fn cycle(parts: &Parts, up: Halves, down: Halves) -> Cycle {
 }
 
 fn results(desk: &Desk) -> Vec<String> {
-    let runs = desk.last_runs(100);
+    let runs = desk.last_cycle();
     runs.iter().map(|run| word(&run.result)).collect()
 }
 
@@ -53,9 +53,9 @@ async fn a_cycle_begins_by_itself_and_its_rows_outlive_the_program() {
     running.abort();
     assert_eq!(results(&desk), ["success"; 6]);
     let again = Desk::open(parts.folder.clone(), false).unwrap();
-    let runs = again.last_runs(2);
+    let runs = again.last_cycle();
     let counts: Vec<_> = runs.iter().map(|run| run.outcome.added).collect();
-    assert_eq!(counts, [3, 1]);
+    assert_eq!(counts, [3, 1, 3, 1, 3, 1]);
     assert_eq!(again.last_success(), desk.last_success());
     assert_eq!(again.shown().next_sync_cycle_policy_type, PolicyType::Delta);
 }
@@ -89,15 +89,14 @@ async fn one_half_that_fails_does_not_keep_the_other_from_its_turn() {
     cycle.desk.start(Some(PolicyType::Delta)).unwrap();
     let (policy, stop) = cycle.desk.next().await;
     cycle.once(policy, stop).await;
-    let server_down = "stopped-server-down";
     assert_eq!(
         results(&cycle.desk),
         [
-            server_down,
+            "aborted",
             "success",
-            server_down,
+            "aborted",
             "success",
-            server_down,
+            "stopped-server-down",
             "success"
         ]
     );
@@ -118,6 +117,53 @@ async fn nothing_begins_while_somebody_changes_the_ground() {
     assert_eq!(desk.next().await.0, PolicyType::Initial);
 }
 
+#[tokio::test]
+async fn a_start_that_is_suspended_before_it_begins_is_not_forgotten() {
+    let parts = Parts::new("start-suspended", "");
+    let desk = Arc::new(Desk::open(parts.folder.clone(), false).unwrap());
+    let change = serde_json::from_str(r#"{"sync_cycle_enabled":false}"#).unwrap();
+    desk.set(&change).unwrap();
+    desk.start(None).unwrap();
+    let suspended = desk.suspend();
+    let next = {
+        let desk = desk.clone();
+        tokio::spawn(async move { desk.next().await.0 })
+    };
+    tokio::task::yield_now().await;
+    assert!(!next.is_finished());
+    drop(suspended);
+    assert_eq!(next.await.unwrap(), PolicyType::Initial);
+}
+
+#[tokio::test]
+async fn a_delta_by_hand_is_everything_where_none_succeeded_for_a_week() {
+    let parts = Parts::new("week", "");
+    let desk = Desk::open(parts.folder.clone(), false).unwrap();
+    let (policy, _) = desk.start(Some(PolicyType::Delta)).unwrap();
+    assert_eq!(policy, PolicyType::Initial);
+    assert_eq!(desk.next().await.0, PolicyType::Initial);
+}
+
+#[tokio::test]
+async fn maintenance_needs_no_cycle() {
+    let parts = Parts::new("maintenance", "");
+    let cycle = cycle(&parts, owner(vec![]), owner(vec![]));
+    let desk = cycle.desk.clone();
+    let set = |text| desk.set(&serde_json::from_str(text).unwrap()).unwrap();
+    set(r#"{"sync_cycle_enabled":false,"maintenance_enabled":false}"#);
+    let long_ago = UnixTime(1);
+    let half = Half::ended(Connector::Directory, (long_ago, long_ago), added(1));
+    desk.end(PolicyType::Delta, &[(half, true)]);
+    let running = tokio::spawn(cycle.run());
+    tokio::task::yield_now().await;
+    assert_eq!(results(&desk).len(), 3);
+    set(r#"{"maintenance_enabled":true}"#);
+    while !results(&desk).is_empty() {
+        tokio::task::yield_now().await;
+    }
+    running.abort();
+}
+
 #[test]
 fn what_is_set_while_no_agent_runs_is_there_when_it_starts() {
     let parts = Parts::new("at-rest", "");
@@ -127,6 +173,8 @@ fn what_is_set_while_no_agent_runs_is_there_when_it_starts() {
     let shown = at_rest(&parts.folder, false).unwrap();
     let effective = shown.currently_effective_sync_cycle_interval;
     assert_eq!(effective.to_string(), "03:00:00");
+    let next = shown.next_sync_cycle_start_time_in_utc;
+    assert_eq!(next, None, "nobody begins it");
     let _running = parts.folder.take().unwrap();
     assert!(set_at_rest(&parts.folder, false, &change).is_err());
 }

@@ -77,6 +77,13 @@ fn the_server_says_what_is_allowed() {
     assert_eq!(scheduler.effective().to_string(), "00:10:00");
     assert!(scheduler.allow(3600));
     assert_eq!(scheduler.effective().to_string(), "01:00:00");
+    set(
+        &mut scheduler,
+        &["--customized-sync-cycle-interval", "none"],
+    )
+    .unwrap();
+    assert!(scheduler.allow(1), "a hostile one");
+    assert_eq!(scheduler.effective().to_string(), "00:01:00");
 }
 
 #[test]
@@ -88,6 +95,13 @@ fn seven_days_without_success_need_everything() {
     let week = delta.plus(1 + 7 * DAY);
     assert_eq!(scheduler.policy(week), PolicyType::Delta);
     assert_eq!(scheduler.policy(week.plus(1)), PolicyType::Initial);
+    let asked = |at| scheduler.at_least(PolicyType::Delta, at);
+    assert_eq!(asked(week), PolicyType::Delta);
+    assert_eq!(
+        asked(week.plus(1)),
+        PolicyType::Initial,
+        "not by hand either"
+    );
     // Deltas that fail do not count, however often they are tried.
     let mut at = START.plus(30 * MINUTE);
     while at <= week {
@@ -195,16 +209,42 @@ fn the_properties_have_the_names_that_an_administrator_knows() {
 AllowedSyncCycleInterval                : 00:30:00
 CurrentlyEffectiveSyncCycleInterval     : 00:30:00
 CustomizedSyncCycleInterval             : 
-MaintenanceEnabled                      : true
 NextSyncCyclePolicyType                 : Delta
 NextSyncCycleStartTimeInUTC             : 2027-01-15T08:30:00.000Z
 PurgeRunHistoryInterval                 : 7.00:00:00
-SchedulerSuspended                      : false
-StagingModeEnabled                      : true
 SyncCycleEnabled                        : true
+MaintenanceEnabled                      : true
+StagingModeEnabled                      : true
+SchedulerSuspended                      : false
 SyncCycleInProgress                     : false
 ";
-    assert_eq!(shown.said().unwrap(), expected);
+    assert_eq!(shown.said(), expected);
+    let json = serde_json::to_string(&shown).unwrap();
+    let places: Vec<_> = expected
+        .lines()
+        .map(|line| json.find(line.split(' ').next().unwrap()).unwrap())
+        .collect();
+    assert!(places.is_sorted(), "in the order of the JSON: {json}");
+}
+
+#[test]
+fn what_is_set_and_has_no_effect_is_said() {
+    let mut scheduler = Scheduler::default();
+    let mut warnings = |text| {
+        let change: Change = serde_json::from_str(text).unwrap();
+        scheduler.set(&change).unwrap();
+        change.warnings(&scheduler.shown(false, START))
+    };
+    let below = "00:10:00 is below the allowed 00:30:00 and has no effect";
+    assert_eq!(
+        warnings(r#"{"customized_sync_cycle_interval":"00:10:00"}"#),
+        [below]
+    );
+    assert_eq!(warnings(r#"{"sync_cycle_enabled":false}"#), [GO_ON]);
+    assert_eq!(
+        warnings(r#"{"customized_sync_cycle_interval":"00:30:00","sync_cycle_enabled":true}"#),
+        [""; 0]
+    );
 }
 
 #[test]

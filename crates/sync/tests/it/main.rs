@@ -150,10 +150,21 @@ fn the_scheduler_is_seen_and_set_while_no_agent_runs_and_begins_no_cycle() {
     let interval = "--customized-sync-cycle-interval=03:00:00";
     let set = place.agent(&["scheduler", "set", interval]);
     assert!(set.status.success(), "{set:?}");
+    let set = place.agent(&[
+        "scheduler",
+        "set",
+        "--customized-sync-cycle-interval=00:10:00",
+    ]);
+    let said = String::from_utf8_lossy(&set.stderr);
+    let no_effect = "00:10:00 is below the allowed 00:30:00 and has no effect";
+    assert!(said.contains(no_effect), "{said}");
+    place.agent(&["scheduler", "set", interval]);
     let shown = place.agent(&["scheduler", "show", "--json"]);
     let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
     assert_eq!(shown["CurrentlyEffectiveSyncCycleInterval"], "03:00:00");
     assert_eq!(shown["AllowedSyncCycleInterval"], "00:30:00");
+    let next = &shown["NextSyncCycleStartTimeInUTC"];
+    assert!(next.is_null(), "nobody begins it: {next}");
     for verb in ["start", "stop"] {
         let output = place.agent(&["scheduler", verb]);
         fails_with(&output, &["does not run", "systemctl start"]);
@@ -161,6 +172,41 @@ fn the_scheduler_is_seen_and_set_while_no_agent_runs_and_begins_no_cycle() {
     fails_with(&place.agent(&["pending"]), &["does not run"]);
     let runs = place.agent(&["runs"]);
     assert_eq!(String::from_utf8_lossy(&runs.stdout), "Nothing ran yet.\n");
+}
+
+#[test]
+fn what_the_environment_says_of_the_log_and_is_not_understood_is_named() {
+    let place = Place::new("log", GOOD);
+    place.enroll("https://server.corp.test");
+    let said = Command::new(env!("CARGO_BIN_EXE_latchkey-sync"))
+        .args(["status", "--config"])
+        .arg(place.0.join("sync.toml"))
+        .env("LATCHKEY_LOG", "latchkey_sync=loud")
+        .env("LATCHKEY_LOG_FORMAT", "yaml")
+        .output()
+        .unwrap();
+    assert!(said.status.success(), "--config may stand behind: {said:?}");
+    let said = String::from_utf8_lossy(&said.stderr);
+    for wrong in [
+        "LATCHKEY_LOG=latchkey_sync=loud",
+        "LATCHKEY_LOG_FORMAT=yaml",
+    ] {
+        assert!(said.contains(wrong), "{said}");
+    }
+}
+
+#[test]
+fn completions_name_what_an_administrator_may_want_and_nothing_else() {
+    let place = Place::new("completions", GOOD);
+    for shell in ["bash", "zsh", "fish"] {
+        let said = place.agent(&["completions", shell]);
+        let said = String::from_utf8_lossy(&said.stdout);
+        assert!(said.contains("scheduler") && said.contains("customized"));
+        assert!(!said.contains("manual pages"), "{shell}: {said}");
+        let is_man = |word: &str| word == "man";
+        let words = |c: char| !c.is_ascii_alphanumeric();
+        assert!(!said.split(words).any(is_man), "{shell}: {said}");
+    }
 }
 
 #[test]
