@@ -157,6 +157,24 @@ impl Scene {
         Ok(serde_json::from_str(&told)?)
     }
 
+    /// Stops the agent amid its writes for longer than its lease lasts: awake, it writes nothing before
+    /// it has a new one.
+    fn outsleep_the_lease(&self) -> Result<()> {
+        self.reaches("confirmed", 1)?;
+        let server = self.company.server()?;
+        let pid = server.pid("latchkey-sync").context("no agent")?;
+        let log = || server.read_text("/var/log/latchkey-sync.log");
+        server.sh(&format!("kill -s STOP {pid}"))?;
+        let before = log()?.len();
+        wait::pass(Duration::from_secs(65));
+        server.sh(&format!("kill -s CONT {pid}"))?;
+        until_some("a write that is not begun", PATIENCE, || {
+            let log = log()?.split_off(before);
+            ensure!(log.contains("nothing is written: "), "{log}");
+            Ok(())
+        })
+    }
+
     /// Cuts the agent off from the domain controller.
     fn cut(&self, time: Duration) -> Result<()> {
         let server = self.company.server()?;
@@ -236,6 +254,10 @@ fn what_fails_on_the_way_of_a_thousand_keys_costs_none_and_doubles_none() -> Res
     let expected = together(scene.expected(&keys)?, &theirs);
     crowd.tell(keys)?;
     scene.another_product(&changes)?;
+
+    if is_long() {
+        scene.outsleep_the_lease()?;
+    }
 
     // The agent is killed at random points.
     let kills = if is_long() { 50 } else { 5 };
