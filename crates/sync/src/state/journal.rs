@@ -86,13 +86,10 @@ impl<T: Journaled> Journal<T> {
         let mut options = File::options();
         match self.folder.existing(self.name, options.append(true)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            file => file
-                .and_then(append)
-                .map(|()| true)
-                .with_context(|| {
-                    let path = self.folder.0.join(self.name);
-                    format!("cannot write {}", path.display())
-                }),
+            file => file.and_then(append).map(|()| true).with_context(|| {
+                let path = self.folder.0.join(self.name);
+                format!("cannot write {}", path.display())
+            }),
         }
     }
 

@@ -311,7 +311,13 @@ fn a_key_that_somebody_else_takes_out_counts_as_revoked() -> Result<()> {
             &scene.company.server()?.command(&words).ok()?,
         )?)
     };
-    for more in [&[][..], &["--yes"], &["--yes", "--kind", "weak"]] {
+    let unreadable = ["--yes", "--kind", "unreadable"];
+    for more in [
+        &[][..],
+        &["--yes"],
+        &["--yes", "--kind", "weak", "--foreign"],
+        &unreadable,
+    ] {
         let told = cleaned(more)?;
         ensure!(told["removed"] == 0, "{told}");
         ensure!(told["findings"][0]["kind"] == "unreadable", "{told}");
@@ -320,7 +326,7 @@ fn a_key_that_somebody_else_takes_out_counts_as_revoked() -> Result<()> {
             "{told}"
         );
     }
-    let told = cleaned(&["--yes", "--kind", "unreadable"])?;
+    let told = cleaned(&[&unreadable[..], &["--foreign"]].concat())?;
     ensure!(told["removed"] == 1, "{told}");
     let left = scene.values()?;
     ensure!(
