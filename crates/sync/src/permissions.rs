@@ -18,6 +18,7 @@ use self::judge::{Judge, Place};
 use crate::{
     config::Config,
     door::{Tickets, connect},
+    publish,
     scope::Dn,
 };
 
@@ -465,7 +466,8 @@ impl Report {
 
 async fn grant(config: &Config, dry_run: bool, deletions: bool) -> anyhow::Result<String> {
     let locator = Locator::new(&config.realm, config.dc.as_deref(), Need::Write);
-    let directory = locator.connect().await?;
+    let directory = locator.connect().await;
+    let directory = directory.with_context(|| publish::whose_ticket(config))?;
     let (judge, _) = judge(config, &directory).await?;
     let wanted = judge.wanted();
     let mut said = String::new();

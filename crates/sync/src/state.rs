@@ -32,6 +32,10 @@ const KEY: &str = "agent.key";
 /// A key that the server was asked to take in place of the other, and may have taken.
 const NEXT_KEY: &str = "agent.key.next";
 
+/// Who may ask, for people.
+pub(crate) const WHO: &str =
+    "ask as root, or as the agent's user: runuser -u latchkey-sync -- latchkey-sync …";
+
 /// The folder.
 #[derive(Debug, Clone)]
 pub struct Folder(PathBuf);
@@ -102,11 +106,15 @@ impl Folder {
                 .read_to_end(&mut bytes)?;
             Ok::<_, io::Error>(bytes)
         };
+        let path = self.0.join(name);
         match read() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                Err(error).with_context(|| format!("cannot read {}: {WHO}", path.display()))
+            }
             result => result
                 .map(Some)
-                .with_context(|| format!("cannot read {}", self.0.join(name).display())),
+                .with_context(|| format!("cannot read {}", path.display())),
         }
     }
 
