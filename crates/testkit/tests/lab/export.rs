@@ -307,9 +307,10 @@ fn a_key_that_somebody_else_takes_out_counts_as_revoked() -> Result<()> {
     )?;
     let cleaned = |more: &[&str]| -> Result<Value> {
         let words = [&["latchkey-sync", "cleanup", "--json"], more].concat();
-        Ok(serde_json::from_str(
-            &scene.company.server()?.command(&words).ok()?,
-        )?)
+        let server = scene.company.server()?;
+        // Nothing is taken out before the agent is there again.
+        let told = until_some("a cleanup", PATIENCE, || server.command(&words).ok())?;
+        Ok(serde_json::from_str(&told)?)
     };
     let unreadable = ["--yes", "--kind", "unreadable"];
     for more in [
