@@ -37,6 +37,14 @@ pub struct Alarm {
 }
 
 impl Alarms {
+    /// Those in the file that are not old.
+    pub fn read(folder: &Folder, now: UnixTime) -> anyhow::Result<Self> {
+        let mut kept: Self = folder.read(FILE)?.unwrap_or_default();
+        kept.alarms
+            .retain(|_, alarm| alarm.last.plus(KEPT_S) >= now);
+        Ok(kept)
+    }
+
     /// Raises an alarm.
     pub fn raise(&mut self, code: &str, event: u32, detail: String, now: UnixTime) {
         tracing::error!(code, event, detail, "alarm");
@@ -52,51 +60,15 @@ impl Alarms {
         self.changed = true;
     }
 
-    /// Those in the file that are not old.
-    pub fn read(folder: &Folder, now: UnixTime) -> anyhow::Result<Self> {
-        let mut alarms: Self = folder.read(FILE)?.unwrap_or_default();
-        alarms.forget_old(now);
-        Ok(alarms)
-    }
-
-    fn forget_old(&mut self, now: UnixTime) {
-        let before = self.alarms.len();
-        self.alarms
-            .retain(|_, alarm| alarm.last.plus(KEPT_S) >= now);
-        self.changed |= self.alarms.len() != before;
-    }
-
     /// Writes what was raised, and forgets what is old.
     pub fn keep(&mut self, folder: &Folder, now: UnixTime) -> anyhow::Result<()> {
-        self.forget_old(now);
         if !self.changed {
             return Ok(());
         }
+        self.alarms
+            .retain(|_, alarm| alarm.last.plus(KEPT_S) >= now);
         folder.write(FILE, self)?;
         self.changed = false;
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::Parts;
-
-    #[test]
-    fn an_alarm_that_is_old_is_neither_read_nor_kept_though_nothing_else_happens() {
-        let parts = Parts::new("alarms", "");
-        let (folder, now) = (&parts.folder, UnixTime(1_800_000_000));
-        let codes = |alarms: Alarms| alarms.alarms.into_keys().collect::<Vec<_>>();
-        let mut alarms = Alarms::default();
-        alarms.raise("old", 1, "a".to_owned(), now);
-        alarms.raise("new", 2, "b".to_owned(), now.plus(9));
-        alarms.keep(folder, now).unwrap();
-        assert_eq!(codes(Alarms::read(folder, now).unwrap()), ["new", "old"]);
-        let later = now.plus(KEPT_S + 1);
-        assert_eq!(codes(Alarms::read(folder, later).unwrap()), ["new"]);
-        alarms.keep(folder, later).unwrap();
-        let kept: Alarms = folder.read(FILE).unwrap().unwrap();
-        assert_eq!(codes(kept), ["new"]);
     }
 }

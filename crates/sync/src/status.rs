@@ -145,3 +145,49 @@ pub(crate) fn plain(text: &str) -> String {
     };
     text.replace(is_command, "\u{fffd}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Parts;
+
+    #[test]
+    fn an_alarm_is_shown_with_its_last_time_for_a_week_and_moves_no_cursor() {
+        let parts = Parts::new("status", "");
+        let folder = &parts.folder;
+        let id = Guid::from_le_bytes([1; 16]);
+        let enrolled = crate::state::Enrolled {
+            agent: id,
+            tenant: id,
+            server: "https://server.corp.test".to_owned(),
+            anchor: String::new(),
+        };
+        let key = crate::agent_key::make().unwrap();
+        folder.keep_enrolled(&enrolled, &key).unwrap();
+        let (now, days) = (now(), |days: i64| days * 24 * 3600);
+        let mut alarms = Alarms::default();
+        alarms.raise("new", 2, "b\u{1b}[2J".to_owned(), now.plus(-days(6)));
+        alarms.keep(folder, now).unwrap();
+        alarms.raise("old", 1, "a".to_owned(), now.plus(-days(8)));
+        alarms.keep(folder, now.plus(-days(8))).unwrap();
+        let config = Config {
+            runtime: "/nonexistent".into(),
+            ..(*parts.config).clone()
+        };
+        let said = status(&config, false).unwrap();
+        let shown: Vec<&str> = said
+            .lines()
+            .filter_map(|line| line.strip_prefix("alarm      "))
+            .collect();
+        let last = utc(now.plus(-days(6)));
+        assert_eq!(
+            shown,
+            [format!("new, 1 times, lastly {last}: b\u{fffd}[2J")]
+        );
+        let said = status(&config, true).unwrap();
+        assert!(
+            said.contains("\"new\"") && !said.contains("\"old\""),
+            "{said}"
+        );
+    }
+}
