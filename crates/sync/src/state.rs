@@ -11,7 +11,7 @@ use std::{
     time::SystemTime,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use model::Guid;
 use openssl::{
     pkey::{PKey, Private},
@@ -19,6 +19,8 @@ use openssl::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use zeroize::Zeroizing;
+
+use crate::ffi;
 
 mod journal;
 
@@ -77,9 +79,14 @@ impl Folder {
     }
 
     /// Removes what a kill left half written. For the one that runs: another's file would be under
-    /// its pen.
+    /// its pen. It is the folder's owner, so that root does not write where another may plant links.
     pub fn sweep(&self) -> anyhow::Result<()> {
         let shown = self.0.display();
+        let found = fs::metadata(&self.0).with_context(|| format!("cannot read {shown}"))?;
+        ensure!(
+            found.uid() == ffi::user(),
+            "{shown} belongs to another user, as whom the agent runs: systemctl start latchkey-sync"
+        );
         for entry in fs::read_dir(&self.0).with_context(|| format!("cannot read {shown}"))? {
             let (path, name) = entry.map(|entry| (entry.path(), entry.file_name()))?;
             let name = name.to_string_lossy();
@@ -366,6 +373,22 @@ mod tests {
             assert_eq!(fs::metadata(&target).unwrap().mode(), before);
             fs::remove_dir_all(path).unwrap();
         }
+    }
+
+    #[test]
+    fn an_agent_does_not_run_in_the_folder_of_another_user() {
+        let (path, folder) = folder("another");
+        folder.sweep().unwrap();
+        let others = match ffi::user() {
+            0 => {
+                std::os::unix::fs::chown(&path, Some(1), None).unwrap();
+                folder
+            }
+            _ => Folder(PathBuf::from("/")),
+        };
+        let error = others.sweep().unwrap_err().to_string();
+        assert!(error.contains("another user"), "{error}");
+        fs::remove_dir_all(path).unwrap();
     }
 
     #[test]
