@@ -43,7 +43,7 @@ pub struct Args {
     /// Ask about values of this kind only, or take out only these; once for each.
     #[arg(long)]
     kind: Vec<Kind>,
-    /// With --yes and --kind: whoever wrote them. Keys of other products are lost.
+    /// With --yes and --kind: take them out whoever wrote them. Users of other products lose theirs.
     #[arg(long, requires = "yes", requires = "kind")]
     foreign: bool,
     /// One JSON object.
