@@ -180,7 +180,8 @@ fn work(cli: Cli) -> anyhow::Result<String> {
             return init::init(&cli.config, args).await;
         }
         let config = Config::read(&cli.config)?;
-        match cli.verb {
+        let realm = config.realm.clone();
+        let done = match cli.verb {
             Verb::Enroll(args) => enroll::enroll(config, args).await,
             Verb::Publish(args) => publish::publish(config, args).await,
             Verb::Permissions(verb) => permissions::run(config, verb).await,
@@ -195,6 +196,10 @@ fn work(cli: Cli) -> anyhow::Result<String> {
             Verb::Init(_) | Verb::Completions { .. } | Verb::Man { .. } => {
                 bail!("answered above: a bug")
             }
+        };
+        match is_administrators {
+            true => done.map_err(|error| publish::whose_ticket(error, &realm)),
+            false => done,
         }
     })
 }

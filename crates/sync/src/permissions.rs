@@ -18,7 +18,6 @@ use self::judge::{Judge, Place};
 use crate::{
     config::Config,
     door::{Tickets, connect},
-    publish,
     scope::Dn,
 };
 
@@ -466,8 +465,7 @@ impl Report {
 
 async fn grant(config: &Config, dry_run: bool, deletions: bool) -> anyhow::Result<String> {
     let locator = Locator::new(&config.realm, config.dc.as_deref(), Need::Write);
-    let directory = locator.connect().await;
-    let directory = directory.with_context(|| publish::whose_ticket(config))?;
+    let directory = locator.connect().await?;
     let (judge, _) = judge(config, &directory).await?;
     let wanted = judge.wanted();
     let mut said = String::new();

@@ -1,6 +1,6 @@
 //! The service connection point and the agent's service principal name, by an Enterprise Admin.
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use directory::{Directory, Error, ServicePoint};
 
 use crate::{
@@ -20,9 +20,7 @@ pub struct Args {
 /// Publishes with the caller's own ticket; answers what to say.
 pub async fn publish(config: Config, args: Args) -> anyhow::Result<String> {
     let (enrolled, _) = Folder::open(&config.state)?.enrolled()?;
-    let directory = Directory::connect(&config.realm, config.dc.as_deref())
-        .await
-        .with_context(|| whose_ticket(&config))?;
+    let directory = Directory::connect(&config.realm, config.dc.as_deref()).await?;
     if let Some(point) = published(&directory).await? {
         ensure!(
             args.replace || is_of(&point, &config),
@@ -83,18 +81,35 @@ pub(crate) fn another(published: &str, config: &Config) -> String {
     )
 }
 
-/// Whose ticket an administrator's command needs.
-pub(crate) fn whose_ticket(config: &Config) -> String {
-    format!(
-        "the command works with your own ticket, as an administrator of the domain: kinit NAME@{}",
-        config.realm
-    )
+/// The error of an administrator's command, which says whose ticket it needs if that is what it lacks.
+pub fn whose_ticket(error: anyhow::Error, realm: &str) -> anyhow::Error {
+    match error.downcast_ref() {
+        Some(Error::Kerberos(_)) => {
+            let sentence = "this works with your own ticket, an administrator's of the domain";
+            error.context(format!("{sentence}: kinit NAME@{realm}"))
+        }
+        _ => error,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::Parts;
+
+    #[test]
+    fn who_lacks_a_ticket_is_told_whose_and_who_lacks_a_domain_controller_is_not() {
+        let said = |error: Error| {
+            let error = whose_ticket(anyhow::Error::from(error), "CORP.TEST");
+            format!("{error:#}")
+        };
+        let lacks = said(Error::Kerberos("none".to_owned()));
+        assert!(
+            lacks.contains("kinit NAME@CORP.TEST: no Kerberos"),
+            "{lacks}"
+        );
+        assert!(!said(Error::Unreachable("none".to_owned())).contains("kinit"));
+    }
 
     #[test]
     fn what_is_published_for_another_service_says_what_breaks() {
