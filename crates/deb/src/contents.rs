@@ -135,7 +135,7 @@ const SERVER: [Row; 5] = [
     kept("CHANGELOG.md", "/usr/share/doc/latchkey-server/"),
 ];
 
-const AGENT: [Row; 5] = [
+const AGENT: [Row; 6] = [
     built("latchkey-sync", "/usr/sbin/", 0o755),
     kept(
         "packaging/units/latchkey-sync.service",
@@ -149,6 +149,7 @@ const AGENT: [Row; 5] = [
         "packaging/man/sync.toml.5",
         "/usr/share/man/man5/latchkey-sync.toml.5",
     ),
+    kept("docs/agent.md", "/usr/share/doc/latchkey-sync/"),
     kept("CHANGELOG.md", "/usr/share/doc/latchkey-sync/"),
 ];
 

@@ -15,6 +15,7 @@ use openssl::{
     rsa::Rsa,
     x509::{X509NameBuilder, X509ReqBuilder},
 };
+use tokio::sync::Mutex;
 
 use crate::state::Folder;
 
@@ -23,6 +24,9 @@ const KEY_BITS: u32 = 2048;
 /// How old a key becomes.
 const LIFE: Duration = Duration::from_secs(90 * 86_400);
 
+/// The lease and the cycle may both come to it at once: one after another.
+static TURN: Mutex<()> = Mutex::const_new(());
+
 /// A new key.
 pub fn make() -> anyhow::Result<PKey<Private>> {
     Ok(PKey::from_rsa(Rsa::generate(KEY_BITS)?)?)
@@ -30,15 +34,18 @@ pub fn make() -> anyhow::Result<PKey<Private>> {
 
 /// Renews a key that is old, and ends a renewal that was begun.
 pub async fn renew_if_old(folder: &Folder, agent: &Agent) -> anyhow::Result<()> {
+    let turn = TURN.lock().await;
     let age = SystemTime::now().duration_since(folder.key_made()?);
     if age.is_ok_and(|age| age >= LIFE) && folder.next_key()?.is_none() {
         folder.keep_next_key(&make()?)?;
     }
+    drop(turn);
     settle(folder, agent).await
 }
 
 /// Has the next key, if there is one, take the place of the other, here and at the server.
 pub async fn settle(folder: &Folder, agent: &Agent) -> anyhow::Result<()> {
+    let _turn = TURN.lock().await;
     let Some(next) = folder.next_key()? else {
         return Ok(());
     };

@@ -37,6 +37,14 @@ pub struct Alarm {
 }
 
 impl Alarms {
+    /// Those in the file that are not old.
+    pub fn read(folder: &Folder, now: UnixTime) -> anyhow::Result<Self> {
+        let mut kept: Self = folder.read(FILE)?.unwrap_or_default();
+        kept.alarms
+            .retain(|_, alarm| alarm.last.plus(KEPT_S) >= now);
+        Ok(kept)
+    }
+
     /// Raises an alarm.
     pub fn raise(&mut self, code: &str, event: u32, detail: String, now: UnixTime) {
         tracing::error!(code, event, detail, "alarm");

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use crate::{
     config::Config,
     door::{Tickets, connect},
+    publish,
 };
 
 /// Tries what the configuration names; answers what to say.
@@ -39,6 +40,11 @@ pub async fn check(config: Config) -> anyhow::Result<String> {
             users += page.len();
         }
         writeln!(said, "scope      {base}: {users} users")?;
+    }
+    if let Some(point) = publish::published(&directory).await?
+        && !publish::is_of(&point, &config)
+    {
+        writeln!(said, "{}", publish::another(&point.agent, &config))?;
     }
     writeln!(said, "the configuration is good")?;
     Ok(said)

@@ -1,8 +1,9 @@
 //! `cleanup`: key values of the scope that nobody should have, reported, and taken out on demand.
 //!
-//! What the agent wrote goes with `--yes`. What others wrote goes only where an administrator named
-//! its kind or was asked about the very value; a value that is not taken out stays byte by byte what
-//! it is. More than the deletion threshold stop before the first of them.
+//! What the agent wrote goes with `--yes`. What others wrote goes only where an administrator said so
+//! and named its kind, or was asked about the very value; a value that is not taken out stays byte by
+//! byte what it is. More than the deletion threshold stop before the first of them. Only where the
+//! agent that writes runs is anything taken out: another takes it for somebody else's work.
 
 mod findings;
 
@@ -12,17 +13,20 @@ use std::{
     io::{BufRead as _, IsTerminal as _, Write as _},
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use directory::{Directory, KeyHolder};
 use keycred::KeyCredential;
 use model::Guid;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 pub use self::findings::{Finding, Kind};
 use crate::{
     config::Config,
+    control::{Line, Request},
     door::{self, Tickets},
     state::{Folder, Journal},
+    status::plain,
     threshold::{self, Deletions, Side, Threshold},
     written::{self, Written},
 };
@@ -33,12 +37,15 @@ pub const FILE: &str = "cleaned.json";
 /// What is asked of it.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Take out what the agent itself wrote, and values of the kinds named.
+    /// Take out, without asking, what the agent wrote; with --kind, values of these kinds only.
     #[arg(long)]
     yes: bool,
-    /// Values of this kind, whoever wrote them.
+    /// Ask about values of this kind only, or take out only these; once for each.
     #[arg(long)]
     kind: Vec<Kind>,
+    /// With --yes and --kind: take them out whoever wrote them. Users of other products lose theirs.
+    #[arg(long, requires = "yes", requires = "kind")]
+    foreign: bool,
     /// One JSON object.
     #[arg(long)]
     json: bool,
@@ -61,20 +68,22 @@ struct Report<'f> {
 /// Looks, asks where it may, and takes out.
 pub async fn cleanup(config: Config, args: Args) -> anyhow::Result<String> {
     let folder = Folder::open(&config.state)?;
+    let elsewhere = expect_to_write(&config).err();
+    if args.yes
+        && let Some(error) = elsewhere
+    {
+        return Err(error);
+    }
     let written = Journal::<Written>::open(&folder, written::FILE)?;
     let directory = door::connect(&config, &Tickets::default()).await?;
     let holders = holders(&directory, &config).await?;
     let devices = devices(&directory, &holders).await?;
     let found = findings::of(&holders, &devices, &written, config.allow_foreign_keys);
 
-    let asks = !args.yes && !args.json && std::io::stdin().is_terminal();
+    let asks = !args.json && elsewhere.is_none() && std::io::stdin().is_terminal();
     let mut chosen = Vec::new();
-    for finding in &found {
-        let is_chosen = match asks {
-            true => asked(finding)?,
-            false => args.yes && (finding.ours || args.kind.contains(&finding.kind)),
-        };
-        if is_chosen && (args.kind.is_empty() || args.kind.contains(&finding.kind)) {
+    for finding in found.iter().filter(|finding| args.names(finding)) {
+        if args.takes(finding) || !args.yes && asks && asked(finding)? {
             chosen.push(finding);
         }
     }
@@ -88,14 +97,56 @@ pub async fn cleanup(config: Config, args: Args) -> anyhow::Result<String> {
         threshold::stopped(&folder, Side::Keys, going)?;
         bail!(threshold.sentence(Side::Keys, &going));
     }
+    if !chosen.is_empty() {
+        // Somebody may have thought about it for long.
+        expect_to_write(&config)?;
+    }
     note(&folder, &chosen)?;
-    for finding in &chosen {
-        take_out(&directory, finding).await?;
+    for (removed, finding) in chosen.iter().enumerate() {
+        take_out(&directory, finding).await.with_context(|| {
+            let (all, account) = (chosen.len(), plain(&finding.account));
+            format!("{removed} of {all} taken out; then {account}")
+        })?;
     }
     if !chosen.is_empty() {
         threshold::passed(&folder, Side::Keys, 0)?;
     }
-    said(&found, chosen.len(), args.json)
+    let mut said = said(&found, chosen.len(), args.json)?;
+    if let Some(error) = elsewhere.filter(|_| !args.json && !found.is_empty()) {
+        writeln!(said, "Nothing can be taken out from here: {error:#}")?;
+    }
+    Ok(said)
+}
+
+impl Args {
+    /// Whether it is about such a value at all.
+    fn names(&self, finding: &Finding) -> bool {
+        self.kind.is_empty() || self.kind.contains(&finding.kind)
+    }
+
+    /// Whether such a value goes without a question.
+    fn takes(&self, finding: &Finding) -> bool {
+        self.yes && (finding.ours || self.foreign)
+    }
+}
+
+/// An error where this is not the agent that writes.
+fn expect_to_write(config: &Config) -> anyhow::Result<()> {
+    ensure!(!config.staging, "this agent is in staging mode");
+    expect_lease(&Line::to(&config.runtime)?.ask(Request::Status)?)
+}
+
+/// What nobody holds is no other's.
+fn expect_lease(status: &Value) -> anyhow::Result<()> {
+    let lease = |name: &str| status.pointer(&format!("/lease/{name}"));
+    ensure!(
+        lease("staging") != Some(&Value::Bool(true)),
+        "the agent that runs here is in staging mode"
+    );
+    match lease("holder").and_then(Value::as_str) {
+        Some(host) => bail!("{} writes: run cleanup there", plain(host)),
+        None => Ok(()),
+    }
 }
 
 /// Every account of the scope with keys, its groups looked at.
@@ -180,3 +231,6 @@ fn said(findings: &[Finding], removed: usize, json: bool) -> anyhow::Result<Stri
     }
     Ok(said)
 }
+
+#[cfg(test)]
+mod tests;

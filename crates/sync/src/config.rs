@@ -123,8 +123,12 @@ fn default_runtime() -> PathBuf {
 impl Config {
     /// Reads the file.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("cannot read {}", path.display()))?;
+        let text = std::fs::read_to_string(path).with_context(|| {
+            format!(
+                "cannot read {}, which `latchkey-sync init` writes",
+                path.display()
+            )
+        })?;
         Self::parse(&text).with_context(|| format!("{} is not right", path.display()))
     }
 

@@ -28,7 +28,11 @@ use crate::{
     lease::Lease,
     pending::{Pending, Wanted},
     scheduler::{Change, PolicyType},
+    state::WHO,
 };
+
+/// No answer came.
+const STOPPED: &str = "the agent stopped before it answered: journalctl -u latchkey-sync";
 
 const VERSION: u32 = 1;
 const MAX_LINE: u64 = 64 * 1024;
@@ -253,13 +257,19 @@ impl Line {
             {
                 Ok(None)
             }
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                Err(error).with_context(|| format!("cannot open {}: {WHO}", path.display()))
+            }
             Err(error) => Err(error).with_context(|| format!("cannot open {}", path.display())),
         }
     }
 
     /// The agent of this folder, which must run.
     pub fn to(folder: &Path) -> anyhow::Result<Self> {
-        Self::open(folder)?.context("the agent does not run: systemctl start latchkey-sync")
+        Self::open(folder)?.context(
+            "the agent does not run: systemctl start latchkey-sync, which does nothing before \
+             `latchkey-sync init` has enrolled it",
+        )
     }
 
     /// Asks.
@@ -269,11 +279,11 @@ impl Line {
             content,
         })?;
         line.push(b'\n');
-        self.0.get_mut().write_all(&line)?;
+        let written = self.0.get_mut().write_all(&line);
         let mut line = String::new();
-        (&mut self.0).take(MAX_ANSWER).read_line(&mut line)?;
-        if line.is_empty() {
-            bail!("the agent ended the connection: are you root, or the agent's user?");
+        let read = written.and_then(|()| (&mut self.0).take(MAX_ANSWER).read_line(&mut line));
+        if read.context(STOPPED)? == 0 {
+            bail!(STOPPED);
         }
         let answer: Versioned<Answer> =
             serde_json::from_str(&line).context("the agent's answer is not understood")?;

@@ -17,6 +17,7 @@ use crate::{
     config::Config,
     door::{Tickets, connect},
     ledger::{self, Ledger},
+    publish,
     state::{Enrolled, Folder, Journal},
 };
 
@@ -42,13 +43,24 @@ pub struct Args {
 
 const MAX_CODE: u64 = 256;
 
-/// Enrolls; answers what to say.
+/// Enrolls while no agent runs, which would go on with the former one's place and key; answers what
+/// to say.
 pub async fn enroll(config: Config, args: Args) -> anyhow::Result<String> {
+    let folder = Folder::open(&config.state)?;
+    let _alone = folder.take()?;
+    enroll_alone(config, args, &folder).await
+}
+
+/// The same for whoever has taken the folder.
+pub(crate) async fn enroll_alone(
+    config: Config,
+    args: Args,
+    folder: &Folder,
+) -> anyhow::Result<String> {
     let server = args.server.as_deref().or(config.server.as_deref());
     let server = server.context("no server: give --server or name it in the configuration")?;
     let server = server.trim_end_matches('/').to_owned();
     let code = code(&args)?;
-    let folder = Folder::open(&config.state)?;
 
     let config = Arc::new(config);
     let directory = connect(&config, &Tickets::default())
@@ -78,12 +90,20 @@ pub async fn enroll(config: Config, args: Args) -> anyhow::Result<String> {
         server,
         anchor: String::from_utf8(anchor.to_pem()?)?,
     };
-    forget_feed(&folder)?;
+    forget_feed(folder)?;
     folder.keep_enrolled(&enrolled, &key)?;
+    let next = match publish::published(&directory).await.ok().flatten() {
+        Some(point) if !publish::is_of(&point, &config) => {
+            publish::another(&point.agent, &config) + "\n"
+        }
+        Some(point) if point == publish::point(&enrolled, &config)? => String::new(),
+        _ => "Next, with an Enterprise Admin's ticket (kinit): latchkey-sync publish\n".to_owned(),
+    };
     Ok(format!(
-        "Enrolled as agent {} of tenant {} for the domain {}.\n\
-         Next, with an Enterprise Admin's ticket: latchkey-sync publish\n\
-         Then: latchkey-sync run\n",
+        "Enrolled as agent {} of tenant {} for the domain {}.\n{next}\
+         Next, with a Domain Admin's ticket (kinit), so that it may write keys: \
+         latchkey-sync permissions grant\n\
+         Then: systemctl restart latchkey-sync\n",
         enrolled.agent, enrolled.tenant, domain.dns_name
     ))
 }

@@ -302,7 +302,9 @@ impl Run {
         for error in errors {
             said += &format!(
                 "        {}  {}  {}\n",
-                error.object, error.code, error.detail
+                crate::status::plain(&error.object),
+                error.code,
+                crate::status::plain(&error.detail)
             );
         }
         if self.failed > errors.len() as u64 {

@@ -2,7 +2,8 @@
 //!
 //! What is not given is asked for at a terminal, and missing without one. The configuration is
 //! written once the keytab opened the directory: what is there afterwards has worked. A second `init`
-//! with the same answers goes on where the first one ended.
+//! with the same answers goes on where the first one ended. What `init` does not ask for stays as it
+//! was.
 
 use std::{
     fs,
@@ -14,15 +15,18 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
+use toml::Table;
 use zeroize::Zeroizing;
 
 use crate::{
     config::Config,
     control::{Line, Request},
     door::{Tickets, connect},
-    enroll, ffi,
+    enroll, ffi, publish,
     state::Folder,
 };
+
+const HEAD: &str = "# Written by `latchkey-sync init`: see latchkey-sync.toml(5).\n";
 
 /// What `init` is told. What is missing it asks for, if it can.
 #[derive(Debug, clap::Args)]
@@ -40,7 +44,8 @@ pub struct Args {
     /// sAMAccountName of the agent's account.
     #[arg(long)]
     account: Option<String>,
-    /// The agent's service, latchkey-sync/HOST.
+    /// The agent's service, latchkey-sync/HOST: the one that the domain's first agent has published, if
+    /// there is one.
     #[arg(long)]
     principal: Option<String>,
     /// The keytab with the keys of both.
@@ -58,7 +63,8 @@ pub struct Args {
     /// Read the one-time code from a file.
     #[arg(long)]
     code_file: Option<PathBuf>,
-    /// Put another configuration in place of the one that is there, and enroll anew.
+    /// Put another configuration in place of the one that is there, and enroll anew. What is not asked
+    /// for is taken over, and the former file kept beside it with .bak at its end.
     #[arg(long)]
     replace: bool,
 }
@@ -103,15 +109,22 @@ impl Questions {
 /// Writes the configuration, tries it, and enrolls; answers what to say.
 pub async fn init(path: &Path, args: Args) -> anyhow::Result<String> {
     let questions = Questions(io::stdin().is_terminal() && io::stderr().is_terminal());
-    let text = configuration(&args, &questions)?;
-    let config = Config::parse(&text)?;
     let there = fs::read_to_string(path).ok();
-    if there.as_deref().is_some_and(|there| there != text) && !args.replace {
+    let former: Option<Table> = there.as_deref().and_then(|text| text.parse().ok());
+    let mut table = configuration(&args, &questions, former.as_ref()).await?;
+    keep(&mut table, former.as_ref());
+    let text = format!("{HEAD}{table}");
+    let config = Config::parse(&text)?;
+    let is_news = former.as_ref() != Some(&table);
+    if there.is_some() && is_news && !args.replace {
         bail!(
             "{} is there and says something else; --replace puts this one in its place",
             path.display()
         );
     }
+    let folder = Folder::open(&config.state)?;
+    let enrolls = args.replace || folder.enrolled().is_err();
+    let _alone = enrolls.then(|| folder.take()).transpose()?;
     // An agent that runs begins no cycle meanwhile.
     let mut running = Line::open(&config.runtime)?;
     if let Some(line) = &mut running {
@@ -131,12 +144,18 @@ pub async fn init(path: &Path, args: Args) -> anyhow::Result<String> {
         .with_context(|| format!("{} gets in nowhere with {keytab}", config.account))?;
     let dc = directory.dc().to_owned();
     drop(directory);
-    write(path, &text)?;
+    if is_news {
+        if let Some(there) = there {
+            let beside = path.with_added_extension("bak");
+            write(&beside, &there)?;
+            writeln!(io::stderr(), "the former one is now {}", beside.display())?;
+        }
+        write(path, &text)?;
+    }
 
-    let enrolled = Folder::open(&config.state)?.enrolled().is_ok();
-    let said = match enrolled && !args.replace {
-        true => "This agent is enrolled already.\n".to_owned(),
-        false => {
+    let said = match enrolls {
+        false => "This agent is enrolled already.\n".to_owned(),
+        true => {
             let server = config.server.clone();
             let enroll = enroll::Args {
                 server,
@@ -154,7 +173,7 @@ pub async fn init(path: &Path, args: Args) -> anyhow::Result<String> {
                 },
                 code_file: args.code_file,
             };
-            enroll::enroll(config.clone(), enroll).await?
+            enroll::enroll_alone(config.clone(), enroll, &folder).await?
         }
     };
     let restart = match running {
@@ -163,14 +182,44 @@ pub async fn init(path: &Path, args: Args) -> anyhow::Result<String> {
     };
     let account = &config.account;
     Ok(format!(
-        "{} is written, and {dc} let {account} in.\n{said}\
-         To write keys, {account} needs the right to write msDS-KeyCredentialLink below each \
-         organizational unit, and nothing more: `latchkey-sync permissions grant` gives it.\n{restart}",
+        "{} is written, and {dc} let {account} in.\n{said}{restart}",
         path.display()
     ))
 }
 
-fn configuration(args: &Args, questions: &Questions) -> anyhow::Result<String> {
+/// What was not asked for stays.
+fn keep(table: &mut Table, former: Option<&Table>) {
+    for (key, value) in former.into_iter().flatten() {
+        match (table.get_mut(key), value) {
+            (Some(toml::Value::Table(table)), toml::Value::Table(former)) => {
+                keep(table, Some(former));
+            }
+            (Some(_), _) => {}
+            (None, value) => {
+                table.insert(key.clone(), value.clone());
+            }
+        }
+    }
+}
+
+/// The service that the first agent of the domain has published, as far as it can be read by now.
+async fn published(table: &Table, former: Option<&Table>) -> Option<String> {
+    let mut table = table.clone();
+    table.insert("principal".to_owned(), "latchkey-sync/unknown".into());
+    keep(&mut table, former);
+    let anywhere: Table = "ous = ['DC=unknown']".parse().ok()?;
+    table.insert("scope".to_owned(), anywhere.into());
+    let config = Config::parse(&table.to_string()).ok()?;
+    fs::File::open(&config.keytab).ok()?;
+    let directory = connect(&config, &Tickets::default()).await.ok()?;
+    Some(publish::published(&directory).await.ok()??.agent)
+}
+
+async fn configuration(
+    args: &Args,
+    questions: &Questions,
+    former: Option<&Table>,
+) -> anyhow::Result<Table> {
     let given = |value: &Option<String>, asked| questions.or(value.clone(), asked);
     let host = ffi::host_name();
     let domain = host.split_once('.').map_or("", |(_, domain)| domain);
@@ -186,32 +235,40 @@ fn configuration(args: &Args, questions: &Questions) -> anyhow::Result<String> {
     let server = given(&args.server, ["server", "URL of the server", ""])?;
     let realm = given(&args.realm, ["realm", "Kerberos realm", &realm])?;
     let account = given(&args.account, ["account", "Account", "svc-latchkey"])?;
-    let principal = given(&args.principal, ["principal", "Service", &service])?;
     let keytab = ["keytab", "Keytab", "/etc/latchkey/sync.keytab"];
     let keytab = given(&args.keytab, keytab)?;
+    let mut table = Table::new();
+    for (key, value) in [
+        ("server", server),
+        ("realm", realm),
+        ("account", account),
+        ("keytab", keytab),
+    ] {
+        table.insert(key.to_owned(), value.into());
+    }
+    if let Some(dc) = &args.dc {
+        table.insert("dc".to_owned(), dc.as_str().into());
+    }
+    if args.staging {
+        table.insert("staging".to_owned(), true.into());
+    }
+    let principal = match &args.principal {
+        Some(principal) => principal.clone(),
+        // Workstations make their proofs for one service, whichever agent reads them.
+        None => match published(&table, former).await {
+            Some(published) => questions.ask("principal", "Service, as published", &published)?,
+            None => questions.ask("principal", "Service", &service)?,
+        },
+    };
+    table.insert("principal".to_owned(), principal.into());
     let ous = match args.ous.is_empty() {
         false => args.ous.clone(),
         // The whole domain is never the default: whose accounts leave it is a decision.
         true => vec![questions.ask("ou", &format!("Organizational unit (OU=…,{base})"), "")?],
     };
-    let text = |value: &str| toml::Value::from(value).to_string();
-    let mut lines = vec![
-        "# Written by `latchkey-sync init`: see latchkey-sync.toml(5).".to_owned(),
-        format!("server = {}", text(&server)),
-        format!("realm = {}", text(&realm)),
-        format!("account = {}", text(&account)),
-        format!("principal = {}", text(&principal)),
-        format!("keytab = {}", text(&keytab)),
-    ];
-    if let Some(dc) = &args.dc {
-        lines.push(format!("dc = {}", text(dc)));
-    }
-    if args.staging {
-        lines.push("staging = true".to_owned());
-    }
-    let ous: Vec<_> = ous.iter().map(|ou| text(ou)).collect();
-    lines.push(format!("\n[scope]\nous = [{}]\n", ous.join(", ")));
-    Ok(lines.join("\n"))
+    let scope = Table::from_iter([("ous".to_owned(), ous.into())]);
+    table.insert("scope".to_owned(), scope.into());
+    Ok(table)
 }
 
 /// Readable by everybody: it holds no secret, and the agent's user reads it.
@@ -244,9 +301,9 @@ mod tests {
         args: Args,
     }
 
-    fn written(words: &[&str]) -> anyhow::Result<String> {
+    async fn written(words: &[&str]) -> anyhow::Result<Table> {
         let told = Told::parse_from(["init"].iter().chain(words));
-        configuration(&told.args, &Questions(false))
+        configuration(&told.args, &Questions(false), None).await
     }
 
     const ALL: &[&str] = &[
@@ -258,20 +315,39 @@ mod tests {
         "--ou=OU=\"Quoted\\, too\",DC=corp,DC=test",
     ];
 
-    #[test]
-    fn what_is_given_is_a_configuration() {
+    #[tokio::test]
+    async fn what_is_given_is_a_configuration() {
         let words = [ALL, &["--staging", "--dc=dc.corp.test"]].concat();
-        let config = Config::parse(&written(&words).unwrap()).unwrap();
+        let config = Config::parse(&written(&words).await.unwrap().to_string()).unwrap();
         assert_eq!(config.account_principal(), "svc@CORP.TEST");
         assert_eq!(config.scope.bases().count(), 2);
         assert_eq!(config.keytab, Path::new("/etc/latchkey/sync.keytab"));
         assert!(config.staging);
-        let config = Config::parse(&written(ALL).unwrap()).unwrap();
+        let config = Config::parse(&written(ALL).await.unwrap().to_string()).unwrap();
         assert!(!config.staging);
     }
 
-    #[test]
-    fn what_is_missing_is_named_where_there_is_nobody_to_ask() {
+    #[tokio::test]
+    async fn what_is_not_asked_for_stays_and_what_is_asked_for_does_not() {
+        let former: Table = "account = 'former'\nreassert = 'auto'\n[limits]\nper_user_keys = 3\n\
+             [scope]\nous = ['OU=Former,DC=corp,DC=test']\ngroups = ['CN=Some,DC=corp,DC=test']"
+            .parse()
+            .unwrap();
+        let mut table = written(ALL).await.unwrap();
+        keep(&mut table, Some(&former));
+        let config = Config::parse(&format!("{HEAD}{table}")).unwrap();
+        assert_eq!(config.account, "svc");
+        assert_eq!(config.limits.per_user_keys, 3);
+        assert_eq!(config.reassert, crate::config::Reassert::Auto);
+        assert_eq!(table["scope"]["groups"], former["scope"]["groups"]);
+        assert_ne!(table["scope"]["ous"], former["scope"]["ous"]);
+        let again = table.clone();
+        keep(&mut table, Some(&again));
+        assert_eq!(table, again, "the same answers say the same");
+    }
+
+    #[tokio::test]
+    async fn what_is_missing_is_named_where_there_is_nobody_to_ask() {
         for (missing, name) in [(0, "--server"), (4, "--ou")] {
             let words: Vec<_> = ALL[..4].iter().chain(&ALL[4..5]).copied().collect();
             let words: Vec<_> = words
@@ -280,7 +356,7 @@ mod tests {
                 .filter(|(index, _)| *index != missing)
                 .map(|(_, word)| *word)
                 .collect();
-            let error = written(&words).unwrap_err().to_string();
+            let error = written(&words).await.unwrap_err().to_string();
             assert!(error.contains(name), "{error}");
         }
     }

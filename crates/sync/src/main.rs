@@ -49,7 +49,7 @@ enum Verb {
     /// Makes the agent known to a server by a one-time code.
     Enroll(enroll::Args),
     /// Writes where the server is into the directory, with an Enterprise Admin's ticket.
-    Publish,
+    Publish(publish::Args),
     /// What the agent may do in the directory, and giving it the right that it needs.
     #[command(subcommand)]
     Permissions(permissions::Verb),
@@ -166,7 +166,7 @@ fn work(cli: Cli) -> anyhow::Result<String> {
     hardening::harden()?;
     let is_administrators = matches!(
         cli.verb,
-        Verb::Publish | Verb::Permissions(permissions::Verb::Grant { .. })
+        Verb::Publish(_) | Verb::Permissions(permissions::Verb::Grant { .. })
     );
     if !is_administrators {
         hardening::use_own_tickets();
@@ -180,9 +180,10 @@ fn work(cli: Cli) -> anyhow::Result<String> {
             return init::init(&cli.config, args).await;
         }
         let config = Config::read(&cli.config)?;
-        match cli.verb {
+        let realm = config.realm.clone();
+        let done = match cli.verb {
             Verb::Enroll(args) => enroll::enroll(config, args).await,
-            Verb::Publish => publish::publish(config).await,
+            Verb::Publish(args) => publish::publish(config, args).await,
             Verb::Permissions(verb) => permissions::run(config, verb).await,
             Verb::Run => run::run(config).await.map(|()| String::new()),
             Verb::Cleanup(args) => cleanup::cleanup(config, args).await,
@@ -195,6 +196,10 @@ fn work(cli: Cli) -> anyhow::Result<String> {
             Verb::Init(_) | Verb::Completions { .. } | Verb::Man { .. } => {
                 bail!("answered above: a bug")
             }
+        };
+        match is_administrators {
+            true => done.map_err(|error| publish::whose_ticket(error, &realm)),
+            false => done,
         }
     })
 }

@@ -18,7 +18,10 @@ use anyhow::Context as _;
 use api::agent::{ChangeResult, ResultState};
 use model::UnixTime;
 
-use crate::{cycle::Desk, history::Connector, lease::Lease, pending::Pending};
+use crate::{
+    alarms::Alarms, cycle::Desk, held, history::Connector, keys::now, lease::Lease,
+    pending::Pending, state::Folder,
+};
 
 /// How often the file is written.
 const PERIOD: Duration = Duration::from_secs(15);
@@ -65,13 +68,25 @@ pub struct Metrics {
     pub lease: Arc<Lease>,
     /// What waits.
     pub pending: Arc<Pending>,
+    /// What is kept.
+    pub folder: Folder,
+}
+
+/// The file. It goes with the agent: what is true no more is not read as if it were.
+struct Written(PathBuf);
+
+impl Drop for Written {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
 }
 
 impl Metrics {
     /// Writes the file for ever.
     pub async fn run(self, folder: PathBuf) {
+        let written = Written(folder.join("metrics.prom"));
         loop {
-            if let Err(error) = write(&folder, &self.text()) {
+            if let Err(error) = write(&written.0, &self.text()) {
                 tracing::warn!(code = "metrics_unwritable", error = format!("{error:#}"));
             }
             tokio::time::sleep(PERIOD).await;
@@ -84,8 +99,26 @@ impl Metrics {
         let waiting = |side| self.pending.count(side) as u64;
         let one = |counter: &AtomicU64| counter.load(Relaxed);
         let counters = &self.counters;
+        // What cannot be read says so elsewhere.
+        let alarms = Alarms::read(&self.folder, now()).unwrap_or_default().alarms;
+        let alarms: Vec<(String, u64)> = alarms
+            .iter()
+            .map(|(code, alarm)| (format!("{{code=\"{code}\"}}"), alarm.count))
+            .collect();
+        let held: held::Rows = self
+            .folder
+            .read(held::FILE)
+            .ok()
+            .flatten()
+            .unwrap_or_default();
         let mut text = String::new();
         for (name, kind, help, rows) in [
+            (
+                "written_timestamp_seconds",
+                "gauge",
+                "When these numbers were written: an agent that was killed leaves them.",
+                vec![("", now().0 as u64)],
+            ),
             (
                 "lease_held",
                 "gauge",
@@ -141,6 +174,21 @@ impl Metrics {
                 "Pieces of work done for the server.",
                 vec![("", one(&counters.work))],
             ),
+            (
+                "held_accounts",
+                "gauge",
+                "Accounts that the server did not take.",
+                vec![("", held.held.len() as u64)],
+            ),
+            (
+                "alarms",
+                "gauge",
+                "How often an alarm of the last seven days was raised.",
+                alarms
+                    .iter()
+                    .map(|(code, count)| (code.as_str(), *count))
+                    .collect(),
+            ),
         ] {
             let name = format!("latchkey_sync_{name}");
             let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
@@ -153,12 +201,12 @@ impl Metrics {
 }
 
 /// Readable by everybody: the numbers name nobody.
-fn write(folder: &Path, text: &str) -> anyhow::Result<()> {
-    let (path, fresh) = (folder.join("metrics.prom"), folder.join("metrics.prom.new"));
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    let fresh = path.with_extension("prom.new");
     let write = || {
         fs::write(&fresh, text)?;
         fs::set_permissions(&fresh, fs::Permissions::from_mode(0o644))?;
-        fs::rename(&fresh, &path)
+        fs::rename(&fresh, path)
     };
     write().with_context(|| format!("cannot write {}", path.display()))
 }
@@ -176,7 +224,11 @@ mod tests {
             desk: Arc::new(Desk::open(parts.folder.clone(), false).unwrap()),
             lease: Lease::held(),
             pending: Arc::default(),
+            folder: parts.folder.clone(),
         };
+        let mut alarms = Alarms::default();
+        alarms.raise("refused", 1, "alice".to_owned(), now());
+        alarms.keep(&parts.folder, now()).unwrap();
         let result = ChangeResult::new(1, ResultState::Confirmed);
         let made = UnixTime(1_800_000_000);
         metrics.counters.settled(&result, made, made.plus(3));
@@ -191,9 +243,39 @@ mod tests {
             "latchkey_sync_key_changes_total{result=\"confirmed\"} 1",
             "latchkey_sync_key_lag_seconds 3",
             "# TYPE latchkey_sync_work_total counter",
+            "latchkey_sync_held_accounts 0",
+            "latchkey_sync_alarms{code=\"refused\"} 1",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}: {text}");
         }
-        assert!(!text.contains("Users"));
+        assert!(!text.contains("Users") && !text.contains("alice"));
+        let written = text.lines().find_map(|line| {
+            let time = line.strip_prefix("latchkey_sync_written_timestamp_seconds ")?;
+            time.parse::<i64>().ok()
+        });
+        assert!(now().0 - written.unwrap() < 60, "{text}");
+    }
+
+    #[tokio::test]
+    async fn an_agent_that_ends_leaves_no_numbers() {
+        let parts = Parts::new("metrics-end", "");
+        let metrics = Metrics {
+            counters: Arc::default(),
+            desk: Arc::new(Desk::open(parts.folder.clone(), false).unwrap()),
+            lease: Lease::held(),
+            pending: Arc::default(),
+            folder: parts.folder.clone(),
+        };
+        let runtime = std::env::temp_dir().join(format!("latchkey-prom-{}", std::process::id()));
+        fs::create_dir_all(&runtime).unwrap();
+        let file = runtime.join("metrics.prom");
+        let running = tokio::spawn(metrics.run(runtime.clone()));
+        while !file.exists() {
+            tokio::task::yield_now().await;
+        }
+        running.abort();
+        assert!(running.await.unwrap_err().is_cancelled());
+        assert!(!file.exists());
+        fs::remove_dir_all(runtime).unwrap();
     }
 }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     history::{Connector, utc, word},
     keys::now,
+    status::plain,
 };
 
 /// The most that is kept by name: what waits beyond is counted.
@@ -243,7 +244,7 @@ impl Told {
                 "{side:6}  {change:6}  {}{account}  since {since}  {code}  {detail}",
                 waiting.object
             );
-            line.trim_end().to_owned() + "\n"
+            plain(line.trim_end()) + "\n"
         };
         let mut said: String = self.waiting.iter().map(line).collect();
         match (self.waiting.len(), self.more) {

@@ -111,6 +111,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         desk: desk.clone(),
         lease: lease.clone(),
         pending,
+        folder: folder.clone(),
     };
     let asker = Asker {
         agent: agent.clone(),

@@ -7,10 +7,13 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    alarms::{self, Alarm, Alarms},
+    alarms::{Alarm, Alarms},
     config::Config,
     control::{Line, Request},
-    held, known,
+    held,
+    history::utc,
+    keys::now,
+    known,
     ledger::{self, Ledger},
     state::{Folder, Journal},
     written::{self, Written},
@@ -47,7 +50,7 @@ pub fn status(config: &Config, json: bool) -> anyhow::Result<String> {
     let ids: known::Ids = folder.read(known::FILE)?.unwrap_or_default();
     let known = known::Known::from_ids(ids);
     let written = Journal::<Written>::open(&folder, written::FILE)?;
-    let alarms: Alarms = folder.read(alarms::FILE)?.unwrap_or_default();
+    let alarms = Alarms::read(&folder, now())?;
     let status = Status {
         agent: enrolled.agent,
         tenant: enrolled.tenant,
@@ -82,19 +85,29 @@ pub fn status(config: &Config, json: bool) -> anyhow::Result<String> {
     )?;
     writeln!(said, "feed       {}", status.feed)?;
     for held::Row { error, .. } in &status.held {
-        writeln!(said, "held       {}: {}", error.object, error.detail)?;
+        let line = format!("held       {}: {}", error.object, error.detail);
+        writeln!(said, "{}", plain(&line))?;
     }
     writeln!(said, "keys       {} written", status.keys)?;
     for (code, alarm) in &status.alarms {
-        let Alarm { count, detail, .. } = alarm;
-        writeln!(said, "alarm      {code}, {count} times, lastly: {detail}")?;
+        let Alarm {
+            count,
+            last,
+            detail,
+            ..
+        } = alarm;
+        let (last, detail) = (utc(*last), plain(detail));
+        writeln!(
+            said,
+            "alarm      {code}, {count} times, lastly {last}: {detail}"
+        )?;
     }
     let Some(running) = &status.running else {
         writeln!(said, "running    no")?;
         return Ok(said);
     };
     let of = |pointer: &str| match running.pointer(pointer) {
-        Some(Value::String(text)) => text.clone(),
+        Some(Value::String(text)) => plain(text),
         None | Some(Value::Null) => "none".to_owned(),
         Some(other) => other.to_string(),
     };
@@ -122,4 +135,59 @@ pub fn status(config: &Config, json: bool) -> anyhow::Result<String> {
         of("/pending/AD")
     )?;
     Ok(said)
+}
+
+/// What the directory or the server says, for a terminal: it moves no cursor, begins no line, and is
+/// not read from right to left by its own word.
+pub(crate) fn plain(text: &str) -> String {
+    let is_command = |char: char| {
+        char.is_control() || matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.replace(is_command, "\u{fffd}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Parts;
+
+    #[test]
+    fn an_alarm_is_shown_with_its_last_time_for_a_week_and_moves_no_cursor() {
+        let parts = Parts::new("status", "");
+        let folder = &parts.folder;
+        let id = Guid::from_le_bytes([1; 16]);
+        let enrolled = crate::state::Enrolled {
+            agent: id,
+            tenant: id,
+            server: "https://server.corp.test".to_owned(),
+            anchor: String::new(),
+        };
+        let key = crate::agent_key::make().unwrap();
+        folder.keep_enrolled(&enrolled, &key).unwrap();
+        let (now, days) = (now(), |days: i64| days * 24 * 3600);
+        let mut alarms = Alarms::default();
+        alarms.raise("new", 2, "b\u{1b}[2J".to_owned(), now.plus(-days(6)));
+        alarms.keep(folder, now).unwrap();
+        alarms.raise("old", 1, "a".to_owned(), now.plus(-days(8)));
+        alarms.keep(folder, now.plus(-days(8))).unwrap();
+        let config = Config {
+            runtime: "/nonexistent".into(),
+            ..(*parts.config).clone()
+        };
+        let said = status(&config, false).unwrap();
+        let shown: Vec<&str> = said
+            .lines()
+            .filter_map(|line| line.strip_prefix("alarm      "))
+            .collect();
+        let last = utc(now.plus(-days(6)));
+        assert_eq!(
+            shown,
+            [format!("new, 1 times, lastly {last}: b\u{fffd}[2J")]
+        );
+        let said = status(&config, true).unwrap();
+        assert!(
+            said.contains("\"new\"") && !said.contains("\"old\""),
+            "{said}"
+        );
+    }
 }

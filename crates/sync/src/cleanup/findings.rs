@@ -11,7 +11,7 @@ use keycred::{KeyCredential, KeyUsage};
 use model::{Guid, sha256};
 use serde::Serialize;
 
-use crate::{ledger::hex, written::Written};
+use crate::{ledger::hex, status::plain, written::Written};
 
 /// What is wrong with a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ValueEnum)]
@@ -26,7 +26,8 @@ pub enum Kind {
     Weak,
     /// The same key of the same device is there once more, and newer.
     Duplicate,
-    /// The directory has no computer that is its device.
+    /// The directory has no computer that is its device. Keys of other products are too: those of
+    /// Windows Hello for Business on devices that are joined to Entra ID only, for example.
     Orphan,
 }
 
@@ -64,7 +65,7 @@ impl fmt::Display for Finding {
         write!(
             out,
             "{}: the value of key {key} {what} ({whose})",
-            self.account
+            plain(&self.account)
         )
     }
 }

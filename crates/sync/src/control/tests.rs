@@ -138,3 +138,22 @@ fn no_agent_that_runs_is_no_error_of_its_own() {
     let error = Line::to(&folder).err().unwrap().to_string();
     assert!(error.contains("systemctl start"), "{error}");
 }
+
+#[test]
+fn an_agent_that_stops_before_it_answers_is_told_from_one_that_does_not_run() {
+    let folder = std::env::temp_dir().join(format!("latchkey-stops-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let listener = net::UnixListener::bind(path(&folder)).unwrap();
+    let agent = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).unwrap();
+    });
+    let mut line = Line::to(&folder).unwrap();
+    let error = line.ask::<Value>(Request::Status).unwrap_err().to_string();
+    agent.join().unwrap();
+    assert!(error.contains("journalctl -u latchkey-sync"), "{error}");
+    let error = Line::to(&folder).err().unwrap().to_string();
+    assert!(error.contains("does not run"), "{error}");
+    fs::remove_dir_all(folder).unwrap();
+}

@@ -79,17 +79,17 @@ impl<T: Journaled> Journal<T> {
 
     /// Whether there was a file to append to.
     fn append(&self, line: &[u8]) -> anyhow::Result<bool> {
-        let path = self.folder.0.join(self.name);
         let append = |mut file: File| {
             file.write_all(line)?;
             file.sync_data()
         };
-        match File::options().append(true).open(&path) {
+        let mut options = File::options();
+        match self.folder.existing(self.name, options.append(true)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            file => file
-                .and_then(append)
-                .map(|()| true)
-                .with_context(|| format!("cannot write {}", path.display())),
+            file => file.and_then(append).map(|()| true).with_context(|| {
+                let path = self.folder.0.join(self.name);
+                format!("cannot write {}", path.display())
+            }),
         }
     }
 

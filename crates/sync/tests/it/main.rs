@@ -216,7 +216,7 @@ fn init_leaves_a_configuration_alone_that_says_something_else_and_tries_the_keyt
         "init",
         "--server=https://server.corp.test",
         "--realm=CORP.TEST",
-        "--account=svc",
+        "--account=another",
         "--principal=latchkey-sync/server.corp.test",
         "--keytab=/nonexistent/sync.keytab",
         "--ou=OU=Staff,DC=corp,DC=test",
@@ -227,6 +227,41 @@ fn init_leaves_a_configuration_alone_that_says_something_else_and_tries_the_keyt
     let words = [&words[..], &["--replace"]].concat();
     fails_with(&place.agent(&words), &["/nonexistent/sync.keytab"]);
     assert_eq!(fs::read_to_string(&file).unwrap(), before);
+}
+
+#[test]
+fn init_goes_on_with_a_configuration_to_which_somebody_added() {
+    let place = Place::new(
+        "added",
+        &GOOD.replace("[scope]", "[limits]\nper_user_keys = 3\n[scope]"),
+    );
+    let words = [
+        "init",
+        "--server=https://server.corp.test",
+        "--realm=CORP.TEST",
+        "--account=svc",
+        "--principal=latchkey-sync/server.corp.test",
+        "--keytab=/nonexistent/sync.keytab",
+        "--ou=OU=Staff,DC=corp,DC=test",
+    ];
+    fails_with(&place.agent(&words), &["/nonexistent/sync.keytab"]);
+}
+
+#[test]
+fn what_a_planted_link_names_is_never_printed() {
+    let place = Place::new("planted", GOOD);
+    place.enroll("https://server.corp.test");
+    let secret = place.0.join("secret");
+    write(&secret, "hunter2");
+    for name in ["known.json", "agent.json"] {
+        let planted = place.state().join(name);
+        let _ = fs::remove_file(&planted);
+        std::os::unix::fs::symlink(&secret, &planted).unwrap();
+        let output = place.agent(&["status"]);
+        fails_with(&output, &[name]);
+        assert!(!format!("{output:?}").contains("hunter"), "{output:?}");
+        fs::remove_file(planted).unwrap();
+    }
 }
 
 #[test]

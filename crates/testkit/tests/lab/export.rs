@@ -329,11 +329,18 @@ fn a_key_that_somebody_else_takes_out_counts_as_revoked() -> Result<()> {
     )?;
     let cleaned = |more: &[&str]| -> Result<Value> {
         let words = [&["latchkey-sync", "cleanup", "--json"], more].concat();
-        Ok(serde_json::from_str(
-            &scene.company.server()?.command(&words).ok()?,
-        )?)
+        let server = scene.company.server()?;
+        // Nothing is taken out before the agent is there again.
+        let told = until_some("a cleanup", PATIENCE, || server.command(&words).ok())?;
+        Ok(serde_json::from_str(&told)?)
     };
-    for more in [&[][..], &["--yes"], &["--yes", "--kind", "weak"]] {
+    let unreadable = ["--yes", "--kind", "unreadable"];
+    for more in [
+        &[][..],
+        &["--yes"],
+        &["--yes", "--kind", "weak", "--foreign"],
+        &unreadable,
+    ] {
         let told = cleaned(more)?;
         ensure!(told["removed"] == 0, "{told}");
         ensure!(told["findings"][0]["kind"] == "unreadable", "{told}");
@@ -342,7 +349,7 @@ fn a_key_that_somebody_else_takes_out_counts_as_revoked() -> Result<()> {
             "{told}"
         );
     }
-    let told = cleaned(&["--yes", "--kind", "unreadable"])?;
+    let told = cleaned(&[&unreadable[..], &["--foreign"]].concat())?;
     ensure!(told["removed"] == 1, "{told}");
     let left = scene.values()?;
     ensure!(
