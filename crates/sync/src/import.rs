@@ -5,9 +5,9 @@
 //! may look into the container of what was deleted; any other finds them by listing what is there, as
 //! often as that is cheap. [`Departures`] says when one counts.
 //!
-//! The place in the directory is kept, so that a restart reads on from there. Each domain controller
-//! has its own, by its invocationId: one that was never asked, or was put back from a backup, is read
-//! from the beginning, and so it is where the scope is another.
+//! The place in the directory is in memory: whoever starts, or writes after another agent may have
+//! written, compares everything with what the server has. Each domain controller has its own place, by
+//! its invocationId: one that was never asked, or was put back from a backup, is read from the beginning.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -19,7 +19,6 @@ use anyhow::Context as _;
 use client::Agent;
 use directory::{By, Computer, Directory, Group, Kind, User};
 use model::Guid;
-use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -62,10 +61,6 @@ const ON_THE_WAY: Duration = Duration::from_secs(3 * 60 * 60);
 /// From so many new accounts on, all groups are read rather than those that each account is in: a
 /// domain controller looks through many for every one.
 const MANY: usize = 10;
-/// How often the place is kept while nothing is sent.
-const KEEP: Duration = Duration::from_secs(60);
-/// Where the place is kept.
-const PLACE_FILE: &str = "place.json";
 
 /// The way up.
 pub struct Import {
@@ -77,7 +72,8 @@ pub struct Import {
     /// Where the last look at each domain controller ended: by its invocationId, the update sequence
     /// number.
     seen: HashMap<Guid, u64>,
-    kept: Option<Instant>,
+    /// When everything was sent last, and how long that took to read.
+    rested: Option<(Instant, Duration)>,
     /// The domain controller that is asked, by its invocationId.
     at: Guid,
     /// Accounts that came of late: when, and where they were seen last.
@@ -92,15 +88,6 @@ pub struct Import {
     newcomers: Vec<String>,
 }
 
-/// Places in the changes of domain controllers, of an agent with a scope.
-#[derive(Serialize, Deserialize)]
-struct Places {
-    agent: Guid,
-    scope: u64,
-    #[serde(default)]
-    seen: HashMap<Guid, u64>,
-}
-
 impl Import {
     /// The way up, with what the server is known to know.
     pub fn new(
@@ -112,14 +99,11 @@ impl Import {
     ) -> anyhow::Result<Self> {
         let known = Known::from_ids(folder.read(known::FILE)?.unwrap_or_default());
         let held = Held::from_rows(folder.read(held::FILE)?.unwrap_or_default());
-        let own = (agent.id(), config.scope.fingerprint());
-        let places: Option<Places> = folder.read(PLACE_FILE)?;
-        let places = places.filter(|places| (places.agent, places.scope) == own);
         Ok(Self {
             courier: Courier::new(agent, known, held, writes),
             departures: Departures::default(),
-            seen: places.map(|places| places.seen).unwrap_or_default(),
-            kept: None,
+            seen: HashMap::new(),
+            rested: None,
             at: Guid::NIL,
             arrived: HashMap::new(),
             swept: None,
@@ -178,6 +162,7 @@ impl Import {
 
     /// Sends everything, and takes out what is gone.
     pub async fn initial(&mut self) -> anyhow::Result<Outcome> {
+        self.courier.known.doubt();
         let done = self.everything().await;
         self.ended(done).await
     }
@@ -210,31 +195,33 @@ impl Import {
         let usn = directory.highest_usn().await?;
         self.at = directory.invocation_id();
         let since = self.seen.get(&self.at).copied();
-        // What was not sent is found by sending everything.
-        let is_owed = self.courier.is_owed();
+        // What was not sent is found by comparing everything.
+        let rested = self.rested;
+        let is_owed = self.courier.is_owed()
+            && rested.is_none_or(|(ended, took)| ended.elapsed() >= took * SWEEP_PAUSE);
         let Some(since) = since.filter(|since| *since <= usn && !is_owed) else {
             return self.everything().await;
         };
         if self.config.scope.has_groups() && self.members.is_none() {
             self.members_changed(&directory).await?;
         }
-        let mut is_changed = false;
         if since < usn {
-            is_changed = self.changes(&directory, since, usn).await?;
+            self.changes(&directory, since, usn).await?;
             self.deletions(&directory, since, usn).await?;
         }
         if self.is_sweep_due(usn)? {
             self.sweep(&directory, usn).await?;
         }
         self.depart(&directory).await?;
-        self.stand(usn, is_changed)
+        self.seen.insert(self.at, usn);
+        self.keep()
     }
 
     async fn catch_up(&mut self) -> anyhow::Result<()> {
         if self.config.staging {
             return self.everything().await;
         }
-        self.swept = None;
+        (self.swept, self.rested) = (None, None);
         self.look().await?;
         let directory = self.door.open().await?;
         for guid in self.courier.held.ids() {
@@ -244,17 +231,13 @@ impl Import {
         self.finish(&directory).await
     }
 
-    /// Sends everything.
+    /// Sends all that the server does not have like this.
     async fn everything(&mut self) -> anyhow::Result<()> {
         let begun = Instant::now();
         let directory = self.door.open().await?;
         let usn = directory.highest_usn().await?;
         self.at = directory.invocation_id();
-        self.courier.begin_anew();
-        if self.config.staging {
-            // Another agent sends: what waits here is what that one has not sent.
-            self.courier.learn().await?;
-        }
+        self.courier.begin_anew().await?;
         if self.config.scope.has_groups() {
             self.read_members(&directory).await?;
         }
@@ -280,20 +263,20 @@ impl Import {
         }
         // Groups refer to members: those must be known first.
         self.courier.settle().await?;
-        let mut groups = directory.groups().all().await?;
-        for group in &mut groups {
-            directory.complete_members(group).await?;
-        }
-        for group in concerned(&groups, &mut present) {
-            self.put_group(group, &present).await?;
-        }
-        self.courier.settle().await?;
+        let groups = directory.groups().all().await?;
+        self.put_groups(&directory, groups, &mut present).await?;
         self.compare(&present);
+        let took = begun.elapsed();
         self.finish(&directory).await?;
         self.swept = Some((Instant::now(), Duration::ZERO, usn));
+        self.courier.is_whole();
+        if self.courier.is_sure() {
+            self.rested = Some((Instant::now(), took));
+        }
         // What others had more, and was read and not sent, is read there once more.
         self.seen.clear();
-        self.stand(usn, true)?;
+        self.seen.insert(self.at, usn);
+        self.keep()?;
         let known = &self.courier.known;
         tracing::info!(
             users = known.count(Kind::User),
@@ -305,14 +288,9 @@ impl Import {
         Ok(())
     }
 
-    /// Sends what changed after `since`, up to `usn`; whether anything did.
-    async fn changes(
-        &mut self,
-        directory: &Directory,
-        since: u64,
-        usn: u64,
-    ) -> anyhow::Result<bool> {
-        let begun = Instant::now();
+    /// Sends what changed after `since`, up to `usn`.
+    async fn changes(&mut self, directory: &Directory, since: u64, usn: u64) -> anyhow::Result<()> {
+        let (begun, news) = (Instant::now(), self.courier.news());
         let changed = directory.changed(since, usn).await?;
         let mut read = changed.users.len() + changed.groups.len() + changed.computers.len();
         // Before the users: a member who comes in with a group is a user whom nothing changed.
@@ -365,28 +343,32 @@ impl Import {
             groups.extend(above);
         }
         if !groups.is_empty() {
-            self.put_groups(directory, groups).await?;
+            let mut present = self.courier.known.all().collect();
+            self.put_groups(directory, groups, &mut present).await?;
         }
         self.newcomers.clear();
-        if read > 0 {
-            let ms = begun.elapsed().as_millis() as u64;
-            tracing::info!(read, ms, "changes imported");
+        let ms = begun.elapsed().as_millis() as u64;
+        match self.courier.news() > news {
+            true => tracing::info!(read, ms, "changes imported"),
+            // The agent's own work, mostly.
+            false => tracing::debug!(read, ms, "changes looked at"),
         }
-        Ok(read > 0)
+        Ok(())
     }
 
     async fn put_groups(
         &mut self,
         directory: &Directory,
         mut groups: VecDeque<Group>,
+        present: &mut HashSet<Guid>,
     ) -> anyhow::Result<()> {
         for group in &mut groups {
             directory.complete_members(group).await?;
         }
-        let mut present: HashSet<Guid> = self.courier.known.all().collect();
-        concerned(&groups, &mut present);
+        let links = groups.iter().map(|group| (group.guid, &group.members[..]));
+        concerned(links, present, &self.courier.known);
         for group in groups.iter().filter(|group| present.contains(&group.guid)) {
-            self.put_group(group, &present).await?;
+            self.put_group(group, present).await?;
         }
         self.courier.settle().await
     }
@@ -599,7 +581,9 @@ impl Import {
         } else if let Some(computer) = directory.computer(&by).await? {
             self.put_computer(&computer).await?;
         } else if let Some(group) = directory.group(guid).await? {
-            self.put_groups(directory, VecDeque::from([group])).await?;
+            let mut present = self.courier.known.all().collect();
+            let groups = VecDeque::from([group]);
+            self.put_groups(directory, groups, &mut present).await?;
         } else {
             self.courier.held.release(guid);
         }
@@ -663,23 +647,6 @@ impl Import {
         self.courier.put(account, &resource).await
     }
 
-    /// The look ended here. Kept after what was seen before, so that a kill loses none of it.
-    fn stand(&mut self, usn: u64, is_changed: bool) -> anyhow::Result<()> {
-        let is_other = self.seen.insert(self.at, usn) != Some(usn);
-        let is_due = self.kept.is_none_or(|kept| kept.elapsed() >= KEEP);
-        if is_changed || (is_other && is_due) {
-            self.keep()?;
-            let places = Places {
-                agent: self.courier.agent_id(),
-                scope: self.config.scope.fingerprint(),
-                seen: self.seen.clone(),
-            };
-            self.folder.write(PLACE_FILE, &places)?;
-            self.kept = Some(Instant::now());
-        }
-        Ok(())
-    }
-
     fn keep(&mut self) -> anyhow::Result<()> {
         if let Some(ids) = self.courier.known.news_of_ids() {
             self.folder.write(known::FILE, &ids)?;
@@ -691,20 +658,27 @@ impl Import {
     }
 }
 
-/// The groups that hold an account of `present`, directly or by other groups. They join `present`.
-fn concerned<'g>(groups: &'g VecDeque<Group>, present: &mut HashSet<Guid>) -> Vec<&'g Group> {
-    let mut rest: Vec<&Group> = groups.iter().collect();
-    let mut concerned = Vec::new();
-    loop {
-        let (hold, others): (Vec<_>, Vec<_>) = rest
-            .into_iter()
-            .partition(|group| group.members.iter().any(|member| present.contains(member)));
-        if hold.is_empty() {
-            return concerned;
+/// Lets groups join `present`: those that the server has, and those that hold an account of `present`,
+/// directly or by other groups. Each comes with its members.
+fn concerned<'g>(
+    groups: impl Iterator<Item = (Guid, &'g [Guid])>,
+    present: &mut HashSet<Guid>,
+    known: &Known,
+) {
+    let mut above: HashMap<Guid, Vec<Guid>> = HashMap::new();
+    let mut next = Vec::new();
+    for (group, members) in groups {
+        // Also one whose last member left: the server is told.
+        if known.contains(group) || members.iter().any(|member| present.contains(member)) {
+            next.push(group);
         }
-        present.extend(hold.iter().map(|group| group.guid));
-        concerned.extend(hold);
-        rest = others;
+        for member in members {
+            above.entry(*member).or_default().push(group);
+        }
+    }
+    while let Some(group) = next.pop() {
+        present.insert(group);
+        next.extend(above.remove(&group).into_iter().flatten());
     }
 }
 
@@ -744,5 +718,38 @@ mod tests {
         assert_eq!(import.courier.queued(), 1);
         let outcome = import.courier.outcome();
         assert_eq!(outcome.errors[0].code, "too_long");
+    }
+
+    fn guid(number: u32) -> Guid {
+        let mut bytes = [0; 16];
+        bytes[..4].copy_from_slice(&number.to_le_bytes());
+        Guid::from_le_bytes(bytes)
+    }
+
+    #[test]
+    fn a_group_that_the_server_has_is_told_that_its_last_member_left() {
+        let mut known = Known::default();
+        known.taken(Kind::Group, guid(1), 1);
+        let mut present = HashSet::from([guid(9)]);
+        let left = [guid(8)];
+        // The second was never told of; the third has the first in it.
+        let groups = [(1, &left), (2, &left), (3, &[guid(1)])];
+        let groups = groups.map(|(group, members)| (guid(group), &members[..]));
+        concerned(groups.into_iter(), &mut present, &known);
+        assert_eq!(present, HashSet::from([1, 3, 9].map(guid)));
+    }
+
+    #[test]
+    fn groups_in_groups_in_groups_cost_no_more_than_others() {
+        const DEPTH: u32 = 10_000;
+        let chain: Vec<Guid> = (0..=DEPTH).map(guid).collect();
+        let pairs = chain.windows(2);
+        let groups = pairs.map(|pair| (pair[1], &pair[..1]));
+        let mut present = HashSet::from([guid(0)]);
+        let begun = Instant::now();
+        concerned(groups.rev(), &mut present, &Known::default());
+        assert_eq!(present.len(), DEPTH as usize + 1);
+        let took = begun.elapsed();
+        assert!(took < Duration::from_secs(2), "{took:?}");
     }
 }
