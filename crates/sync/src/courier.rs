@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 
 use crate::{
     held::Held,
-    history::{Connector, ObjectError, Outcome},
+    history::{Connector, DELETION_THRESHOLD, ObjectError, Outcome},
     known::{self, Known},
     lease::Lease,
     pending::{Action, Pending},
@@ -264,12 +264,14 @@ impl Courier {
         self.queue(item, 0, Operation::Delete { path }).await
     }
 
-    /// These are gone from the directory, and wait until they count as that.
-    pub(crate) fn leave(&self, gone: &[(Kind, Guid)]) {
+    /// These are gone from the directory, and wait until they count as that, or because they are too
+    /// many, which `why` says.
+    pub(crate) fn leave(&self, gone: &[(Kind, Guid)], why: Option<&str>) {
         let wait = |(kind, guid): &&(Kind, Guid)| {
             let path = path(*kind, *guid);
             let (side, action) = (Connector::Server, Action::Delete);
-            self.pending.wait(side, &path, action, None)
+            let why = why.map(|why| (DELETION_THRESHOLD, why.to_owned()));
+            self.pending.wait(side, &path, action, why)
         };
         let accounts = gone.iter().filter(wait).count();
         if accounts > 0 {
@@ -442,6 +444,13 @@ impl Courier {
         self.batch.operations.len()
     }
 
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> Vec<crate::pending::Waiting> {
+        self.pending
+            .told(&crate::pending::Wanted::default())
+            .waiting
+    }
+
     /// Says that something could not be done that no single account stands for.
     pub(crate) fn report(&mut self, error: ObjectError) {
         self.outcome.errors.push(error);
@@ -570,7 +579,7 @@ mod tests {
         };
         let refused = Some(error(&item, "conflict", "ä".repeat(1_000_000)));
         courier.note(Sent { item, refused });
-        let told = courier.pending.told().waiting;
+        let told = courier.waiting();
         assert_eq!(told[0].detail, Some("ä".repeat(500)));
         assert_eq!(courier.outcome().errors[0].detail.chars().count(), 500);
     }

@@ -22,6 +22,7 @@ use model::Guid;
 use tokio::sync::mpsc;
 
 use crate::{
+    alarms::Alarms,
     config::Config,
     courier::Courier,
     cycle::Asked,
@@ -29,6 +30,7 @@ use crate::{
     door::Door,
     held::{self, Held},
     history::{DELETION_THRESHOLD, ObjectError, Outcome},
+    keys::now,
     known::{self, Known},
     lease::Lease,
     pending::Pending,
@@ -46,6 +48,8 @@ const POLL: Duration = Duration::from_secs(1);
 const POLL_PAUSE: u32 = 8;
 /// What changed is noticed in seconds, however long that takes.
 const MAX_POLL: Duration = Duration::from_secs(3);
+/// How long a cycle waits until nothing more is deleted.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How many accounts that changed are read at once.
 const AT_ONCE: usize = 100;
 /// How often what is there is listed, if anything changed and nobody tells of deletions; less often
@@ -69,6 +73,7 @@ pub struct Import {
     folder: Folder,
     courier: Courier,
     departures: Departures,
+    alarms: Alarms,
     /// Where the last look at each domain controller ended: by its invocationId, the update sequence
     /// number.
     seen: HashMap<Guid, u64>,
@@ -99,9 +104,15 @@ impl Import {
     ) -> anyhow::Result<Self> {
         let known = Known::from_ids(folder.read(known::FILE)?.unwrap_or_default());
         let held = Held::from_rows(folder.read(held::FILE)?.unwrap_or_default());
+        let mut departures = Departures::default();
+        if let Some(stopped) = threshold::is_stopped(&folder, Side::Accounts)? {
+            let why = Threshold::read(&folder)?.sentence(Side::Accounts, &stopped);
+            departures.stop(stopped.deletions, why);
+        }
         Ok(Self {
             courier: Courier::new(agent, known, held, writes),
-            departures: Departures::default(),
+            departures,
+            alarms: Alarms::default(),
             seen: HashMap::new(),
             rested: None,
             at: Guid::NIL,
@@ -265,6 +276,8 @@ impl Import {
         self.courier.settle().await?;
         let groups = directory.groups().all().await?;
         self.put_groups(&directory, groups, &mut present).await?;
+        // Who is gone is found anew, and looked for twice.
+        self.departures.decided();
         self.compare(&present);
         let took = begun.elapsed();
         self.finish(&directory).await?;
@@ -408,7 +421,7 @@ impl Import {
         if gone.iter().any(|(kind, _)| *kind == Kind::Group) {
             self.members_changed(directory).await?;
         }
-        self.courier.leave(&gone);
+        self.courier.leave(&gone, self.departures.why());
         self.departures.told(gone);
         Ok(())
     }
@@ -442,7 +455,7 @@ impl Import {
             let last_seen = self.arrived.get(account);
             last_seen.is_none_or(|(_, last_seen)| *last_seen == self.at)
         });
-        self.courier.leave(&missing);
+        self.courier.leave(&missing, self.departures.why());
         self.departures.see(missing);
     }
 
@@ -476,10 +489,12 @@ impl Import {
         Ok(())
     }
 
-    /// Waits until nothing more goes, and takes out what has gone.
+    /// Waits until nothing more goes, and takes out what has gone. Where more goes without end, the looks
+    /// that follow do that.
     async fn finish(&mut self, directory: &Directory) -> anyhow::Result<()> {
         self.departures.doubt();
-        while !self.departures.are_settled() {
+        let begun = Instant::now();
+        while !self.departures.are_settled() && begun.elapsed() < PATIENCE {
             tokio::time::sleep(POLL).await;
             if self.departures.wants_a_look() {
                 let usn = directory.highest_usn().await?;
@@ -494,11 +509,12 @@ impl Import {
         if self.departures.is_empty() || !self.departures.are_settled() {
             return Ok(());
         }
-        if !self.courier.may_send() {
+        // What another agent has taken out meanwhile does not count.
+        if !self.courier.is_sure() {
             return Ok(());
         }
         let mut gone = Vec::new();
-        for (kind, guid) in self.departures.take() {
+        for (kind, guid) in self.departures.all() {
             if self.courier.known.contains(guid) && self.is_gone(directory, kind, guid).await? {
                 gone.push((kind, guid));
             } else {
@@ -513,12 +529,15 @@ impl Import {
             total: self.courier.known.len() + lately,
         };
         if threshold.stops(Side::Accounts, &going) {
-            return self.stop(&threshold, &gone, going).await;
+            self.stop(&threshold, &gone, going).await?;
+            self.departures.decided();
+            return Ok(());
         }
         for (kind, guid) in &gone {
             self.courier.delete(*kind, *guid).await?;
         }
         self.courier.settle().await?;
+        self.departures.decided();
         let is_confirmed = *threshold.meant.of(Side::Accounts) > 0;
         self.departures.went(gone.len(), is_confirmed);
         threshold::passed(&self.folder, Side::Accounts, 0)?;
@@ -532,19 +551,24 @@ impl Import {
         gone: &[(Kind, Guid)],
         stopped: Deletions,
     ) -> anyhow::Result<()> {
+        let (code, event) = (DELETION_THRESHOLD, threshold::EVENT);
         let detail = threshold.sentence(Side::Accounts, &stopped);
         self.courier.leave_only(gone);
-        if self.departures.stop(gone.len()) {
-            let (code, event) = (DELETION_THRESHOLD, threshold::EVENT);
-            tracing::warn!(code, event, stopped.deletions, stopped.total, "{detail}");
-            threshold::stopped(&self.folder, Side::Accounts, stopped)?;
-            self.courier.alert(event, code, &detail).await?;
-        }
+        self.courier.leave(gone, Some(&detail));
         self.courier.report(ObjectError {
             object: "/".to_owned(),
-            code: DELETION_THRESHOLD.to_owned(),
-            detail,
+            code: code.to_owned(),
+            detail: detail.clone(),
         });
+        threshold::stopped(&self.folder, Side::Accounts, stopped)?;
+        if self.departures.stop(gone.len(), detail.clone()) {
+            self.alarms.raise(code, event, detail.clone(), now());
+        }
+        self.alarms.keep(&self.folder, now())?;
+        if !self.departures.is_told() {
+            self.courier.alert(event, code, &detail).await?;
+            self.departures.tell();
+        }
         Ok(())
     }
 
@@ -685,7 +709,7 @@ fn concerned<'g>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::Parts;
+    use crate::{alarms, testing::Parts};
 
     #[tokio::test]
     async fn an_account_longer_than_a_request_does_not_keep_the_others_out() {
@@ -718,6 +742,38 @@ mod tests {
         assert_eq!(import.courier.queued(), 1);
         let outcome = import.courier.outcome();
         assert_eq!(outcome.errors[0].code, "too_long");
+    }
+
+    #[tokio::test]
+    async fn too_many_deletions_are_one_alarm_and_told_to_the_server_until_it_hears_of_it() {
+        let parts = Parts::new("gone", "");
+        let start = || {
+            let (config, agent) = (parts.config.clone(), parts.agent.clone());
+            let writes = (Lease::held(), Arc::default());
+            Import::new(config, parts.door(), agent, parts.folder.clone(), writes).unwrap()
+        };
+        let mut import = start();
+        let going = Deletions {
+            deletions: 1,
+            lately: 500,
+            total: 600,
+        };
+        let gone = [(Kind::User, Guid::NIL)];
+        for is_new in [false, false, true] {
+            if is_new {
+                import = start();
+            }
+            // There is no server.
+            let stopped = import.stop(&Threshold::default(), &gone, going).await;
+            assert!(stopped.is_err());
+            assert!(!import.departures.is_told());
+            let kept: Alarms = parts.folder.read(alarms::FILE).unwrap().unwrap();
+            assert_eq!(kept.alarms[DELETION_THRESHOLD].count, 1);
+            let waiting = import.courier.waiting();
+            assert_eq!(waiting[0].code.as_deref(), Some(DELETION_THRESHOLD));
+            let detail = waiting[0].detail.as_deref().unwrap();
+            assert!(detail.contains("after 500"), "{detail}");
+        }
     }
 
     fn guid(number: u32) -> Guid {
