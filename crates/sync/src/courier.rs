@@ -135,6 +135,11 @@ impl Courier {
         self.lease.may_write()
     }
 
+    /// Whether the server neither has an account nor refused it.
+    pub(crate) fn is_new(&self, account: Guid) -> bool {
+        !self.known.contains(account) && !self.held.contains(account)
+    }
+
     /// Whether this agent writes, and knows what the server has.
     pub(crate) fn is_sure(&self) -> bool {
         self.may_send() && self.learnt == Some(self.lease.term())

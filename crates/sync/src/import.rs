@@ -89,8 +89,10 @@ pub struct Import {
     is_told: bool,
     /// Who is in the groups of the scope; none where it has no groups, or before they are read.
     members: Option<HashSet<Guid>>,
-    /// Who came in with a group, and whose other groups are still to be sent.
-    newcomers: Vec<String>,
+    /// Who came in, and whose groups are still to be sent.
+    newcomers: HashSet<String>,
+    /// Users of the scope whom the last look through it found, and nobody understood.
+    strangers: HashSet<Guid>,
 }
 
 impl Import {
@@ -120,7 +122,8 @@ impl Import {
             swept: None,
             is_told: false,
             members: None,
-            newcomers: Vec::new(),
+            newcomers: HashSet::new(),
+            strangers: HashSet::new(),
             config,
             door,
             folder,
@@ -276,6 +279,7 @@ impl Import {
         self.courier.settle().await?;
         let groups = directory.groups().all().await?;
         self.put_groups(&directory, groups, &mut present).await?;
+        self.newcomers.clear();
         // Who is gone is found anew, and looked for twice.
         self.departures.decided();
         self.compare(&present);
@@ -315,12 +319,11 @@ impl Import {
             self.members_changed(directory).await?;
         }
         // From the whole domain: a user may have left the scope.
-        let mut new_members = self.newcomers.clone();
         for guids in changed.users.chunks(AT_ONCE) {
             for user in &directory.users_of(guids).await? {
                 if self.is_inside(user) {
                     if self.arrives(user.guid) {
-                        new_members.push(user.dn.clone());
+                        self.newcomers.insert(user.dn.clone());
                     }
                     self.put_user(user).await?;
                 } else if self.courier.known.contains(user.guid) {
@@ -331,7 +334,7 @@ impl Import {
         for guids in changed.computers.chunks(AT_ONCE) {
             for computer in &directory.computers_of(guids).await? {
                 if self.arrives(computer.guid) {
-                    new_members.push(computer.dn.clone());
+                    self.newcomers.insert(computer.dn.clone());
                 }
                 self.put_computer(computer).await?;
             }
@@ -342,24 +345,10 @@ impl Import {
             let known = &self.courier.known;
             let mut members = group.members.iter();
             if members.any(|member| known.contains(*member)) && !known.contains(group.guid) {
-                new_members.push(group.dn.clone());
+                self.newcomers.insert(group.dn.clone());
             }
         }
-        if new_members.len() > MANY {
-            groups = directory.groups().all().await?;
-            read += groups.len();
-            new_members.clear();
-        }
-        for member in new_members {
-            let above = directory.groups_above(&member).all().await?;
-            read += above.len();
-            groups.extend(above);
-        }
-        if !groups.is_empty() {
-            let mut present = self.courier.known.all().collect();
-            self.put_groups(directory, groups, &mut present).await?;
-        }
-        self.newcomers.clear();
+        read += self.put_groups_of_newcomers(directory, groups).await?;
         let ms = begun.elapsed().as_millis() as u64;
         match self.courier.news() > news {
             true => tracing::info!(read, ms, "changes imported"),
@@ -367,6 +356,29 @@ impl Import {
             false => tracing::debug!(read, ms, "changes looked at"),
         }
         Ok(())
+    }
+
+    /// Sends groups, and those that newcomers are in. Answers how many that are.
+    async fn put_groups_of_newcomers(
+        &mut self,
+        directory: &Directory,
+        mut groups: VecDeque<Group>,
+    ) -> anyhow::Result<usize> {
+        let changed = groups.len();
+        if self.newcomers.len() > MANY {
+            groups = directory.groups().all().await?;
+        } else {
+            for member in &self.newcomers {
+                groups.extend(directory.groups_above(member).all().await?);
+            }
+        }
+        let read = groups.len().saturating_sub(changed);
+        if !groups.is_empty() {
+            let mut present = self.courier.known.all().collect();
+            self.put_groups(directory, groups, &mut present).await?;
+        }
+        self.newcomers.clear();
+        Ok(read)
     }
 
     async fn put_groups(
@@ -459,7 +471,9 @@ impl Import {
         self.departures.see(missing);
     }
 
-    /// Finds accounts that are gone.
+    /// Finds accounts that are gone, and users who came with the unit that they are in: those whom that
+    /// changed it did not. Of a unit that was renamed or moved within the scope, the server has the former
+    /// name until the next initial cycle.
     async fn sweep(&mut self, directory: &Directory, usn: u64) -> anyhow::Result<()> {
         let begun = Instant::now();
         let domain = directory.domain().dn.clone();
@@ -470,10 +484,14 @@ impl Import {
             .map(|base| (Kind::User, base.to_owned()))
             .collect();
         bases.extend([(Kind::Computer, domain.clone()), (Kind::Group, domain)]);
-        let mut present = HashSet::new();
+        let (mut present, mut strangers) = (HashSet::new(), HashSet::new());
         for (kind, base) in bases {
             let mut pages = directory.ids(kind, &base);
             while let Some(page) = pages.next().await? {
+                if kind == Kind::User && !self.config.scope.has_groups() {
+                    let page = page.iter().copied();
+                    strangers.extend(page.filter(|user| self.courier.is_new(*user)));
+                }
                 present.extend(page);
             }
         }
@@ -482,6 +500,14 @@ impl Import {
         self.departures.looked();
         self.compare(&present);
         self.swept = Some((begun, begun.elapsed(), usn));
+        if self.courier.may_send() {
+            let new: Vec<_> = strangers.difference(&self.strangers).copied().collect();
+            self.bring_in(directory, &new).await?;
+            self.courier.settle().await?;
+            self.put_groups_of_newcomers(directory, VecDeque::new())
+                .await?;
+            self.strangers = strangers;
+        }
         if self.departures.are_back() {
             self.courier.leave_only(&[]);
             threshold::passed(&self.folder, Side::Accounts, 0)?;
@@ -639,16 +665,21 @@ impl Import {
             .filter(|user| !members.contains(user))
             .map(|user| (Kind::User, user))
             .collect();
-        let came: Vec<_> = members
-            .into_iter()
-            .filter(|member| !known.contains(*member))
-            .collect();
+        let came = members.into_iter();
+        let came: Vec<_> = came.filter(|user| !known.contains(*user)).collect();
         self.miss(went);
-        for guid in came {
-            let user = directory.user(&By::Guid(guid)).await?;
-            if let Some(user) = user.filter(|user| self.is_inside(user)) {
-                self.put_user(&user).await?;
-                self.newcomers.push(user.dn);
+        self.bring_in(directory, &came).await
+    }
+
+    /// Lets users in whom no change of their own brought.
+    async fn bring_in(&mut self, directory: &Directory, users: &[Guid]) -> anyhow::Result<()> {
+        for guids in users.chunks(AT_ONCE) {
+            for user in &directory.users_of(guids).await? {
+                if self.is_inside(user) {
+                    self.arrives(user.guid);
+                    self.put_user(user).await?;
+                    self.newcomers.insert(user.dn.clone());
+                }
             }
         }
         Ok(())
