@@ -165,7 +165,7 @@ impl Courier {
     }
 
     /// Everything was compared.
-    pub(crate) fn is_whole(&mut self) {
+    pub(crate) fn compared(&mut self) {
         self.whole = self.learnt;
     }
 
@@ -550,12 +550,12 @@ mod tests {
         assert!(courier.known.contains(Guid::NIL), "others sent it");
         assert!(courier.is_sure());
         assert!(courier.is_owed(), "nothing was compared yet");
-        courier.is_whole();
+        courier.compared();
         assert!(!courier.is_owed());
         assert!(courier.known.news_of_ids().is_some(), "it is to be kept");
 
         courier.learn(Known::listed(), term - 1);
-        courier.is_whole();
+        courier.compared();
         assert!(!courier.is_sure() && courier.is_owed(), "of a former term");
     }
 

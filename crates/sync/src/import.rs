@@ -9,6 +9,8 @@
 //! written, compares everything with what the server has. Each domain controller has its own place, by
 //! its invocationId: one that was never asked, or was put back from a backup, is read from the beginning.
 
+mod gone;
+
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
@@ -29,8 +31,7 @@ use crate::{
     departures::Departures,
     door::Door,
     held::{self, Held},
-    history::{DELETION_THRESHOLD, ObjectError, Outcome},
-    keys::now,
+    history::Outcome,
     known::{self, Known},
     lease::Lease,
     pending::Pending,
@@ -38,7 +39,7 @@ use crate::{
     retry::Backoff,
     scheduler::PolicyType,
     state::Folder,
-    threshold::{self, Deletions, Side, Threshold},
+    threshold::{self, Side, Threshold},
 };
 
 /// How often the update sequence number is looked at.
@@ -48,20 +49,10 @@ const POLL: Duration = Duration::from_secs(1);
 const POLL_PAUSE: u32 = 8;
 /// What changed is noticed in seconds, however long that takes.
 const MAX_POLL: Duration = Duration::from_secs(3);
-/// How long a cycle waits until nothing more is deleted.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// How many accounts that changed are read at once.
 const AT_ONCE: usize = 100;
-/// How often what is there is listed, if anything changed and nobody tells of deletions; less often
-/// where that takes long.
-const SWEEP: Duration = Duration::from_secs(4);
-/// How often while deletions are stopped: each of them is looked at.
-const STOPPED_SWEEP: Duration = Duration::from_secs(30);
 /// How many times as long as a search for deletions took there is none.
 const SWEEP_PAUSE: u32 = 10;
-/// How long an account may take from one domain controller to another: replication between sites has
-/// its hours.
-const ON_THE_WAY: Duration = Duration::from_secs(3 * 60 * 60);
 /// From so many new accounts on, all groups are read rather than those that each account is in: a
 /// domain controller looks through many for every one.
 const MANY: usize = 10;
@@ -226,9 +217,9 @@ impl Import {
         if self.is_sweep_due(usn)? {
             self.sweep(&directory, usn).await?;
         }
-        self.depart(&directory).await?;
         self.seen.insert(self.at, usn);
-        self.keep()
+        self.keep()?;
+        self.depart(&directory).await
     }
 
     async fn catch_up(&mut self) -> anyhow::Result<()> {
@@ -286,7 +277,7 @@ impl Import {
         let took = begun.elapsed();
         self.finish(&directory).await?;
         self.swept = Some((Instant::now(), Duration::ZERO, usn));
-        self.courier.is_whole();
+        self.courier.compared();
         if self.courier.is_sure() {
             self.rested = Some((Instant::now(), took));
         }
@@ -398,46 +389,6 @@ impl Import {
         self.courier.settle().await
     }
 
-    fn is_sweep_due(&mut self, usn: u64) -> anyhow::Result<bool> {
-        let Some((swept, took, swept_usn)) = self.swept else {
-            return Ok(true);
-        };
-        let is_stopped = self.departures.are_stopped();
-        if is_stopped
-            && self.departures.is_empty()
-            && *self.threshold()?.meant.of(Side::Accounts) > 0
-        {
-            return Ok(true);
-        }
-        let least = match is_stopped {
-            true => STOPPED_SWEEP,
-            false => SWEEP,
-        };
-        let is_due = swept.elapsed() >= least.max(took * SWEEP_PAUSE)
-            && (is_stopped || (swept_usn != usn && !self.is_told));
-        Ok(is_due || self.departures.wants_a_look())
-    }
-
-    /// Notes what the directory tells of deletions after `since`, up to `usn`.
-    async fn deletions(
-        &mut self,
-        directory: &Directory,
-        since: u64,
-        usn: u64,
-    ) -> anyhow::Result<()> {
-        let deleted = directory.deleted(since, usn).await?;
-        self.is_told = deleted.is_some();
-        let known = &self.courier.known;
-        let account = |guid| Some((known.kind(guid)?, guid));
-        let gone: Vec<_> = deleted.into_iter().flatten().filter_map(account).collect();
-        if gone.iter().any(|(kind, _)| *kind == Kind::Group) {
-            self.members_changed(directory).await?;
-        }
-        self.courier.leave(&gone, self.departures.why());
-        self.departures.told(gone);
-        Ok(())
-    }
-
     /// An account is here. Whether it is new; if so, it may yet be on its way to others.
     fn arrives(&mut self, account: Guid) -> bool {
         let is_new = !self.courier.known.contains(account);
@@ -447,177 +398,6 @@ impl Import {
             *last_seen = self.at;
         }
         is_new
-    }
-
-    /// These are here. Notes which others that the server knows are not.
-    fn compare(&mut self, present: &HashSet<Guid>) {
-        for (account, (_, last_seen)) in &mut self.arrived {
-            if present.contains(account) {
-                *last_seen = self.at;
-            }
-        }
-        self.miss(self.courier.known.missing(present));
-    }
-
-    /// Notes what is not there, and not on its way from another domain controller either.
-    fn miss(&mut self, mut missing: Vec<(Kind, Guid)>) {
-        self.arrived
-            .retain(|_, (since, _)| since.elapsed() < ON_THE_WAY);
-        missing.retain(|(_, account)| {
-            let last_seen = self.arrived.get(account);
-            last_seen.is_none_or(|(_, last_seen)| *last_seen == self.at)
-        });
-        self.courier.leave(&missing, self.departures.why());
-        self.departures.see(missing);
-    }
-
-    /// Finds accounts that are gone, and users who came with the unit that they are in: those whom that
-    /// changed it did not. Of a unit that was renamed or moved within the scope, the server has the former
-    /// name until the next initial cycle.
-    async fn sweep(&mut self, directory: &Directory, usn: u64) -> anyhow::Result<()> {
-        let begun = Instant::now();
-        let domain = directory.domain().dn.clone();
-        let mut bases: Vec<(Kind, String)> = self
-            .config
-            .scope
-            .bases()
-            .map(|base| (Kind::User, base.to_owned()))
-            .collect();
-        bases.extend([(Kind::Computer, domain.clone()), (Kind::Group, domain)]);
-        let (mut present, mut strangers) = (HashSet::new(), HashSet::new());
-        for (kind, base) in bases {
-            let mut pages = directory.ids(kind, &base);
-            while let Some(page) = pages.next().await? {
-                if kind == Kind::User && !self.config.scope.has_groups() {
-                    let page = page.iter().copied();
-                    strangers.extend(page.filter(|user| self.courier.is_new(*user)));
-                }
-                present.extend(page);
-            }
-        }
-        // A group that was deleted is among no changes.
-        self.members_changed(directory).await?;
-        self.departures.looked();
-        self.compare(&present);
-        self.swept = Some((begun, begun.elapsed(), usn));
-        if self.courier.may_send() {
-            let new: Vec<_> = strangers.difference(&self.strangers).copied().collect();
-            self.bring_in(directory, &new).await?;
-            self.courier.settle().await?;
-            self.put_groups_of_newcomers(directory, VecDeque::new())
-                .await?;
-            self.strangers = strangers;
-        }
-        if self.departures.are_back() {
-            self.courier.leave_only(&[]);
-            threshold::passed(&self.folder, Side::Accounts, 0)?;
-        }
-        Ok(())
-    }
-
-    /// Waits until nothing more goes, and takes out what has gone. Where more goes without end, the looks
-    /// that follow do that.
-    async fn finish(&mut self, directory: &Directory) -> anyhow::Result<()> {
-        self.departures.doubt();
-        let begun = Instant::now();
-        while !self.departures.are_settled() && begun.elapsed() < PATIENCE {
-            tokio::time::sleep(POLL).await;
-            if self.departures.wants_a_look() {
-                let usn = directory.highest_usn().await?;
-                self.sweep(directory, usn).await?;
-            }
-        }
-        self.depart(directory).await
-    }
-
-    /// Takes out what has gone, unless that is more than anybody can have meant.
-    async fn depart(&mut self, directory: &Directory) -> anyhow::Result<()> {
-        if self.departures.is_empty() || !self.departures.are_settled() {
-            return Ok(());
-        }
-        // What another agent has taken out meanwhile does not count.
-        if !self.courier.is_sure() {
-            return Ok(());
-        }
-        let mut gone = Vec::new();
-        for (kind, guid) in self.departures.all() {
-            if self.courier.known.contains(guid) && self.is_gone(directory, kind, guid).await? {
-                gone.push((kind, guid));
-            } else {
-                self.courier.stays(kind, guid);
-            }
-        }
-        let threshold = self.threshold()?;
-        let lately = self.departures.lately();
-        let going = Deletions {
-            deletions: gone.len(),
-            lately,
-            total: self.courier.known.len() + lately,
-        };
-        if threshold.stops(Side::Accounts, &going) {
-            self.stop(&threshold, &gone, going).await?;
-            self.departures.decided();
-            return Ok(());
-        }
-        for (kind, guid) in &gone {
-            self.courier.delete(*kind, *guid).await?;
-        }
-        self.courier.settle().await?;
-        self.departures.decided();
-        let is_confirmed = *threshold.meant.of(Side::Accounts) > 0;
-        self.departures.went(gone.len(), is_confirmed);
-        threshold::passed(&self.folder, Side::Accounts, 0)?;
-        self.keep()
-    }
-
-    /// More is gone than may go: nothing does.
-    async fn stop(
-        &mut self,
-        threshold: &Threshold,
-        gone: &[(Kind, Guid)],
-        stopped: Deletions,
-    ) -> anyhow::Result<()> {
-        let (code, event) = (DELETION_THRESHOLD, threshold::EVENT);
-        let detail = threshold.sentence(Side::Accounts, &stopped);
-        self.courier.leave_only(gone);
-        self.courier.leave(gone, Some(&detail));
-        self.courier.report(ObjectError {
-            object: "/".to_owned(),
-            code: code.to_owned(),
-            detail: detail.clone(),
-        });
-        threshold::stopped(&self.folder, Side::Accounts, stopped)?;
-        if self.departures.stop(gone.len(), detail.clone()) {
-            self.alarms.raise(code, event, detail.clone(), now());
-        }
-        self.alarms.keep(&self.folder, now())?;
-        if !self.departures.is_told() {
-            self.courier.alert(event, code, &detail).await?;
-            self.departures.tell();
-        }
-        Ok(())
-    }
-
-    fn threshold(&self) -> anyhow::Result<Threshold> {
-        Threshold::read(&self.folder)
-    }
-
-    /// Looks once more: an account that is moved while pages are read is on none of them.
-    async fn is_gone(
-        &self,
-        directory: &Directory,
-        kind: Kind,
-        guid: Guid,
-    ) -> Result<bool, directory::Error> {
-        let by = By::Guid(guid);
-        Ok(match kind {
-            Kind::User => !directory
-                .user(&by)
-                .await?
-                .is_some_and(|user| self.is_inside(&user)),
-            Kind::Computer => directory.computer(&by).await?.is_none(),
-            Kind::Group => directory.group(guid).await?.is_none(),
-        })
     }
 
     /// Tries an account that is held once more.
@@ -738,105 +518,4 @@ fn concerned<'g>(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{alarms, testing::Parts};
-
-    #[tokio::test]
-    async fn an_account_longer_than_a_request_does_not_keep_the_others_out() {
-        let parts = Parts::new("long", "");
-        let (config, agent) = (parts.config.clone(), parts.agent.clone());
-        let writes = (Lease::held(), Arc::default());
-        let folder = parts.folder.clone();
-        let mut import = Import::new(config, parts.door(), agent, folder, writes).unwrap();
-        let mut user = User {
-            guid: Guid::from_le_bytes([1; 16]),
-            sid: "S-1-5-21-1-2-3-1104".parse().unwrap(),
-            dn: "CN=Alice,OU=Staff,DC=corp,DC=test".to_owned(),
-            account: "alice".to_owned(),
-            principal: "alice@corp.test".to_owned(),
-            display_name: "a".repeat(api::MAX_BULK_BODY),
-            mail: None,
-            source_anchor: vec![1; 16],
-            enabled: true,
-            expires: None,
-            locked_until: None,
-            must_change: false,
-            hours: None,
-            protection: None,
-            usn: 1,
-        };
-        import.put_user(&user).await.unwrap();
-        assert_eq!(import.courier.held.ids(), [user.guid]);
-        user.display_name = "Alice".to_owned();
-        import.put_user(&user).await.unwrap();
-        assert_eq!(import.courier.queued(), 1);
-        let outcome = import.courier.outcome();
-        assert_eq!(outcome.errors[0].code, "too_long");
-    }
-
-    #[tokio::test]
-    async fn too_many_deletions_are_one_alarm_and_told_to_the_server_until_it_hears_of_it() {
-        let parts = Parts::new("gone", "");
-        let start = || {
-            let (config, agent) = (parts.config.clone(), parts.agent.clone());
-            let writes = (Lease::held(), Arc::default());
-            Import::new(config, parts.door(), agent, parts.folder.clone(), writes).unwrap()
-        };
-        let mut import = start();
-        let going = Deletions {
-            deletions: 1,
-            lately: 500,
-            total: 600,
-        };
-        let gone = [(Kind::User, Guid::NIL)];
-        for is_new in [false, false, true] {
-            if is_new {
-                import = start();
-            }
-            // There is no server.
-            let stopped = import.stop(&Threshold::default(), &gone, going).await;
-            assert!(stopped.is_err());
-            assert!(!import.departures.is_told());
-            let kept: Alarms = parts.folder.read(alarms::FILE).unwrap().unwrap();
-            assert_eq!(kept.alarms[DELETION_THRESHOLD].count, 1);
-            let waiting = import.courier.waiting();
-            assert_eq!(waiting[0].code.as_deref(), Some(DELETION_THRESHOLD));
-            let detail = waiting[0].detail.as_deref().unwrap();
-            assert!(detail.contains("after 500"), "{detail}");
-        }
-    }
-
-    fn guid(number: u32) -> Guid {
-        let mut bytes = [0; 16];
-        bytes[..4].copy_from_slice(&number.to_le_bytes());
-        Guid::from_le_bytes(bytes)
-    }
-
-    #[test]
-    fn a_group_that_the_server_has_is_told_that_its_last_member_left() {
-        let mut known = Known::default();
-        known.taken(Kind::Group, guid(1), 1);
-        let mut present = HashSet::from([guid(9)]);
-        let left = [guid(8)];
-        // The second was never told of; the third has the first in it.
-        let groups = [(1, &left), (2, &left), (3, &[guid(1)])];
-        let groups = groups.map(|(group, members)| (guid(group), &members[..]));
-        concerned(groups.into_iter(), &mut present, &known);
-        assert_eq!(present, HashSet::from([1, 3, 9].map(guid)));
-    }
-
-    #[test]
-    fn groups_in_groups_in_groups_cost_no_more_than_others() {
-        const DEPTH: u32 = 10_000;
-        let chain: Vec<Guid> = (0..=DEPTH).map(guid).collect();
-        let pairs = chain.windows(2);
-        let groups = pairs.map(|pair| (pair[1], &pair[..1]));
-        let mut present = HashSet::from([guid(0)]);
-        let begun = Instant::now();
-        concerned(groups.rev(), &mut present, &Known::default());
-        assert_eq!(present.len(), DEPTH as usize + 1);
-        let took = begun.elapsed();
-        assert!(took < Duration::from_secs(2), "{took:?}");
-    }
-}
+mod tests;
