@@ -8,7 +8,11 @@
 //! sent it. So the server is asked for a list whenever another agent may have written, and after a
 //! start; what was sent and not answered counts as there.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, ensure};
 use api::{
@@ -39,6 +43,8 @@ const MAX_UNDER_WAY: usize = 2;
 /// More accounts of a domain, and more pages of a kind, than there are.
 const MAX_ACCOUNTS: usize = 5_000_000;
 const MAX_PAGES: usize = MAX_ACCOUNTS / scim::MAX_RESULTS as usize;
+/// How many times as long as everything took to compare it is not compared again by itself.
+const PAUSE: u32 = 10;
 /// The longest reason that is kept, in characters.
 const MAX_DETAIL: usize = 500;
 
@@ -56,10 +62,11 @@ pub(crate) struct Courier {
     pending: Arc<Pending>,
     /// Something was not sent because another agent writes.
     is_withheld: bool,
-    /// The term of the lease since when it is known what the server has.
+    /// The term of the lease in which the server said what it has.
     learnt: Option<u64>,
-    /// The term in which everything was compared.
+    /// The term in which everything was compared; when that was, and how long it took.
     whole: Option<u64>,
+    rested: Option<(Instant, Duration)>,
     /// New to the server, and on their way there.
     unsure: HashMap<Guid, Kind>,
 }
@@ -121,6 +128,7 @@ impl Courier {
             is_withheld: false,
             learnt: None,
             whole: None,
+            rested: None,
             unsure: HashMap::new(),
         }
     }
@@ -145,9 +153,18 @@ impl Courier {
         self.may_send() && self.learnt == Some(self.lease.term())
     }
 
-    /// Whether something may not be at the server as it is here, and may be sent now.
+    /// Whether something may not be at the server as it is here, and is to be sent now: not at once
+    /// where everything was compared just before, so that a lease that comes and goes is no storm.
     pub(crate) fn is_owed(&self) -> bool {
-        self.may_send() && (self.is_withheld || self.whole != Some(self.lease.term()))
+        let is_open = self.is_withheld || self.whole != Some(self.lease.term());
+        let rested = self.rested;
+        let is_rested = rested.is_none_or(|(ended, took)| ended.elapsed() >= took * PAUSE);
+        self.may_send() && is_open && is_rested
+    }
+
+    /// What is owed is sent with the next look.
+    pub(crate) fn rest_no_more(&mut self) {
+        self.rested = None;
     }
 
     /// Everything is compared anew, with what the server has.
@@ -164,9 +181,10 @@ impl Courier {
         Ok(())
     }
 
-    /// Everything was compared.
-    pub(crate) fn compared(&mut self) {
+    /// Everything was compared, which took so long.
+    pub(crate) fn compared(&mut self, took: Duration) {
         self.whole = self.learnt;
+        self.rested = self.whole.map(|_| (Instant::now(), took));
     }
 
     /// Known is what the server has of the domain, whoever sent it.
@@ -550,13 +568,17 @@ mod tests {
         assert!(courier.known.contains(Guid::NIL), "others sent it");
         assert!(courier.is_sure());
         assert!(courier.is_owed(), "nothing was compared yet");
-        courier.compared();
+        courier.compared(Duration::ZERO);
         assert!(!courier.is_owed());
         assert!(courier.known.news_of_ids().is_some(), "it is to be kept");
 
         courier.learn(Known::listed(), term - 1);
-        courier.compared();
+        courier.compared(Duration::ZERO);
         assert!(!courier.is_sure() && courier.is_owed(), "of a former term");
+        courier.compared(Duration::from_secs(60));
+        assert!(!courier.is_owed(), "not each minute");
+        courier.rest_no_more();
+        assert!(courier.is_owed());
     }
 
     #[tokio::test]

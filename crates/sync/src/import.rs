@@ -51,8 +51,6 @@ const POLL_PAUSE: u32 = 8;
 const MAX_POLL: Duration = Duration::from_secs(3);
 /// How many accounts that changed are read at once.
 const AT_ONCE: usize = 100;
-/// How many times as long as a search for deletions took there is none.
-const SWEEP_PAUSE: u32 = 10;
 /// From so many new accounts on, all groups are read rather than those that each account is in: a
 /// domain controller looks through many for every one.
 const MANY: usize = 10;
@@ -68,8 +66,6 @@ pub struct Import {
     /// Where the last look at each domain controller ended: by its invocationId, the update sequence
     /// number.
     seen: HashMap<Guid, u64>,
-    /// When everything was sent last, and how long that took to read.
-    rested: Option<(Instant, Duration)>,
     /// The domain controller that is asked, by its invocationId.
     at: Guid,
     /// Accounts that came of late: when, and where they were seen last.
@@ -107,7 +103,6 @@ impl Import {
             departures,
             alarms: Alarms::default(),
             seen: HashMap::new(),
-            rested: None,
             at: Guid::NIL,
             arrived: HashMap::new(),
             swept: None,
@@ -201,9 +196,7 @@ impl Import {
         self.at = directory.invocation_id();
         let since = self.seen.get(&self.at).copied();
         // What was not sent is found by comparing everything.
-        let rested = self.rested;
-        let is_owed = self.courier.is_owed()
-            && rested.is_none_or(|(ended, took)| ended.elapsed() >= took * SWEEP_PAUSE);
+        let is_owed = self.courier.is_owed();
         let Some(since) = since.filter(|since| *since <= usn && !is_owed) else {
             return self.everything().await;
         };
@@ -226,7 +219,8 @@ impl Import {
         if self.config.staging {
             return self.everything().await;
         }
-        (self.swept, self.rested) = (None, None);
+        self.swept = None;
+        self.courier.rest_no_more();
         self.look().await?;
         let directory = self.door.open().await?;
         for guid in self.courier.held.ids() {
@@ -274,17 +268,13 @@ impl Import {
         // Who is gone is found anew, and looked for twice.
         self.departures.decided();
         self.compare(&present);
-        let took = begun.elapsed();
-        self.finish(&directory).await?;
         self.swept = Some((Instant::now(), Duration::ZERO, usn));
-        self.courier.compared();
-        if self.courier.is_sure() {
-            self.rested = Some((Instant::now(), took));
-        }
+        self.courier.compared(begun.elapsed());
         // What others had more, and was read and not sent, is read there once more.
         self.seen.clear();
         self.seen.insert(self.at, usn);
         self.keep()?;
+        self.finish(&directory).await?;
         let known = &self.courier.known;
         tracing::info!(
             users = known.count(Kind::User),

@@ -11,7 +11,7 @@ use std::{
 use directory::{By, Directory, Kind};
 use model::Guid;
 
-use super::{Import, POLL, SWEEP_PAUSE};
+use super::{Import, POLL};
 use crate::{
     history::{DELETION_THRESHOLD, ObjectError},
     keys::now,
@@ -23,6 +23,8 @@ use crate::{
 const SWEEP: Duration = Duration::from_secs(4);
 /// How often while deletions are stopped: each of them is looked at.
 const STOPPED_SWEEP: Duration = Duration::from_secs(30);
+/// How many times as long as a search for deletions took there is none.
+const SWEEP_PAUSE: u32 = 10;
 /// How long an account may take from one domain controller to another: replication between sites has
 /// its hours.
 const ON_THE_WAY: Duration = Duration::from_secs(3 * 60 * 60);
