@@ -182,15 +182,23 @@ impl Import {
             self.departures.decided();
             return Ok(());
         }
-        for (kind, guid) in &gone {
-            self.courier.delete(*kind, *guid).await?;
-        }
-        self.courier.settle().await?;
+        let known = self.courier.known.len();
+        let done = self.take_out(&gone).await;
+        // Also what went before something failed counts.
+        let went = known.saturating_sub(self.courier.known.len());
+        let is_confirmed = done.is_ok() && *threshold.meant.of(Side::Accounts) > 0;
+        self.departures.went(went, is_confirmed);
+        done?;
         self.departures.decided();
-        let is_confirmed = *threshold.meant.of(Side::Accounts) > 0;
-        self.departures.went(gone.len(), is_confirmed);
         threshold::passed(&self.folder, Side::Accounts, 0)?;
         self.keep()
+    }
+
+    async fn take_out(&mut self, gone: &[(Kind, Guid)]) -> anyhow::Result<()> {
+        for (kind, guid) in gone {
+            self.courier.delete(*kind, *guid).await?;
+        }
+        self.courier.settle().await
     }
 
     /// More is gone than may go: nothing does.
