@@ -3,10 +3,18 @@
 //! The next page of the directory is read while the server takes the one before. What the server
 //! has taken is known ([`Known`]) only when it has said so: whatever is lost on the way is sent
 //! once more, which changes nothing where it did arrive.
+//!
+//! *What must hold:* an account that the server has is known before anything counts as gone, whoever
+//! sent it. So the server is asked for a list whenever another agent may have written, and after a
+//! start; what was sent and not answered counts as there.
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use api::{
     agent::Alert,
     scim::{self, BULK_REQUEST_SCHEMA, BulkRequest, MAX_OPERATIONS, Operation},
@@ -14,14 +22,14 @@ use api::{
 use client::Agent;
 use directory::Kind;
 use model::Guid;
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
 use crate::{
     held::Held,
-    history::{Connector, ObjectError, Outcome},
-    known::{self, Known, News},
+    history::{Connector, DELETION_THRESHOLD, ObjectError, Outcome},
+    known::{self, Known},
     lease::Lease,
     pending::{Action, Pending},
 };
@@ -32,6 +40,13 @@ const MAX_BATCH: usize = api::MAX_BULK_BODY / 4;
 const MAX_RESOURCE: usize = api::MAX_BULK_BODY - 1024;
 /// Requests under way at once: the server writes one after the other anyway.
 const MAX_UNDER_WAY: usize = 2;
+/// More accounts of a domain, and more pages of a kind, than there are.
+const MAX_ACCOUNTS: usize = 5_000_000;
+const MAX_PAGES: usize = MAX_ACCOUNTS / scim::MAX_RESULTS as usize;
+/// How many times as long as everything took to compare it is not compared again by itself.
+const PAUSE: u32 = 10;
+/// The longest reason that is kept, in characters.
+const MAX_DETAIL: usize = 500;
 
 /// The way to the server, and what it is known to have.
 pub(crate) struct Courier {
@@ -47,6 +62,13 @@ pub(crate) struct Courier {
     pending: Arc<Pending>,
     /// Something was not sent because another agent writes.
     is_withheld: bool,
+    /// The term of the lease in which the server said what it has.
+    learnt: Option<u64>,
+    /// The term in which everything was compared; when that was, and how long it took.
+    whole: Option<u64>,
+    rested: Option<(Instant, Duration)>,
+    /// New to the server, and on their way there.
+    unsure: HashMap<Guid, Kind>,
 }
 
 /// What is to be sent next.
@@ -104,6 +126,10 @@ impl Courier {
             lease,
             pending,
             is_withheld: false,
+            learnt: None,
+            whole: None,
+            rested: None,
+            unsure: HashMap::new(),
         }
     }
 
@@ -117,57 +143,102 @@ impl Courier {
         self.lease.may_write()
     }
 
-    /// Whether something was not sent that may be sent now.
+    /// Whether the server neither has an account nor refused it.
+    pub(crate) fn is_new(&self, account: Guid) -> bool {
+        !self.known.contains(account) && !self.held.contains(account)
+    }
+
+    /// Whether this agent writes, and knows what the server has.
+    pub(crate) fn is_sure(&self) -> bool {
+        self.may_send() && self.learnt == Some(self.lease.term())
+    }
+
+    /// Whether something may not be at the server as it is here, and is to be sent now: not at once
+    /// where everything was compared just before, so that a lease that comes and goes is no storm.
     pub(crate) fn is_owed(&self) -> bool {
-        self.is_withheld && self.may_send()
+        let is_open = self.is_withheld || self.whole != Some(self.lease.term());
+        let rested = self.rested;
+        let is_rested = rested.is_none_or(|(ended, took)| ended.elapsed() >= took * PAUSE);
+        self.may_send() && is_open && is_rested
     }
 
-    /// Everything is compared and sent anew.
-    pub(crate) fn begin_anew(&mut self) {
-        self.known.doubt();
-        self.is_withheld = false;
-        self.pending.clear(Connector::Server);
+    /// What is owed is sent with the next look.
+    pub(crate) fn rest_no_more(&mut self) {
+        self.rested = None;
     }
 
-    /// Known is what the server has of the domain now, whoever sent it.
-    pub(crate) async fn learn(&mut self) -> anyhow::Result<()> {
-        let mut known = Known::default();
-        for kind in [Kind::User, Kind::Computer, Kind::Group] {
-            let mut next = Some(String::new());
-            while let Some(cursor) = next {
-                let page = self.agent.resources(collection(kind), &cursor).await?;
-                for resource in page.resources {
-                    let (guid, version) = self.learnt(kind, resource).await?;
-                    known.taken(kind, guid, version);
-                }
-                next = page.next_cursor;
-            }
+    /// Everything is compared anew, with what the server has.
+    pub(crate) async fn begin_anew(&mut self) -> anyhow::Result<()> {
+        let term = self.lease.term();
+        if !self.is_sure() {
+            let known = self.listed().await?;
+            self.learn(known, term);
         }
-        self.known = known;
+        if std::mem::take(&mut self.is_withheld) {
+            self.whole = None;
+        }
+        self.pending.clear(Connector::Server);
         Ok(())
     }
 
-    /// Which account a resource of the server's is, and in which version.
-    async fn learnt(&self, kind: Kind, resource: Value) -> anyhow::Result<(Guid, u64)> {
-        // Read as what is sent: it has no more than that, in the same order.
-        let (guid, sent) = match kind {
-            Kind::User => {
-                let user: scim::User = serde_json::from_value(resource)?;
-                (user.external_id, serde_json::to_value(user)?)
+    /// Everything was compared, which took so long.
+    pub(crate) fn compared(&mut self, took: Duration) {
+        self.whole = self.learnt;
+        self.rested = self.whole.map(|_| (Instant::now(), took));
+    }
+
+    /// Known is what the server has of the domain, whoever sent it.
+    fn learn(&mut self, known: Known, term: u64) {
+        self.known = known;
+        self.learnt = self.may_send().then_some(term);
+    }
+
+    /// What the server has of the domain now.
+    async fn listed(&self) -> anyhow::Result<Known> {
+        let mut known = Known::listed();
+        for kind in [Kind::User, Kind::Computer, Kind::Group] {
+            let (mut next, mut pages) = (Some(String::new()), 0);
+            while let Some(cursor) = next {
+                let page = self.agent.resources(collection(kind), &cursor).await?;
+                for resource in page.resources {
+                    let id = resource.get("id").and_then(Value::as_str);
+                    let guid = id.context("a resource without an id")?.parse()?;
+                    match self.version(kind, guid, resource).await? {
+                        Some(version) => known.taken(kind, guid, version),
+                        None => known.may_have(kind, guid),
+                    }
+                }
+                pages += 1;
+                ensure!(
+                    pages <= MAX_PAGES && known.len() <= MAX_ACCOUNTS,
+                    "the server tells of too many accounts"
+                );
+                next = page.next_cursor;
             }
-            Kind::Computer => {
-                let computer: scim::Computer = serde_json::from_value(resource)?;
-                (computer.external_id, serde_json::to_value(computer)?)
-            }
+        }
+        Ok(known)
+    }
+
+    /// The version of an account that the server has, read as what is sent: with no more than that, in
+    /// the same order. None where it is no such thing, and of a group, whose members are asked for one by
+    /// one: whoever writes sends all of them instead.
+    async fn version(
+        &self,
+        kind: Kind,
+        guid: Guid,
+        resource: Value,
+    ) -> anyhow::Result<Option<u64>> {
+        let sent = match kind {
+            Kind::User => as_sent::<scim::User>(resource),
+            Kind::Computer => as_sent::<scim::Computer>(resource),
+            Kind::Group if self.may_send() => None,
             Kind::Group => {
-                let id = resource.get("id").and_then(Value::as_str);
-                let id = id.unwrap_or_default().parse()?;
-                let mut group = self.agent.group(id).await?;
+                let mut group = self.agent.group(guid).await?;
                 group.members.sort_by_key(|member| member.value);
-                (id, serde_json::to_value(group)?)
+                serde_json::to_value(group).ok()
             }
         };
-        Ok((guid, known::version(&sent.to_string())))
+        Ok(sent.map(|sent| known::version(&sent.to_string())))
     }
 
     /// Sends an account, unless the server has it like this.
@@ -179,7 +250,7 @@ impl Courier {
         let data = serde_json::to_value(resource)?;
         let text = data.to_string();
         let version = known::version(&text);
-        if self.known.news(guid, version) == News::None {
+        if !self.known.is_news(guid, version) {
             self.outcome.unchanged += 1;
             self.held.release(guid);
             return Ok(());
@@ -216,12 +287,14 @@ impl Courier {
         self.queue(item, 0, Operation::Delete { path }).await
     }
 
-    /// These are gone from the directory, and wait until they count as that.
-    pub(crate) fn leave(&self, gone: &[(Kind, Guid)]) {
+    /// These are gone from the directory, and wait until they count as that, or because they are too
+    /// many, which `why` says.
+    pub(crate) fn leave(&self, gone: &[(Kind, Guid)], why: Option<&str>) {
         let wait = |(kind, guid): &&(Kind, Guid)| {
             let path = path(*kind, *guid);
             let (side, action) = (Connector::Server, Action::Delete);
-            self.pending.wait(side, &path, action, None)
+            let why = why.map(|why| (DELETION_THRESHOLD, why.to_owned()));
+            self.pending.wait(side, &path, action, why)
         };
         let accounts = gone.iter().filter(wait).count();
         if accounts > 0 {
@@ -279,6 +352,9 @@ impl Courier {
         let Batch {
             items, operations, ..
         } = std::mem::take(&mut self.batch);
+        let puts = items.iter().filter(|item| item.version.is_some());
+        let new = puts.filter(|item| !self.known.contains(item.guid));
+        self.unsure.extend(new.map(|item| (item.guid, item.kind)));
         self.under_way
             .spawn(carry(self.agent.clone(), items, operations));
         Ok(())
@@ -311,6 +387,7 @@ impl Courier {
             version,
             ..
         } = item;
+        self.unsure.remove(&guid);
         if let Some(error) = refused {
             let ObjectError {
                 object,
@@ -347,16 +424,26 @@ impl Courier {
     pub(crate) fn abandon(&mut self) {
         self.batch = Batch::default();
         self.under_way = JoinSet::new();
+        for (guid, kind) in self.unsure.drain() {
+            self.known.may_have(kind, guid);
+        }
+    }
+
+    /// How much the server was told, or did not take, since the outcome was asked last.
+    pub(crate) fn news(&self) -> u64 {
+        let Outcome {
+            added,
+            changed,
+            removed,
+            errors,
+            ..
+        } = &self.outcome;
+        added + changed + removed + errors.len() as u64
     }
 
     /// What became of everything since this was asked last.
     pub(crate) fn outcome(&mut self) -> Outcome {
         std::mem::take(&mut self.outcome)
-    }
-
-    /// Who sends.
-    pub(crate) fn agent_id(&self) -> Guid {
-        self.agent.id()
     }
 
     /// Tells the server what an administrator must look at.
@@ -378,6 +465,13 @@ impl Courier {
     #[cfg(test)]
     pub(crate) fn queued(&self) -> usize {
         self.batch.operations.len()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> Vec<crate::pending::Waiting> {
+        self.pending
+            .told(&crate::pending::Wanted::default())
+            .waiting
     }
 
     /// Says that something could not be done that no single account stands for.
@@ -424,8 +518,13 @@ fn error(item: &Item, code: &str, detail: String) -> ObjectError {
     ObjectError {
         object: item.name.clone(),
         code: code.to_owned(),
-        detail,
+        detail: detail.chars().take(MAX_DETAIL).collect(),
     }
+}
+
+fn as_sent<T: Serialize + DeserializeOwned>(resource: Value) -> Option<Value> {
+    let read: T = serde_json::from_value(resource).ok()?;
+    serde_json::to_value(read).ok()
 }
 
 fn path(kind: Kind, guid: Guid) -> String {
@@ -437,5 +536,78 @@ fn collection(kind: Kind) -> &'static str {
         Kind::User => "Users",
         Kind::Group => "Groups",
         Kind::Computer => "Computers",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Parts;
+
+    fn courier(parts: &Parts) -> Courier {
+        let writes = (Lease::held(), Arc::default());
+        Courier::new(
+            parts.agent.clone(),
+            Known::default(),
+            Held::default(),
+            writes,
+        )
+    }
+
+    const ALICE: (Kind, Guid, &str) = (Kind::User, Guid::NIL, "alice");
+
+    #[test]
+    fn what_another_agent_may_have_sent_is_learnt_and_compared_once_in_a_term() {
+        let parts = Parts::new("learnt", "");
+        let mut courier = courier(&parts);
+        let term = courier.lease.term();
+        assert!(courier.is_owed() && !courier.is_sure());
+        let mut listed = Known::listed();
+        listed.may_have(Kind::User, Guid::NIL);
+        courier.learn(listed, term);
+        assert!(courier.known.contains(Guid::NIL), "others sent it");
+        assert!(courier.is_sure());
+        assert!(courier.is_owed(), "nothing was compared yet");
+        courier.compared(Duration::ZERO);
+        assert!(!courier.is_owed());
+        assert!(courier.known.news_of_ids().is_some(), "it is to be kept");
+
+        courier.learn(Known::listed(), term - 1);
+        courier.compared(Duration::ZERO);
+        assert!(!courier.is_sure() && courier.is_owed(), "of a former term");
+        courier.compared(Duration::from_secs(60));
+        assert!(!courier.is_owed(), "not each minute");
+        courier.rest_no_more();
+        assert!(courier.is_owed());
+    }
+
+    #[tokio::test]
+    async fn what_was_sent_and_not_answered_counts_as_there_and_is_sent_again() {
+        let parts = Parts::new("unsure", "");
+        let mut courier = courier(&parts);
+        courier.put(ALICE, &"resource").await.unwrap();
+        // There is no server.
+        assert!(courier.settle().await.is_err());
+        courier.abandon();
+        assert_eq!(courier.known.kind(Guid::NIL), Some(Kind::User));
+        courier.put(ALICE, &"resource").await.unwrap();
+        assert_eq!(courier.queued(), 1);
+    }
+
+    #[test]
+    fn of_a_long_reason_the_beginning_is_kept() {
+        let parts = Parts::new("reason", "");
+        let mut courier = courier(&parts);
+        let item = Item {
+            kind: Kind::User,
+            guid: Guid::NIL,
+            name: "alice".to_owned(),
+            version: Some(1),
+        };
+        let refused = Some(error(&item, "conflict", "ä".repeat(1_000_000)));
+        courier.note(Sent { item, refused });
+        let told = courier.waiting();
+        assert_eq!(told[0].detail, Some("ä".repeat(500)));
+        assert_eq!(courier.outcome().errors[0].detail.chars().count(), 500);
     }
 }

@@ -3,7 +3,8 @@
 //! *Invariant:* nothing is taken out while more and more is going. Whoever deletes many accounts
 //! does so one by one, over seconds: counted is only what a second look, a while later, finds
 //! unchanged, and what went in the half hour before counts with it. Where the directory tells of each
-//! deletion, there is such a look every second.
+//! deletion, there is such a look every second. Where more goes without end, what went in ten minutes
+//! is decided about, so that nobody stays because others go.
 
 use std::{
     collections::HashMap,
@@ -17,18 +18,31 @@ use crate::threshold::Lately;
 
 /// How long nothing more must have gone.
 const SETTLING: Duration = Duration::from_secs(5);
+/// How long that is waited for.
+const PATIENCE: Duration = Duration::from_secs(10 * 60);
 
 /// The accounts.
 #[derive(Debug, Default)]
 pub(crate) struct Departures {
     accounts: HashMap<Guid, Kind>,
+    /// When there was the first.
+    begun: Option<Instant>,
     /// When there was one more.
     grown: Option<Instant>,
     /// Since then nobody has looked through the directory.
     is_unsure: bool,
     /// They were too many, and are to stay.
-    stopped: Option<usize>,
+    stopped: Option<Stop>,
     went: Lately,
+}
+
+#[derive(Debug)]
+struct Stop {
+    count: usize,
+    /// What an administrator reads of it.
+    why: String,
+    /// The server has heard of it.
+    is_told: bool,
 }
 
 impl Departures {
@@ -45,6 +59,9 @@ impl Departures {
         let is_news = self.accounts.len() > before;
         if is_news {
             self.grown = Some(Instant::now());
+            self.begun = self.begun.or(self.grown);
+            // One more does not let those go that were stopped.
+            self.is_unsure |= self.are_stopped();
         }
         is_news
     }
@@ -70,7 +87,8 @@ impl Departures {
 
     /// Whether nothing more goes.
     pub(crate) fn are_settled(&self) -> bool {
-        self.is_empty() || (!self.is_unsure && self.is_quiet())
+        let is_overdue = self.begun.is_some_and(|begun| begun.elapsed() >= PATIENCE);
+        self.is_empty() || is_overdue || (!self.is_unsure && self.is_quiet())
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -78,9 +96,15 @@ impl Departures {
     }
 
     /// All of them, to be decided about.
-    pub(crate) fn take(&mut self) -> Vec<(Kind, Guid)> {
-        let taken = self.accounts.drain();
-        taken.map(|(guid, kind)| (kind, guid)).collect()
+    pub(crate) fn all(&self) -> Vec<(Kind, Guid)> {
+        let all = self.accounts.iter();
+        all.map(|(guid, kind)| (*kind, *guid)).collect()
+    }
+
+    /// It is decided about all of them.
+    pub(crate) fn decided(&mut self) {
+        self.accounts.clear();
+        self.begun = None;
     }
 
     /// How many went lately.
@@ -95,8 +119,33 @@ impl Departures {
     }
 
     /// They are too many: they stay. Whether that is news.
-    pub(crate) fn stop(&mut self, count: usize) -> bool {
-        self.stopped.replace(count) != Some(count)
+    pub(crate) fn stop(&mut self, count: usize, why: String) -> bool {
+        let is_news = self.stopped.as_ref().is_none_or(|stop| stop.count != count);
+        let is_told = !is_news && self.is_told();
+        let stop = Stop {
+            count,
+            why,
+            is_told,
+        };
+        self.stopped = Some(stop);
+        is_news
+    }
+
+    /// Why they stay, where they were too many.
+    pub(crate) fn why(&self) -> Option<&str> {
+        self.stopped.as_ref().map(|stop| stop.why.as_str())
+    }
+
+    /// Whether the server has heard of what was stopped.
+    pub(crate) fn is_told(&self) -> bool {
+        self.stopped.as_ref().is_none_or(|stop| stop.is_told)
+    }
+
+    /// The server has heard of it.
+    pub(crate) fn tell(&mut self) {
+        if let Some(stop) = &mut self.stopped {
+            stop.is_told = true;
+        }
     }
 
     /// The directory was looked through, and has what was stopped again.
@@ -133,7 +182,9 @@ mod tests {
         departures.looked();
         departures.see([1, 2].map(|byte| (Kind::User, guid(byte))));
         assert!(departures.are_settled());
-        assert_eq!(departures.take().len(), 2);
+        assert_eq!(departures.all().len(), 2);
+        assert!(!departures.is_empty(), "until it is done");
+        departures.decided();
         assert!(departures.is_empty());
     }
 
@@ -158,10 +209,39 @@ mod tests {
         let mut departures = Departures::default();
         departures.went(3, false);
         assert_eq!(departures.lately(), 3);
-        assert!(departures.stop(501));
-        assert!(!departures.stop(501), "no news");
+        let mut stop = |count| departures.stop(count, "too many".to_owned());
+        assert!(stop(501));
+        assert!(!stop(501), "no news");
+        assert!(!departures.is_told());
+        departures.tell();
+        assert!(!departures.stop(501, String::new()));
+        assert!(departures.is_told(), "once");
+        assert!(departures.stop(502, String::new()));
+        assert!(!departures.is_told(), "of one more");
         departures.went(501, true);
         assert!(!departures.are_stopped());
         assert_eq!(departures.lately(), 0);
+    }
+
+    #[test]
+    fn one_that_is_told_of_does_not_go_alone_while_others_are_stopped() {
+        let mut departures = Departures::default();
+        departures.stop(501, String::new());
+        departures.told([(Kind::User, guid(1))]);
+        departures.grown = Instant::now().checked_sub(SETTLING);
+        assert!(!departures.are_settled());
+        assert!(departures.wants_a_look(), "which finds the others too");
+    }
+
+    #[test]
+    fn what_has_waited_long_is_decided_about_though_more_goes() {
+        let mut departures = Departures::default();
+        departures.told([(Kind::User, guid(1))]);
+        departures.begun = Instant::now().checked_sub(PATIENCE);
+        departures.see([(Kind::User, guid(2))]);
+        assert!(departures.are_settled());
+        departures.decided();
+        departures.told([(Kind::User, guid(3))]);
+        assert!(!departures.are_settled(), "the next ones have their own");
     }
 }

@@ -80,6 +80,11 @@ impl Held {
         }
     }
 
+    /// Whether an account is held.
+    pub fn contains(&self, guid: Guid) -> bool {
+        self.accounts.contains_key(&guid)
+    }
+
     /// All of them, to be tried again.
     pub fn ids(&self) -> Vec<Guid> {
         self.accounts.keys().copied().collect()

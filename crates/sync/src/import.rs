@@ -5,9 +5,11 @@
 //! may look into the container of what was deleted; any other finds them by listing what is there, as
 //! often as that is cheap. [`Departures`] says when one counts.
 //!
-//! The place in the directory is kept, so that a restart reads on from there. Each domain controller
-//! has its own, by its invocationId: one that was never asked, or was put back from a backup, is read
-//! from the beginning, and so it is where the scope is another.
+//! The place in the directory is in memory: whoever starts, or writes after another agent may have
+//! written, compares everything with what the server has. Each domain controller has its own place, by
+//! its invocationId: one that was never asked, or was put back from a backup, is read from the beginning.
+
+mod gone;
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -19,17 +21,17 @@ use anyhow::Context as _;
 use client::Agent;
 use directory::{By, Computer, Directory, Group, Kind, User};
 use model::Guid;
-use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use crate::{
+    alarms::Alarms,
     config::Config,
     courier::Courier,
     cycle::Asked,
     departures::Departures,
     door::Door,
     held::{self, Held},
-    history::{DELETION_THRESHOLD, ObjectError, Outcome},
+    history::Outcome,
     known::{self, Known},
     lease::Lease,
     pending::Pending,
@@ -37,7 +39,7 @@ use crate::{
     retry::Backoff,
     scheduler::PolicyType,
     state::Folder,
-    threshold::{self, Deletions, Side, Threshold},
+    threshold::{self, Side, Threshold},
 };
 
 /// How often the update sequence number is looked at.
@@ -49,23 +51,9 @@ const POLL_PAUSE: u32 = 8;
 const MAX_POLL: Duration = Duration::from_secs(3);
 /// How many accounts that changed are read at once.
 const AT_ONCE: usize = 100;
-/// How often what is there is listed, if anything changed and nobody tells of deletions; less often
-/// where that takes long.
-const SWEEP: Duration = Duration::from_secs(4);
-/// How often while deletions are stopped: each of them is looked at.
-const STOPPED_SWEEP: Duration = Duration::from_secs(30);
-/// How many times as long as a search for deletions took there is none.
-const SWEEP_PAUSE: u32 = 10;
-/// How long an account may take from one domain controller to another: replication between sites has
-/// its hours.
-const ON_THE_WAY: Duration = Duration::from_secs(3 * 60 * 60);
 /// From so many new accounts on, all groups are read rather than those that each account is in: a
 /// domain controller looks through many for every one.
 const MANY: usize = 10;
-/// How often the place is kept while nothing is sent.
-const KEEP: Duration = Duration::from_secs(60);
-/// Where the place is kept.
-const PLACE_FILE: &str = "place.json";
 
 /// The way up.
 pub struct Import {
@@ -74,10 +62,10 @@ pub struct Import {
     folder: Folder,
     courier: Courier,
     departures: Departures,
+    alarms: Alarms,
     /// Where the last look at each domain controller ended: by its invocationId, the update sequence
     /// number.
     seen: HashMap<Guid, u64>,
-    kept: Option<Instant>,
     /// The domain controller that is asked, by its invocationId.
     at: Guid,
     /// Accounts that came of late: when, and where they were seen last.
@@ -88,17 +76,10 @@ pub struct Import {
     is_told: bool,
     /// Who is in the groups of the scope; none where it has no groups, or before they are read.
     members: Option<HashSet<Guid>>,
-    /// Who came in with a group, and whose other groups are still to be sent.
-    newcomers: Vec<String>,
-}
-
-/// Places in the changes of domain controllers, of an agent with a scope.
-#[derive(Serialize, Deserialize)]
-struct Places {
-    agent: Guid,
-    scope: u64,
-    #[serde(default)]
-    seen: HashMap<Guid, u64>,
+    /// Who came in, and whose groups are still to be sent.
+    newcomers: HashSet<String>,
+    /// Users of the scope whom the last look through it found, and nobody understood.
+    strangers: HashSet<Guid>,
 }
 
 impl Import {
@@ -112,20 +93,23 @@ impl Import {
     ) -> anyhow::Result<Self> {
         let known = Known::from_ids(folder.read(known::FILE)?.unwrap_or_default());
         let held = Held::from_rows(folder.read(held::FILE)?.unwrap_or_default());
-        let own = (agent.id(), config.scope.fingerprint());
-        let places: Option<Places> = folder.read(PLACE_FILE)?;
-        let places = places.filter(|places| (places.agent, places.scope) == own);
+        let mut departures = Departures::default();
+        if let Some(stopped) = threshold::is_stopped(&folder, Side::Accounts)? {
+            let why = Threshold::read(&folder)?.sentence(Side::Accounts, &stopped);
+            departures.stop(stopped.deletions, why);
+        }
         Ok(Self {
             courier: Courier::new(agent, known, held, writes),
-            departures: Departures::default(),
-            seen: places.map(|places| places.seen).unwrap_or_default(),
-            kept: None,
+            departures,
+            alarms: Alarms::default(),
+            seen: HashMap::new(),
             at: Guid::NIL,
             arrived: HashMap::new(),
             swept: None,
             is_told: false,
             members: None,
-            newcomers: Vec::new(),
+            newcomers: HashSet::new(),
+            strangers: HashSet::new(),
             config,
             door,
             folder,
@@ -178,6 +162,7 @@ impl Import {
 
     /// Sends everything, and takes out what is gone.
     pub async fn initial(&mut self) -> anyhow::Result<Outcome> {
+        self.courier.known.doubt();
         let done = self.everything().await;
         self.ended(done).await
     }
@@ -210,7 +195,7 @@ impl Import {
         let usn = directory.highest_usn().await?;
         self.at = directory.invocation_id();
         let since = self.seen.get(&self.at).copied();
-        // What was not sent is found by sending everything.
+        // What was not sent is found by comparing everything.
         let is_owed = self.courier.is_owed();
         let Some(since) = since.filter(|since| *since <= usn && !is_owed) else {
             return self.everything().await;
@@ -218,16 +203,16 @@ impl Import {
         if self.config.scope.has_groups() && self.members.is_none() {
             self.members_changed(&directory).await?;
         }
-        let mut is_changed = false;
         if since < usn {
-            is_changed = self.changes(&directory, since, usn).await?;
+            self.changes(&directory, since, usn).await?;
             self.deletions(&directory, since, usn).await?;
         }
         if self.is_sweep_due(usn)? {
             self.sweep(&directory, usn).await?;
         }
-        self.depart(&directory).await?;
-        self.stand(usn, is_changed)
+        self.seen.insert(self.at, usn);
+        self.keep()?;
+        self.depart(&directory).await
     }
 
     async fn catch_up(&mut self) -> anyhow::Result<()> {
@@ -235,6 +220,7 @@ impl Import {
             return self.everything().await;
         }
         self.swept = None;
+        self.courier.rest_no_more();
         self.look().await?;
         let directory = self.door.open().await?;
         for guid in self.courier.held.ids() {
@@ -244,17 +230,13 @@ impl Import {
         self.finish(&directory).await
     }
 
-    /// Sends everything.
+    /// Sends all that the server does not have like this.
     async fn everything(&mut self) -> anyhow::Result<()> {
         let begun = Instant::now();
         let directory = self.door.open().await?;
         let usn = directory.highest_usn().await?;
         self.at = directory.invocation_id();
-        self.courier.begin_anew();
-        if self.config.staging {
-            // Another agent sends: what waits here is what that one has not sent.
-            self.courier.learn().await?;
-        }
+        self.courier.begin_anew().await?;
         if self.config.scope.has_groups() {
             self.read_members(&directory).await?;
         }
@@ -280,20 +262,19 @@ impl Import {
         }
         // Groups refer to members: those must be known first.
         self.courier.settle().await?;
-        let mut groups = directory.groups().all().await?;
-        for group in &mut groups {
-            directory.complete_members(group).await?;
-        }
-        for group in concerned(&groups, &mut present) {
-            self.put_group(group, &present).await?;
-        }
-        self.courier.settle().await?;
+        let groups = directory.groups().all().await?;
+        self.put_groups(&directory, groups, &mut present).await?;
+        self.newcomers.clear();
+        // Who is gone is found anew, and looked for twice.
+        self.departures.decided();
         self.compare(&present);
-        self.finish(&directory).await?;
         self.swept = Some((Instant::now(), Duration::ZERO, usn));
+        self.courier.compared(begun.elapsed());
         // What others had more, and was read and not sent, is read there once more.
         self.seen.clear();
-        self.stand(usn, true)?;
+        self.seen.insert(self.at, usn);
+        self.keep()?;
+        self.finish(&directory).await?;
         let known = &self.courier.known;
         tracing::info!(
             users = known.count(Kind::User),
@@ -305,14 +286,9 @@ impl Import {
         Ok(())
     }
 
-    /// Sends what changed after `since`, up to `usn`; whether anything did.
-    async fn changes(
-        &mut self,
-        directory: &Directory,
-        since: u64,
-        usn: u64,
-    ) -> anyhow::Result<bool> {
-        let begun = Instant::now();
+    /// Sends what changed after `since`, up to `usn`.
+    async fn changes(&mut self, directory: &Directory, since: u64, usn: u64) -> anyhow::Result<()> {
+        let (begun, news) = (Instant::now(), self.courier.news());
         let changed = directory.changed(since, usn).await?;
         let mut read = changed.users.len() + changed.groups.len() + changed.computers.len();
         // Before the users: a member who comes in with a group is a user whom nothing changed.
@@ -324,12 +300,11 @@ impl Import {
             self.members_changed(directory).await?;
         }
         // From the whole domain: a user may have left the scope.
-        let mut new_members = self.newcomers.clone();
         for guids in changed.users.chunks(AT_ONCE) {
             for user in &directory.users_of(guids).await? {
                 if self.is_inside(user) {
                     if self.arrives(user.guid) {
-                        new_members.push(user.dn.clone());
+                        self.newcomers.insert(user.dn.clone());
                     }
                     self.put_user(user).await?;
                 } else if self.courier.known.contains(user.guid) {
@@ -340,7 +315,7 @@ impl Import {
         for guids in changed.computers.chunks(AT_ONCE) {
             for computer in &directory.computers_of(guids).await? {
                 if self.arrives(computer.guid) {
-                    new_members.push(computer.dn.clone());
+                    self.newcomers.insert(computer.dn.clone());
                 }
                 self.put_computer(computer).await?;
             }
@@ -351,84 +326,57 @@ impl Import {
             let known = &self.courier.known;
             let mut members = group.members.iter();
             if members.any(|member| known.contains(*member)) && !known.contains(group.guid) {
-                new_members.push(group.dn.clone());
+                self.newcomers.insert(group.dn.clone());
             }
         }
-        if new_members.len() > MANY {
+        read += self.put_groups_of_newcomers(directory, groups).await?;
+        let ms = begun.elapsed().as_millis() as u64;
+        match self.courier.news() > news {
+            true => tracing::info!(read, ms, "changes imported"),
+            // The agent's own work, mostly.
+            false => tracing::debug!(read, ms, "changes looked at"),
+        }
+        Ok(())
+    }
+
+    /// Sends groups, and those that newcomers are in. Answers how many that are.
+    async fn put_groups_of_newcomers(
+        &mut self,
+        directory: &Directory,
+        mut groups: VecDeque<Group>,
+    ) -> anyhow::Result<usize> {
+        let changed = groups.len();
+        if self.newcomers.len() > MANY {
             groups = directory.groups().all().await?;
-            read += groups.len();
-            new_members.clear();
+        } else {
+            for member in &self.newcomers {
+                groups.extend(directory.groups_above(member).all().await?);
+            }
         }
-        for member in new_members {
-            let above = directory.groups_above(&member).all().await?;
-            read += above.len();
-            groups.extend(above);
-        }
+        let read = groups.len().saturating_sub(changed);
         if !groups.is_empty() {
-            self.put_groups(directory, groups).await?;
+            let mut present = self.courier.known.all().collect();
+            self.put_groups(directory, groups, &mut present).await?;
         }
         self.newcomers.clear();
-        if read > 0 {
-            let ms = begun.elapsed().as_millis() as u64;
-            tracing::info!(read, ms, "changes imported");
-        }
-        Ok(read > 0)
+        Ok(read)
     }
 
     async fn put_groups(
         &mut self,
         directory: &Directory,
         mut groups: VecDeque<Group>,
+        present: &mut HashSet<Guid>,
     ) -> anyhow::Result<()> {
         for group in &mut groups {
             directory.complete_members(group).await?;
         }
-        let mut present: HashSet<Guid> = self.courier.known.all().collect();
-        concerned(&groups, &mut present);
+        let links = groups.iter().map(|group| (group.guid, &group.members[..]));
+        concerned(links, present, &self.courier.known);
         for group in groups.iter().filter(|group| present.contains(&group.guid)) {
-            self.put_group(group, &present).await?;
+            self.put_group(group, present).await?;
         }
         self.courier.settle().await
-    }
-
-    fn is_sweep_due(&mut self, usn: u64) -> anyhow::Result<bool> {
-        let Some((swept, took, swept_usn)) = self.swept else {
-            return Ok(true);
-        };
-        let is_stopped = self.departures.are_stopped();
-        if is_stopped
-            && self.departures.is_empty()
-            && *self.threshold()?.meant.of(Side::Accounts) > 0
-        {
-            return Ok(true);
-        }
-        let least = match is_stopped {
-            true => STOPPED_SWEEP,
-            false => SWEEP,
-        };
-        let is_due = swept.elapsed() >= least.max(took * SWEEP_PAUSE)
-            && (is_stopped || (swept_usn != usn && !self.is_told));
-        Ok(is_due || self.departures.wants_a_look())
-    }
-
-    /// Notes what the directory tells of deletions after `since`, up to `usn`.
-    async fn deletions(
-        &mut self,
-        directory: &Directory,
-        since: u64,
-        usn: u64,
-    ) -> anyhow::Result<()> {
-        let deleted = directory.deleted(since, usn).await?;
-        self.is_told = deleted.is_some();
-        let known = &self.courier.known;
-        let account = |guid| Some((known.kind(guid)?, guid));
-        let gone: Vec<_> = deleted.into_iter().flatten().filter_map(account).collect();
-        if gone.iter().any(|(kind, _)| *kind == Kind::Group) {
-            self.members_changed(directory).await?;
-        }
-        self.courier.leave(&gone);
-        self.departures.told(gone);
-        Ok(())
     }
 
     /// An account is here. Whether it is new; if so, it may yet be on its way to others.
@@ -442,152 +390,6 @@ impl Import {
         is_new
     }
 
-    /// These are here. Notes which others that the server knows are not.
-    fn compare(&mut self, present: &HashSet<Guid>) {
-        for (account, (_, last_seen)) in &mut self.arrived {
-            if present.contains(account) {
-                *last_seen = self.at;
-            }
-        }
-        self.miss(self.courier.known.missing(present));
-    }
-
-    /// Notes what is not there, and not on its way from another domain controller either.
-    fn miss(&mut self, mut missing: Vec<(Kind, Guid)>) {
-        self.arrived
-            .retain(|_, (since, _)| since.elapsed() < ON_THE_WAY);
-        missing.retain(|(_, account)| {
-            let last_seen = self.arrived.get(account);
-            last_seen.is_none_or(|(_, last_seen)| *last_seen == self.at)
-        });
-        self.courier.leave(&missing);
-        self.departures.see(missing);
-    }
-
-    /// Finds accounts that are gone.
-    async fn sweep(&mut self, directory: &Directory, usn: u64) -> anyhow::Result<()> {
-        let begun = Instant::now();
-        let domain = directory.domain().dn.clone();
-        let mut bases: Vec<(Kind, String)> = self
-            .config
-            .scope
-            .bases()
-            .map(|base| (Kind::User, base.to_owned()))
-            .collect();
-        bases.extend([(Kind::Computer, domain.clone()), (Kind::Group, domain)]);
-        let mut present = HashSet::new();
-        for (kind, base) in bases {
-            let mut pages = directory.ids(kind, &base);
-            while let Some(page) = pages.next().await? {
-                present.extend(page);
-            }
-        }
-        // A group that was deleted is among no changes.
-        self.members_changed(directory).await?;
-        self.departures.looked();
-        self.compare(&present);
-        self.swept = Some((begun, begun.elapsed(), usn));
-        if self.departures.are_back() {
-            self.courier.leave_only(&[]);
-            threshold::passed(&self.folder, Side::Accounts, 0)?;
-        }
-        Ok(())
-    }
-
-    /// Waits until nothing more goes, and takes out what has gone.
-    async fn finish(&mut self, directory: &Directory) -> anyhow::Result<()> {
-        self.departures.doubt();
-        while !self.departures.are_settled() {
-            tokio::time::sleep(POLL).await;
-            if self.departures.wants_a_look() {
-                let usn = directory.highest_usn().await?;
-                self.sweep(directory, usn).await?;
-            }
-        }
-        self.depart(directory).await
-    }
-
-    /// Takes out what has gone, unless that is more than anybody can have meant.
-    async fn depart(&mut self, directory: &Directory) -> anyhow::Result<()> {
-        if self.departures.is_empty() || !self.departures.are_settled() {
-            return Ok(());
-        }
-        if !self.courier.may_send() {
-            return Ok(());
-        }
-        let mut gone = Vec::new();
-        for (kind, guid) in self.departures.take() {
-            if self.courier.known.contains(guid) && self.is_gone(directory, kind, guid).await? {
-                gone.push((kind, guid));
-            } else {
-                self.courier.stays(kind, guid);
-            }
-        }
-        let threshold = self.threshold()?;
-        let lately = self.departures.lately();
-        let going = Deletions {
-            deletions: gone.len(),
-            lately,
-            total: self.courier.known.len() + lately,
-        };
-        if threshold.stops(Side::Accounts, &going) {
-            return self.stop(&threshold, &gone, going).await;
-        }
-        for (kind, guid) in &gone {
-            self.courier.delete(*kind, *guid).await?;
-        }
-        self.courier.settle().await?;
-        let is_confirmed = *threshold.meant.of(Side::Accounts) > 0;
-        self.departures.went(gone.len(), is_confirmed);
-        threshold::passed(&self.folder, Side::Accounts, 0)?;
-        self.keep()
-    }
-
-    /// More is gone than may go: nothing does.
-    async fn stop(
-        &mut self,
-        threshold: &Threshold,
-        gone: &[(Kind, Guid)],
-        stopped: Deletions,
-    ) -> anyhow::Result<()> {
-        let detail = threshold.sentence(Side::Accounts, &stopped);
-        self.courier.leave_only(gone);
-        if self.departures.stop(gone.len()) {
-            let (code, event) = (DELETION_THRESHOLD, threshold::EVENT);
-            tracing::warn!(code, event, stopped.deletions, stopped.total, "{detail}");
-            threshold::stopped(&self.folder, Side::Accounts, stopped)?;
-            self.courier.alert(event, code, &detail).await?;
-        }
-        self.courier.report(ObjectError {
-            object: "/".to_owned(),
-            code: DELETION_THRESHOLD.to_owned(),
-            detail,
-        });
-        Ok(())
-    }
-
-    fn threshold(&self) -> anyhow::Result<Threshold> {
-        Threshold::read(&self.folder)
-    }
-
-    /// Looks once more: an account that is moved while pages are read is on none of them.
-    async fn is_gone(
-        &self,
-        directory: &Directory,
-        kind: Kind,
-        guid: Guid,
-    ) -> Result<bool, directory::Error> {
-        let by = By::Guid(guid);
-        Ok(match kind {
-            Kind::User => !directory
-                .user(&by)
-                .await?
-                .is_some_and(|user| self.is_inside(&user)),
-            Kind::Computer => directory.computer(&by).await?.is_none(),
-            Kind::Group => directory.group(guid).await?.is_none(),
-        })
-    }
-
     /// Tries an account that is held once more.
     async fn retry(&mut self, directory: &Directory, guid: Guid) -> anyhow::Result<()> {
         let by = By::Guid(guid);
@@ -599,7 +401,9 @@ impl Import {
         } else if let Some(computer) = directory.computer(&by).await? {
             self.put_computer(&computer).await?;
         } else if let Some(group) = directory.group(guid).await? {
-            self.put_groups(directory, VecDeque::from([group])).await?;
+            let mut present = self.courier.known.all().collect();
+            let groups = VecDeque::from([group]);
+            self.put_groups(directory, groups, &mut present).await?;
         } else {
             self.courier.held.release(guid);
         }
@@ -631,16 +435,21 @@ impl Import {
             .filter(|user| !members.contains(user))
             .map(|user| (Kind::User, user))
             .collect();
-        let came: Vec<_> = members
-            .into_iter()
-            .filter(|member| !known.contains(*member))
-            .collect();
+        let came = members.into_iter();
+        let came: Vec<_> = came.filter(|user| !known.contains(*user)).collect();
         self.miss(went);
-        for guid in came {
-            let user = directory.user(&By::Guid(guid)).await?;
-            if let Some(user) = user.filter(|user| self.is_inside(user)) {
-                self.put_user(&user).await?;
-                self.newcomers.push(user.dn);
+        self.bring_in(directory, &came).await
+    }
+
+    /// Lets users in whom no change of their own brought.
+    async fn bring_in(&mut self, directory: &Directory, users: &[Guid]) -> anyhow::Result<()> {
+        for guids in users.chunks(AT_ONCE) {
+            for user in &directory.users_of(guids).await? {
+                if self.is_inside(user) {
+                    self.arrives(user.guid);
+                    self.put_user(user).await?;
+                    self.newcomers.insert(user.dn.clone());
+                }
             }
         }
         Ok(())
@@ -663,23 +472,6 @@ impl Import {
         self.courier.put(account, &resource).await
     }
 
-    /// The look ended here. Kept after what was seen before, so that a kill loses none of it.
-    fn stand(&mut self, usn: u64, is_changed: bool) -> anyhow::Result<()> {
-        let is_other = self.seen.insert(self.at, usn) != Some(usn);
-        let is_due = self.kept.is_none_or(|kept| kept.elapsed() >= KEEP);
-        if is_changed || (is_other && is_due) {
-            self.keep()?;
-            let places = Places {
-                agent: self.courier.agent_id(),
-                scope: self.config.scope.fingerprint(),
-                seen: self.seen.clone(),
-            };
-            self.folder.write(PLACE_FILE, &places)?;
-            self.kept = Some(Instant::now());
-        }
-        Ok(())
-    }
-
     fn keep(&mut self) -> anyhow::Result<()> {
         if let Some(ids) = self.courier.known.news_of_ids() {
             self.folder.write(known::FILE, &ids)?;
@@ -691,58 +483,29 @@ impl Import {
     }
 }
 
-/// The groups that hold an account of `present`, directly or by other groups. They join `present`.
-fn concerned<'g>(groups: &'g VecDeque<Group>, present: &mut HashSet<Guid>) -> Vec<&'g Group> {
-    let mut rest: Vec<&Group> = groups.iter().collect();
-    let mut concerned = Vec::new();
-    loop {
-        let (hold, others): (Vec<_>, Vec<_>) = rest
-            .into_iter()
-            .partition(|group| group.members.iter().any(|member| present.contains(member)));
-        if hold.is_empty() {
-            return concerned;
+/// Lets groups join `present`: those that the server has, and those that hold an account of `present`,
+/// directly or by other groups. Each comes with its members.
+fn concerned<'g>(
+    groups: impl Iterator<Item = (Guid, &'g [Guid])>,
+    present: &mut HashSet<Guid>,
+    known: &Known,
+) {
+    let mut above: HashMap<Guid, Vec<Guid>> = HashMap::new();
+    let mut next = Vec::new();
+    for (group, members) in groups {
+        // Also one whose last member left: the server is told.
+        if known.contains(group) || members.iter().any(|member| present.contains(member)) {
+            next.push(group);
         }
-        present.extend(hold.iter().map(|group| group.guid));
-        concerned.extend(hold);
-        rest = others;
+        for member in members {
+            above.entry(*member).or_default().push(group);
+        }
+    }
+    while let Some(group) = next.pop() {
+        present.insert(group);
+        next.extend(above.remove(&group).into_iter().flatten());
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::Parts;
-
-    #[tokio::test]
-    async fn an_account_longer_than_a_request_does_not_keep_the_others_out() {
-        let parts = Parts::new("long", "");
-        let (config, agent) = (parts.config.clone(), parts.agent.clone());
-        let writes = (Lease::held(), Arc::default());
-        let folder = parts.folder.clone();
-        let mut import = Import::new(config, parts.door(), agent, folder, writes).unwrap();
-        let mut user = User {
-            guid: Guid::from_le_bytes([1; 16]),
-            sid: "S-1-5-21-1-2-3-1104".parse().unwrap(),
-            dn: "CN=Alice,OU=Staff,DC=corp,DC=test".to_owned(),
-            account: "alice".to_owned(),
-            principal: "alice@corp.test".to_owned(),
-            display_name: "a".repeat(api::MAX_BULK_BODY),
-            mail: None,
-            source_anchor: vec![1; 16],
-            enabled: true,
-            expires: None,
-            locked_until: None,
-            must_change: false,
-            hours: None,
-            protection: None,
-            usn: 1,
-        };
-        import.put_user(&user).await.unwrap();
-        assert_eq!(import.courier.held.ids(), [user.guid]);
-        user.display_name = "Alice".to_owned();
-        import.put_user(&user).await.unwrap();
-        assert_eq!(import.courier.queued(), 1);
-        let outcome = import.courier.outcome();
-        assert_eq!(outcome.errors[0].code, "too_long");
-    }
-}
+mod tests;

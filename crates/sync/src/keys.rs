@@ -45,7 +45,7 @@ use self::{
 };
 use crate::{
     addition::Refusal,
-    alarms::{self, Alarms},
+    alarms::Alarms,
     config::Config,
     cycle::Asked,
     door::Door,
@@ -195,7 +195,7 @@ impl Keys {
             place: ledger.feed().to_owned(),
             ledger,
             written: Journal::open(&folder, written::FILE)?,
-            alarms: folder.read(alarms::FILE)?.unwrap_or_default(),
+            alarms: Alarms::default(),
             folder,
             lanes: Vec::new(),
             ahead: Ahead::default(),

@@ -32,18 +32,15 @@ pub struct Ids {
     computers: Vec<Guid>,
 }
 
-/// What to do about an account.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum News {
-    /// The server does not know it.
-    New,
-    /// The server knows an older version.
-    Changed,
-    /// The server knows it.
-    None,
-}
-
 impl Known {
+    /// As the server lists it; what was kept is another matter.
+    pub fn listed() -> Self {
+        Self {
+            accounts: HashMap::new(),
+            is_news: true,
+        }
+    }
+
     /// As it was kept; all versions count as old.
     pub fn from_ids(ids: Ids) -> Self {
         let mut known = HashMap::new();
@@ -109,17 +106,19 @@ impl Known {
     }
 
     /// Whether this version of an account is news to the server.
-    pub fn news(&self, guid: Guid, version: u64) -> News {
-        match self.accounts.get(&guid) {
-            None => News::New,
-            Some((_, known)) if *known == version => News::None,
-            Some(_) => News::Changed,
-        }
+    pub fn is_news(&self, guid: Guid, version: u64) -> bool {
+        let known = self.accounts.get(&guid);
+        known.is_none_or(|(_, known)| *known != version)
     }
 
     /// The server has taken this version of an account.
     pub fn taken(&mut self, kind: Kind, guid: Guid, version: u64) {
         self.is_news |= self.accounts.insert(guid, (kind, version)).is_none();
+    }
+
+    /// The server may have the account, in whatever version.
+    pub fn may_have(&mut self, kind: Kind, guid: Guid) {
+        self.taken(kind, guid, UNKNOWN);
     }
 
     /// The server has taken that the account is gone.
@@ -147,6 +146,7 @@ pub fn version(content: &impl Hash) -> u64 {
     hasher.finish().max(UNKNOWN + 1)
 }
 
+/// The version of an account that is to be sent whatever it is.
 const UNKNOWN: u64 = 0;
 
 #[cfg(test)]
@@ -158,14 +158,15 @@ mod tests {
         let guid = Guid::from_le_bytes([1; 16]);
         let (a, b) = (version(&"a"), version(&"b"));
         let mut known = Known::default();
-        assert_eq!(known.news(guid, a), News::New);
+        assert!(known.is_news(guid, a));
         known.taken(Kind::User, guid, a);
-        assert_eq!(known.news(guid, a), News::None);
-        assert_eq!(known.news(guid, b), News::Changed);
+        assert!(!known.is_news(guid, a));
+        assert!(known.is_news(guid, b));
         known.doubt();
-        assert_eq!(known.news(guid, a), News::Changed);
+        assert!(known.is_news(guid, a));
+        known.taken(Kind::User, guid, a);
         known.forget(guid);
-        assert_eq!(known.news(guid, a), News::New);
+        assert!(known.is_news(guid, a));
     }
 
     #[test]

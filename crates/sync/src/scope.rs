@@ -9,8 +9,6 @@
 
 use directory::{Directory, User};
 
-use crate::known;
-
 /// A distinguished name as its parts, outermost first, in one case and without escapes.
 #[derive(Debug, Clone)]
 pub struct Dn {
@@ -50,12 +48,6 @@ impl Scope {
     ) -> Result<bool, directory::Error> {
         Ok(self.contains(&user.dn)
             && (!self.has_groups() || directory.is_within(user.guid, &self.groups).await?))
-    }
-
-    /// The same for the same scope, and hardly for another.
-    pub fn fingerprint(&self) -> u64 {
-        let ous: Vec<_> = self.ous.iter().map(|ou| &ou.parts).collect();
-        known::version(&(ous, &self.groups))
     }
 
     /// Whether an object with this DN is below one of the units.

@@ -152,6 +152,26 @@ impl Company {
         Ok(())
     }
 
+    /// Runs a program on the server's host with the ticket of the domain's administrator.
+    fn as_administrator(&self, words: &[&str]) -> Result<String> {
+        let (server, ticket) = (self.server()?, "FILE:/run/administrator.ccache");
+        let command = |words: &[&str]| server.command(words).env("KRB5CCNAME", ticket);
+        let kinit = command(&["kinit", &format!("Administrator@{REALM}")]);
+        let password = format!("{}\n", self.lab.administrator_password());
+        kinit.stdin(password).ok()?;
+        let said = command(words).ok()?;
+        command(&["kdestroy"]).ok()?;
+        Ok(said)
+    }
+
+    /// Lets the agent's account see what was deleted; answers what the agent's program says of it.
+    ///
+    /// # Errors
+    /// When a step fails.
+    pub fn grant_deletions(&self) -> Result<String> {
+        self.as_administrator(&["latchkey-sync", "permissions", "grant", "--deletions"])
+    }
+
     /// Enrolls the agent, publishes the service connection point and starts the agent; returns how
     /// many users the server then knows.
     ///
@@ -174,19 +194,7 @@ impl Company {
             ])
             .stdin(format!("{code}\n"))
             .ok()?;
-        server
-            .command(&["kinit", &format!("Administrator@{REALM}")])
-            .env("KRB5CCNAME", "FILE:/run/administrator.ccache")
-            .stdin(format!("{}\n", self.lab.administrator_password()))
-            .ok()?;
-        server
-            .command(&["latchkey-sync", "publish"])
-            .env("KRB5CCNAME", "FILE:/run/administrator.ccache")
-            .ok()?;
-        server
-            .command(&["kdestroy"])
-            .env("KRB5CCNAME", "FILE:/run/administrator.ccache")
-            .ok()?;
+        self.as_administrator(&["latchkey-sync", "publish"])?;
         self.run_agent()?;
         let users = until_some(
             "the directory at the server",

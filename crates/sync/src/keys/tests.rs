@@ -2,7 +2,7 @@ use directory::User;
 use protocol::{Operation, Statement};
 
 use super::*;
-use crate::{testing::Parts, written::Key};
+use crate::{alarms, testing::Parts, written::Key};
 
 pub(super) const NOW: UnixTime = UnixTime(1_800_000_000);
 

@@ -10,6 +10,8 @@ use crate::company::{Company, REALM};
 use crate::lab::{AGENT_ACCOUNT, AGENT_KEYTAB, Host, Lab, Options, Profile};
 use crate::wait::until_some;
 
+/// Entries that the agent may read for one change.
+const MOST_READ: f64 = 10.0;
 /// What the agent may take of memory.
 const MEMORY_MIB: f64 = 256.0;
 /// How soon a change is at the server, in milliseconds.
@@ -42,6 +44,8 @@ pub fn import(name: &str, crowd: u32, say: fn(&str)) -> Result<Vec<Row>> {
     let config = server.read_text(CONFIG)?;
     let wider = config.replace("ous = [", &format!("ous = [\"OU=Crowd,{BASE}\", "));
     server.write_file(CONFIG, wider, 0o600)?;
+    // What is deleted is told, not found by a listing that runs beside what is measured.
+    company.grant_deletions()?;
 
     // One reading warms the domain controller's cache for both.
     listing(&server, crowd)?;
@@ -151,7 +155,9 @@ fn one_change(company: &Company) -> Result<(f64, f64)> {
     })?;
     let ms = begun.elapsed().as_secs_f64() * 1000.0;
     let line = line_of(&server, "changes imported")?;
-    Ok((ms, field(&line, "read")?))
+    let read = field(&line, "read")?;
+    ensure!(read <= MOST_READ, "{read} entries for one change: {line}");
+    Ok((ms, read))
 }
 
 #[cfg(test)]

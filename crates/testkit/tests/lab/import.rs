@@ -107,6 +107,16 @@ fn agent(company: &Company, words: &[&str]) -> Result<String> {
     company.server()?.command(&words).ok()
 }
 
+/// Runs a delta cycle, after the one that runs.
+fn cycle(company: &Company) -> Result<()> {
+    let words = ["latchkey-sync", "scheduler", "start", "delta", "--wait"];
+    let server = company.server()?;
+    until_some("a cycle", PATIENCE, || {
+        server.command(&words).within(PATIENCE).ok()
+    })
+    .map(drop)
+}
+
 fn scope(company: &Company, groups: &[&str]) -> Result<()> {
     let server = company.server()?;
     let text = server.read_text(SYNC_TOML)?;
@@ -204,20 +214,14 @@ fn a_deletion_is_noticed_within_seconds_with_and_without_the_right_to_be_told() 
     let (_turn, company) = office();
     comes(company, "alice")?;
     let listings = noticed(company, "judy")?;
-    let server = company.server()?;
     let check = || -> Result<Value> {
         let said = agent(company, &["permissions", "check", "--json"])?;
         Ok(serde_json::from_str(&said)?)
     };
     let container = format!("CN=Deleted Objects,{BASE}");
     ensure!(check()?["optional"][0]["ou"] == container.as_str());
-    let ticket = ("KRB5CCNAME", "FILE:/run/deletions.ccache");
-    let password = format!("{}\n", company.lab.administrator_password());
-    let kinit = server.command(&["kinit", "Administrator"]);
-    kinit.env(ticket.0, ticket.1).stdin(password).ok()?;
     for word in ["added", "is there"] {
-        let words = ["latchkey-sync", "permissions", "grant", "--deletions"];
-        let said = server.command(&words).env(ticket.0, ticket.1).ok()?;
+        let said = company.grant_deletions()?;
         let line = said.lines().find(|line| line.starts_with(&container));
         ensure!(line.is_some_and(|line| line.contains(word)), "{said}");
     }
@@ -260,6 +264,10 @@ fn more_deletions_than_the_threshold_stop_before_the_first_until_they_are_confir
     );
     let told = company.admin(&["audit", "list"])?.to_string();
     ensure!(told.contains("116 deletion_threshold: 501 of"), "{told}");
+    let status = agent(company, &["status"])?;
+    ensure!(status.contains("alarm      deletion_threshold"), "{status}");
+    let waits = agent(company, &["pending"])?;
+    ensure!(waits.contains("deletion_threshold  501 of"), "{waits}");
 
     // The rest flows.
     modify(
@@ -340,9 +348,9 @@ fn a_user_whom_the_server_does_not_take_is_held_and_let_in_when_it_does() -> Res
     modify(company, &peggy, "delete: mS-DS-ConsistencyGuid")?;
     comes(company, "peggy")?;
 
+    // At the server alone: in AD nothing changes.
     company.admin(&["settings", "set", "block-soft-match", "off"])?;
-    let again = "replace: displayName\ndisplayName: Erin";
-    modify(company, &format!("CN=erin,OU=Staff,{BASE}"), again)?;
+    cycle(company)?;
     let matched = until_some("erin of the directory", PATIENCE, || {
         let erin = erin()?;
         ensure!(erin["kind"] == "synced", "{erin}");
@@ -363,17 +371,96 @@ fn a_computer_that_published_a_certificate_goes_up_at_once() -> Result<()> {
              userAccountControl: 4096\n\n"
         ),
     )?;
-    let log = || company.server()?.read_text("/var/log/latchkey-sync.log");
-    let imports = |log: &str| log.matches("changes imported").count();
-    let before = imports(&log()?);
+    // Computers of this name and certificates of theirs.
+    let sql = "SELECT COUNT(DISTINCT c.guid), COUNT(p.place) FROM computers c \
+               LEFT JOIN computer_certificates p ON p.computer = c.guid WHERE c.name = 'HYBRID'";
+    let ask = format!(
+        "import sqlite3
+db = sqlite3.connect('/var/lib/latchkey-server/store.sqlite', timeout=60)
+print(*db.execute(\"{sql}\").fetchone())"
+    );
+    let server = company.server()?;
+    let has = |expected: &str| {
+        let said = server.command(&["python3", "-c", &ask]).ok();
+        said.is_ok_and(|said| said.trim() == expected)
+    };
+    until("the computer at the server", PATIENCE, || has("1 0"))?;
     modify(
         company,
         &format!("CN=HYBRID,CN=Computers,{BASE}"),
         "replace: userCertificate\nuserCertificate:: MAA=",
     )?;
-    let noticed = || Ok::<_, anyhow::Error>(imports(&log()?) > before);
-    until("the change to go up", Duration::from_secs(5), || {
-        noticed().unwrap_or(false)
+    until("its certificate there", Duration::from_secs(5), || {
+        has("1 1")
+    })
+}
+
+#[test]
+fn whom_another_agent_sent_and_the_directory_lost_goes_when_this_one_takes_over() -> Result<()> {
+    let (_turn, company) = office();
+    let (unit, group) = (format!("OU=Staff,{BASE}"), format!("CN=Couple,{BASE}"));
+    add(
+        company,
+        format!(
+            "dn: CN=trent,{unit}\nobjectClass: user\nsAMAccountName: trent\n\
+             userAccountControl: 544\n\n\
+             dn: {group}\nobjectClass: group\nsAMAccountName: Couple\n\
+             member: CN=trent,{unit}\nmember: CN=alice,{unit}\n\n"
+        ),
+    )?;
+    comes(company, "trent")?;
+    until_some("both in the group", PATIENCE, || {
+        let count = members(company, "Couple")?;
+        ensure!(count == 2, "{count}");
+        Ok(())
+    })?;
+    let server = company.server()?;
+    server.stop("latchkey-sync")?;
+    // As if it had never sent anything itself.
+    server.sh("rm -f /var/lib/latchkey-sync/known.json")?;
+    let gone = format!("dn: CN=trent,{unit}\nchangetype: delete\n\n");
+    ldb(company, "ldbmodify", gone)?;
+    let left = format!("delete: member\nmember: CN=alice,{unit}");
+    modify(company, &group, &left)?;
+    company.run_agent()?;
+    goes(company, "trent")?;
+    until_some("nobody in the group", PATIENCE, || {
+        let count = members(company, "Couple")?;
+        ensure!(count == 0, "{count}");
+        Ok(())
+    })
+}
+
+#[test]
+fn users_come_with_the_unit_that_is_moved_into_the_scope() -> Result<()> {
+    let (_turn, company) = office();
+    let user = |name: &str| {
+        format!(
+            "dn: CN={name},OU=Guests,{BASE}\nobjectClass: user\nsAMAccountName: {name}\n\
+             userAccountControl: 544\n\n"
+        )
+    };
+    let unit = format!("dn: OU=Guests,{BASE}\nobjectClass: organizationalUnit\n\n");
+    let group = format!(
+        "dn: CN=Visitors,{BASE}\nobjectClass: group\nsAMAccountName: Visitors\n\
+         member: CN=victor,OU=Guests,{BASE}\n\n"
+    );
+    add(company, unit + &user("victor") + &user("walter") + &group)?;
+    // Whoever comes later was read later.
+    add(company, user("wendy").replace("Guests", "Staff"))?;
+    comes(company, "wendy")?;
+    ensure!(self::user(company, "victor").is_err(), "not of the scope");
+    let names = ["OU=Guests,", "OU=Guests,OU=Staff,"].map(|name| name.to_owned() + BASE);
+    let [from, to] = &names;
+    let moved = company.controller()?;
+    moved.command(&["ldbrename", "-H", SAM, from, to]).ok()?;
+    cycle(company)?;
+    comes(company, "victor")?;
+    comes(company, "walter")?;
+    until_some("victor among the visitors", PATIENCE, || {
+        let count = members(company, "Visitors")?;
+        ensure!(count == 1, "{count}");
+        Ok(())
     })
 }
 
