@@ -7,7 +7,7 @@ use model::{Guid, Sid};
 use crate::{
     Directory, Domain, Error,
     accounts::{Kind, plain_dn},
-    entry::Entry,
+    entry::{Entry, Range},
     filter::Filter,
     message::{Scope, Search},
     search::{Pages, Query},
@@ -40,6 +40,9 @@ pub(crate) const GROUP: &[&str] = &[
     "member",
     "uSNChanged",
 ];
+
+/// More than any group has.
+const MAX_MEMBERS: usize = 10_000_000;
 
 impl Directory {
     /// A group. Complete it with [`Directory::complete_members`].
@@ -111,49 +114,78 @@ impl Directory {
 
     /// Reads the members of a large group that its page had no room for.
     pub async fn complete_members(&self, group: &mut Group) -> Result<(), Error> {
+        self.complete(group, None).await
+    }
+
+    /// The members of a group, asked for at most so many at once, as a domain controller answers of its
+    /// own accord where they are very many: Samba never does.
+    pub async fn members_in_steps(&self, group: Guid, step: usize) -> Result<Vec<Guid>, Error> {
+        let group = self.group(group).await?;
+        let mut group = group.ok_or(Error::Missing("a group that is named"))?;
+        group.members.clear();
+        group.more = Some(0);
+        self.complete(&mut group, Some(step)).await?;
+        Ok(group.members)
+    }
+
+    async fn complete(&self, group: &mut Group, step: Option<usize>) -> Result<(), Error> {
         while let Some(start) = group.more {
+            let last = step.map_or_else(
+                || "*".to_owned(),
+                |step| start.saturating_add(step.saturating_sub(1)).to_string(),
+            );
             let search = Search {
                 base: &format!("<GUID={}>", group.guid),
                 scope: Scope::Base,
                 filter: &Kind::Group.filter(),
-                attributes: &[&format!("member;range={start}-*")],
+                attributes: &[&format!("member;range={start}-{last}")],
                 page: None,
                 extended_dn: true,
             };
-            let Some(entry) = self.one(&search).await? else {
-                break;
-            };
-            let Some((values, more)) = entry.range("member") else {
-                break;
-            };
-            group
-                .members
-                .extend(values.iter().filter_map(|value| extended_guid(value)));
-            group.more = more.filter(|next| *next > start);
+            let entry = self.one(&search).await?;
+            let entry = entry.ok_or(Error::Missing("a group that was just there"))?;
+            let range = entry.range("member");
+            group.take(&range.ok_or(Error::Missing("members that were just there"))??)?;
         }
-        group.more = None;
         Ok(())
     }
 }
 
 impl Group {
     pub(crate) fn read(entry: &Entry, _: &Domain) -> Result<Self, Error> {
-        let (members, more) = match entry.range("member") {
-            Some(range) => range,
-            None => (entry.values("member"), None),
-        };
-        Ok(Self {
+        let mut group = Self {
             guid: entry.guid()?,
             sid: entry.sid()?,
             dn: plain_dn(&entry.dn).to_owned(),
             account: entry.required_text("sAMAccountName")?,
-            members: members
-                .iter()
-                .filter_map(|value| extended_guid(value))
-                .collect(),
+            members: Vec::new(),
             usn: entry.number("uSNChanged"),
-            more,
-        })
+            more: Some(0),
+        };
+        match entry.range("member") {
+            Some(range) => group.take(&range?)?,
+            None => group.take(&Range::whole(entry.values("member")))?,
+        }
+        Ok(group)
+    }
+
+    /// Takes the members that come next. What would never end is an error, and so is what leaves members
+    /// out: whoever is missing would count as one who has left.
+    fn take(&mut self, range: &Range<'_>) -> Result<(), Error> {
+        if self.more != Some(range.start) {
+            return Err(Error::Malformed(
+                "other members of a group than were asked for",
+            ));
+        }
+        let is_last = range.next.is_none();
+        if !is_last && (range.values.is_empty() || range.start > MAX_MEMBERS) {
+            return Err(Error::Malformed("a group whose members have no end"));
+        }
+        let members = range.values.iter();
+        self.members
+            .extend(members.filter_map(|value| extended_guid(value)));
+        self.more = range.next;
+        Ok(())
     }
 }
 
@@ -161,3 +193,6 @@ fn extended_guid(value: &[u8]) -> Option<Guid> {
     let text = std::str::from_utf8(value).ok()?;
     text.strip_prefix("<GUID=")?.split_once('>')?.0.parse().ok()
 }
+
+#[cfg(test)]
+mod tests;
