@@ -189,7 +189,7 @@ impl Kind {
     }
 
     /// Of an entry with its classes, as [`Kind::filter`] finds it.
-    fn of(entry: &Entry) -> Option<Self> {
+    pub(crate) fn of(entry: &Entry) -> Option<Self> {
         let category = plain_dn(entry.text("objectCategory")?);
         let (category, _) = category.split_once(',')?;
         match &*category.to_ascii_lowercase() {

@@ -82,7 +82,15 @@ pub enum Error {
     Missing(&'static str),
 }
 
+/// insufficientAccessRights.
+const INSUFFICIENT_ACCESS: u32 = 50;
+
 impl Error {
+    /// Whether a right is missing that an administrator can give.
+    pub fn is_of_rights(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if *code == INSUFFICIENT_ACCESS)
+    }
+
     /// Whether the connection is of no more use.
     pub fn is_broken(&self) -> bool {
         matches!(

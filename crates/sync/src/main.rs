@@ -109,7 +109,7 @@ fn main() -> ExitCode {
         },
         Err(error) if error.is::<permissions::Incomplete>() => {
             let _ = write!(std::io::stdout(), "{error}");
-            ExitCode::FAILURE
+            ExitCode::from(permissions::INCOMPLETE)
         }
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "latchkey-sync: {error:#}");
