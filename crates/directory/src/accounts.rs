@@ -313,9 +313,9 @@ impl Directory {
     }
 
     /// The SIDs of all accounts for which a KDC would issue a ticket in the name `account`: by
-    /// sAMAccountName, or by userPrincipalName of this domain.
+    /// sAMAccountName, by userPrincipalName of this domain, or by one of no domain.
     pub async fn claimants(&self, account: &str) -> Result<Vec<Sid>, Error> {
-        let filter = principal_filter(account, &self.domain().dns_name);
+        let filter = claimants_filter(account, &self.domain().dns_name);
         let search = Search {
             base: &self.domain().dn,
             scope: Scope::Subtree,
@@ -591,6 +591,15 @@ fn principal_filter(account: &str, realm: &str) -> Filter {
     Filter::Or(vec![
         Filter::equal("sAMAccountName", account.as_bytes()),
         Filter::equal("userPrincipalName", format!("{account}@{realm}")),
+    ])
+}
+
+/// A KDC looks for the name of an enterprise principal among userPrincipalNames as it is (MS-KILE
+/// 3.3.5.6.1), and whoever may write one of these may leave the realm out.
+pub(crate) fn claimants_filter(account: &str, realm: &str) -> Filter {
+    Filter::Or(vec![
+        principal_filter(account, realm),
+        Filter::equal("userPrincipalName", account.as_bytes()),
     ])
 }
 

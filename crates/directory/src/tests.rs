@@ -1,6 +1,6 @@
 use crate::{
     Domain, Protection, User,
-    accounts::{changes, full_protection, is_privileged},
+    accounts::{changes, claimants_filter, full_protection, is_privileged},
     ber::{INTEGER, Reader, Writer, split},
     dns::{self, Service},
     entry::Entry,
@@ -445,4 +445,20 @@ fn few_changes_are_asked_for_by_their_numbers_and_many_all_at_once() {
         ),
         "{all:?}"
     );
+}
+
+#[test]
+fn a_name_is_claimed_by_whoever_has_it_as_a_principal_name_without_a_realm_too() {
+    let bytes = ber(|out| claimants_filter("alice", "corp.test").write(out));
+    let expected = ber(|out| {
+        let any = [
+            Filter::Or(vec![
+                Filter::equal("sAMAccountName", "alice"),
+                Filter::equal("userPrincipalName", "alice@corp.test"),
+            ]),
+            Filter::equal("userPrincipalName", "alice"),
+        ];
+        Filter::Or(any.to_vec()).write(out);
+    });
+    assert_eq!(bytes, expected);
 }
