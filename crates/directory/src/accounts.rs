@@ -153,12 +153,12 @@ const COMPUTER: &[&str] = &[
     "uSNChanged",
 ];
 
-const CONTROL: &str = "userAccountControl";
+pub(crate) const CONTROL: &str = "userAccountControl";
 const DISABLED: u32 = 0x2;
 const TRUST: u32 = 0x800;
 const WORKSTATION: u32 = 0x1000;
-const DOMAIN_CONTROLLER: u32 = 0x2000;
-const READ_ONLY_DOMAIN_CONTROLLER: u32 = 0x0400_0000;
+pub(crate) const DOMAIN_CONTROLLER: u32 = 0x2000;
+pub(crate) const READ_ONLY_DOMAIN_CONTROLLER: u32 = 0x0400_0000;
 
 const ADMINISTRATOR: u32 = 500;
 const KRBTGT: u32 = 502;
@@ -235,7 +235,7 @@ impl Directory {
         let kinds = Filter::Or(kinds.map(Kind::filter).to_vec());
         let mut changed = Changed::default();
         for (filter, is_few) in changes(since, usn, &kinds) {
-            let pages = self.pages(Query {
+            let mut pages = self.pages(Query {
                 base: self.domain().dn.clone(),
                 scope: Scope::Subtree,
                 filter,
@@ -243,7 +243,7 @@ impl Directory {
                 extended_dn: false,
                 read: |entry, _| Ok((Kind::of(entry), entry.guid()?)),
             });
-            let mut pages = if is_few { pages.at_once() } else { pages };
+            pages.is_paged = !is_few;
             while let Some(page) = pages.next().await? {
                 for (kind, guid) in page {
                     match kind {
@@ -376,7 +376,7 @@ impl Directory {
         }
         let mut deleted = Vec::new();
         for (filter, is_few) in changes(since, usn, &is_deleted) {
-            let pages = self.pages(Query {
+            let mut pages = self.pages(Query {
                 base: base.clone(),
                 // Where a domain controller has an index of it.
                 scope: Scope::Children,
@@ -385,7 +385,7 @@ impl Directory {
                 extended_dn: false,
                 read: |entry, _| entry.guid(),
             });
-            let pages = if is_few { pages.at_once() } else { pages };
+            pages.is_paged = !is_few;
             deleted.extend(pages.all().await?);
         }
         Ok(Some(deleted))
@@ -468,7 +468,9 @@ impl User {
     }
 }
 
-/// The one of proxyAddresses that is marked by capitals, or mail.
+/// The one of proxyAddresses that is marked by capitals, or mail, because a domain that never had a mail
+/// server of Microsoft's has no other. Accounts are matched by it too, and nobody can write one of the two
+/// who could not write the other: both are of the property set Public Information.
 fn primary_mail(entry: &Entry) -> Option<&str> {
     let mut addresses = entry.texts("proxyAddresses");
     let primary = addresses.find_map(|address| address.strip_prefix("SMTP:"));
