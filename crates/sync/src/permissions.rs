@@ -2,8 +2,8 @@
 //!
 //! `check` reads with the agent's own ticket what the descriptors say, of every object in the domain: a
 //! right that is missing shows only as a refusal months later, and one that is too much never shows. The
-//! configuration and the schema, which the forest has, are not read. `grant` adds one entry to each unit of the scope, with an
-//! administrator's ticket, and takes nothing away.
+//! configuration and the schema, which are the forest's, are not read. `grant` adds one entry to each unit
+//! of the scope, with an administrator's ticket, and takes nothing away.
 
 mod grant;
 mod judge;
