@@ -1,7 +1,5 @@
 //! Users, groups and computers as the directory has them.
 
-use std::collections::HashSet;
-
 use model::{Filetime, Guid, Sid, UnixTime};
 
 use crate::{
@@ -9,6 +7,7 @@ use crate::{
     entry::Entry,
     filter::Filter,
     gpo::search,
+    groups::{GROUP, Group},
     keys::any_of,
     message::{DELETED_OBJECTS, Scope, Search},
     search::{Pages, Query, understood},
@@ -82,25 +81,6 @@ pub enum Protection {
     Unreadable,
 }
 
-/// A group.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Group {
-    /// objectGUID.
-    pub guid: Guid,
-    /// objectSid.
-    pub sid: Sid,
-    /// distinguishedName.
-    pub dn: String,
-    /// sAMAccountName.
-    pub account: String,
-    /// objectGUIDs of its direct members.
-    pub members: Vec<Guid>,
-    /// uSNChanged at the domain controller of this connection.
-    pub usn: u64,
-    /// Where the rest of the members begins that the page had no room for.
-    more: Option<usize>,
-}
-
 /// A computer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Computer {
@@ -163,13 +143,6 @@ pub(crate) const USER: &[&str] = &[
     "adminCount",
     "uSNChanged",
 ];
-const GROUP: &[&str] = &[
-    "objectGUID",
-    "objectSid",
-    "sAMAccountName",
-    "member",
-    "uSNChanged",
-];
 const COMPUTER: &[&str] = &[
     "objectGUID",
     "objectSid",
@@ -180,12 +153,12 @@ const COMPUTER: &[&str] = &[
     "uSNChanged",
 ];
 
-const CONTROL: &str = "userAccountControl";
+pub(crate) const CONTROL: &str = "userAccountControl";
 const DISABLED: u32 = 0x2;
 const TRUST: u32 = 0x800;
 const WORKSTATION: u32 = 0x1000;
-const DOMAIN_CONTROLLER: u32 = 0x2000;
-const READ_ONLY_DOMAIN_CONTROLLER: u32 = 0x0400_0000;
+pub(crate) const DOMAIN_CONTROLLER: u32 = 0x2000;
+pub(crate) const READ_ONLY_DOMAIN_CONTROLLER: u32 = 0x0400_0000;
 
 const ADMINISTRATOR: u32 = 500;
 const KRBTGT: u32 = 502;
@@ -216,7 +189,7 @@ impl Kind {
     }
 
     /// Of an entry with its classes, as [`Kind::filter`] finds it.
-    fn of(entry: &Entry) -> Option<Self> {
+    pub(crate) fn of(entry: &Entry) -> Option<Self> {
         let category = plain_dn(entry.text("objectCategory")?);
         let (category, _) = category.split_once(',')?;
         match &*category.to_ascii_lowercase() {
@@ -262,7 +235,7 @@ impl Directory {
         let kinds = Filter::Or(kinds.map(Kind::filter).to_vec());
         let mut changed = Changed::default();
         for (filter, is_few) in changes(since, usn, &kinds) {
-            let pages = self.pages(Query {
+            let mut pages = self.pages(Query {
                 base: self.domain().dn.clone(),
                 scope: Scope::Subtree,
                 filter,
@@ -270,7 +243,7 @@ impl Directory {
                 extended_dn: false,
                 read: |entry, _| Ok((Kind::of(entry), entry.guid()?)),
             });
-            let mut pages = if is_few { pages.at_once() } else { pages };
+            pages.is_paged = !is_few;
             while let Some(page) = pages.next().await? {
                 for (kind, guid) in page {
                     match kind {
@@ -326,14 +299,6 @@ impl Directory {
             .collect())
     }
 
-    /// A group. Complete it with [`Directory::complete_members`].
-    pub async fn group(&self, guid: Guid) -> Result<Option<Group>, Error> {
-        let entry = self.by_guid(guid, &Kind::Group.filter(), GROUP).await?;
-        entry
-            .map(|entry| Group::read(&entry, self.domain()))
-            .transpose()
-    }
-
     /// The computer whose ticket bound this connection.
     pub async fn own_computer(&self) -> Result<Computer, Error> {
         let name = self.who_am_i().await?;
@@ -348,9 +313,9 @@ impl Directory {
     }
 
     /// The SIDs of all accounts for which a KDC would issue a ticket in the name `account`: by
-    /// sAMAccountName, or by userPrincipalName of this domain.
+    /// sAMAccountName, by userPrincipalName of this domain, or by one of no domain.
     pub async fn claimants(&self, account: &str) -> Result<Vec<Sid>, Error> {
-        let filter = principal_filter(account, &self.domain().dns_name);
+        let filter = claimants_filter(account, &self.domain().dns_name);
         let search = Search {
             base: &self.domain().dn,
             scope: Scope::Subtree,
@@ -372,65 +337,6 @@ impl Directory {
             extended_dn: false,
             read: User::read,
         })
-    }
-
-    /// All groups of the domain. Complete each with [`Directory::complete_members`].
-    pub fn groups(&self) -> Pages<'_, Group> {
-        self.group_pages(Kind::Group.filter())
-    }
-
-    /// The groups that `member` is in, directly or not.
-    pub fn groups_above(&self, member: &str) -> Pages<'_, Group> {
-        let within = Filter::InChain("member", member.to_owned());
-        self.group_pages(Filter::And(vec![Kind::Group.filter(), within]))
-    }
-
-    fn group_pages(&self, filter: Filter) -> Pages<'_, Group> {
-        self.pages(Query {
-            base: self.domain().dn.clone(),
-            scope: Scope::Subtree,
-            filter,
-            attributes: GROUP,
-            extended_dn: true,
-            read: Group::read,
-        })
-    }
-
-    /// Who is in one of `groups`, directly or by other groups: users, computers and groups. A group
-    /// that is not there is an error, so that a wrong name does not count as an empty group.
-    pub async fn members_within(&self, groups: &[String]) -> Result<HashSet<Guid>, Error> {
-        let mut members = HashSet::new();
-        for dn in groups {
-            let search = Search {
-                base: dn,
-                scope: Scope::Base,
-                filter: &Kind::Group.filter(),
-                attributes: GROUP,
-                page: None,
-                extended_dn: true,
-            };
-            let top = self.one(&search).await?;
-            let top = top.ok_or(Error::Missing("a group that is named"))?;
-            let within = Filter::InChain("memberOf", dn.clone());
-            let within = Filter::And(vec![Kind::Group.filter(), within]);
-            let mut below = self.group_pages(within).all().await?;
-            below.push_back(Group::read(&top, self.domain())?);
-            for group in &mut below {
-                self.complete_members(group).await?;
-                members.extend(group.members.iter().copied());
-            }
-        }
-        Ok(members)
-    }
-
-    /// Whether an account is in one of `groups`, directly or by other groups. A primary group does
-    /// not count.
-    pub async fn is_within(&self, account: Guid, groups: &[String]) -> Result<bool, Error> {
-        let within = groups.iter().cloned();
-        let within = within.map(|group| Filter::InChain("memberOf", group));
-        let filter = Filter::Or(within.collect());
-        let found = self.by_guid(account, &filter, &["objectGUID"]).await?;
-        Ok(found.is_some())
     }
 
     /// All computers of the domain.
@@ -470,7 +376,7 @@ impl Directory {
         }
         let mut deleted = Vec::new();
         for (filter, is_few) in changes(since, usn, &is_deleted) {
-            let pages = self.pages(Query {
+            let mut pages = self.pages(Query {
                 base: base.clone(),
                 // Where a domain controller has an index of it.
                 scope: Scope::Children,
@@ -479,7 +385,7 @@ impl Directory {
                 extended_dn: false,
                 read: |entry, _| entry.guid(),
             });
-            let pages = if is_few { pages.at_once() } else { pages };
+            pages.is_paged = !is_few;
             deleted.extend(pages.all().await?);
         }
         Ok(Some(deleted))
@@ -488,32 +394,6 @@ impl Directory {
     /// The container of what was deleted.
     pub fn deleted_objects(&self) -> String {
         format!("{DELETED_OBJECTS}{}", self.domain().dn)
-    }
-
-    /// Reads the members of a large group that its page had no room for.
-    pub async fn complete_members(&self, group: &mut Group) -> Result<(), Error> {
-        while let Some(start) = group.more {
-            let search = Search {
-                base: &format!("<GUID={}>", group.guid),
-                scope: Scope::Base,
-                filter: &Kind::Group.filter(),
-                attributes: &[&format!("member;range={start}-*")],
-                page: None,
-                extended_dn: true,
-            };
-            let Some(entry) = self.one(&search).await? else {
-                break;
-            };
-            let Some((values, more)) = entry.range("member") else {
-                break;
-            };
-            group
-                .members
-                .extend(values.iter().filter_map(|value| extended_guid(value)));
-            group.more = more.filter(|next| *next > start);
-        }
-        group.more = None;
-        Ok(())
     }
 
     async fn account(
@@ -588,7 +468,9 @@ impl User {
     }
 }
 
-/// The one of proxyAddresses that is marked by capitals, or mail.
+/// The one of proxyAddresses that is marked by capitals, or mail, because a domain that never had a mail
+/// server of Microsoft's has no other. Accounts are matched by it too, and nobody can write one of the two
+/// who could not write the other: both are of the property set Public Information.
 fn primary_mail(entry: &Entry) -> Option<&str> {
     let mut addresses = entry.texts("proxyAddresses");
     let primary = addresses.find_map(|address| address.strip_prefix("SMTP:"));
@@ -633,27 +515,6 @@ pub(crate) fn full_protection(entry: &Entry, user: &User) -> Option<Protection> 
     let shown = !entry.values("tokenGroups").is_empty() && entry.value(CONTROL).is_some();
     user.protection
         .or((!shown).then_some(Protection::Unreadable))
-}
-
-impl Group {
-    fn read(entry: &Entry, _: &Domain) -> Result<Self, Error> {
-        let (members, more) = match entry.range("member") {
-            Some(range) => range,
-            None => (entry.values("member"), None),
-        };
-        Ok(Self {
-            guid: entry.guid()?,
-            sid: entry.sid()?,
-            dn: plain_dn(&entry.dn).to_owned(),
-            account: entry.required_text("sAMAccountName")?,
-            members: members
-                .iter()
-                .filter_map(|value| extended_guid(value))
-                .collect(),
-            usn: entry.number("uSNChanged"),
-            more,
-        })
-    }
 }
 
 impl Computer {
@@ -735,8 +596,17 @@ fn principal_filter(account: &str, realm: &str) -> Filter {
     ])
 }
 
+/// A KDC looks for the name of an enterprise principal among userPrincipalNames as it is (MS-KILE
+/// 3.3.5.6.1), and whoever may write one of these may leave the realm out.
+pub(crate) fn claimants_filter(account: &str, realm: &str) -> Filter {
+    Filter::Or(vec![
+        principal_filter(account, realm),
+        Filter::equal("userPrincipalName", account.as_bytes()),
+    ])
+}
+
 /// The DN behind `<GUID=…>;<SID=…>;`.
-fn plain_dn(extended: &str) -> &str {
+pub(crate) fn plain_dn(extended: &str) -> &str {
     let mut rest = extended;
     while let Some((_, tail)) = rest
         .strip_prefix('<')
@@ -745,9 +615,4 @@ fn plain_dn(extended: &str) -> &str {
         rest = tail;
     }
     rest
-}
-
-fn extended_guid(value: &[u8]) -> Option<Guid> {
-    let text = std::str::from_utf8(value).ok()?;
-    text.strip_prefix("<GUID=")?.split_once('>')?.0.parse().ok()
 }

@@ -5,9 +5,10 @@ use openssl::x509::X509;
 
 use crate::{
     Directory, Error,
+    accounts::{CONTROL, DOMAIN_CONTROLLER, READ_ONLY_DOMAIN_CONTROLLER},
     filter::Filter,
     message::{Change, Request, Scope, Search},
-    search::{Query, success},
+    search::{ENTRY_EXISTS, Query, VALUE_EXISTS, success},
 };
 
 /// Certificates in DER (MS-ADTS 6.1.1.2.4.1.1).
@@ -30,12 +31,7 @@ pub struct DomainController {
     pub writable: bool,
 }
 
-const CONTROL: &str = "userAccountControl";
 const CERTIFICATE: &str = "cACertificate";
-const EXISTS: u32 = 68;
-const VALUE_EXISTS: u32 = 20;
-const DOMAIN_CONTROLLER: u32 = 0x2000;
-const READ_ONLY_DOMAIN_CONTROLLER: u32 = 0x0400_0000;
 
 impl Directory {
     /// The authorities of the forest.
@@ -124,7 +120,7 @@ impl Directory {
                 ],
             ))
             .await?;
-        if created.code != EXISTS {
+        if created.code != ENTRY_EXISTS {
             return success(created).map(|_| true);
         }
         let known = self.certificates(dn, Scope::Base).await?;

@@ -19,6 +19,8 @@ use crate::{
 pub struct Guarded {
     /// distinguishedName.
     pub dn: String,
+    /// What kind of account it is, if any.
+    pub kind: Option<Kind>,
     /// nTSecurityDescriptor without the SACL; none where it may not be read.
     pub descriptor: Option<Vec<u8>>,
     /// adminCount is set: AD itself replaces the descriptor.
@@ -50,7 +52,7 @@ pub struct Property {
 }
 
 const DESCRIPTOR: &str = "nTSecurityDescriptor";
-const GUARDED: &[&str] = &[DESCRIPTOR, "adminCount"];
+const GUARDED: &[&str] = &[DESCRIPTOR, "adminCount", "objectCategory", "objectClass"];
 /// Everyone, the network's users, and all who signed in.
 const EVERYONE: [&str; 3] = ["S-1-1-0", "S-1-5-2", "S-1-5-11"];
 
@@ -59,33 +61,18 @@ impl Directory {
     pub async fn guarded(&self, dn: &str) -> Result<Option<Guarded>, Error> {
         let filter = Filter::Present("objectClass");
         let found = self.one(&search(dn, Scope::Base, &filter, GUARDED)).await?;
-        found.map(|entry| guarded(&entry)).transpose()
+        Ok(found.as_ref().map(guarded))
     }
 
-    /// All accounts of a kind below `base` with their descriptors.
-    pub fn guarded_accounts(&self, kind: Kind, base: &str) -> Pages<'_, Guarded> {
-        self.guarded_pages(base, kind.filter())
-    }
-
-    /// All organizational units and containers below `base` with their descriptors.
-    pub fn guarded_units(&self, base: &str) -> Pages<'_, Guarded> {
-        let is = |class: &str| Filter::equal("objectClass", class);
-        let kinds = vec![
-            is("organizationalUnit"),
-            is("container"),
-            is("builtinDomain"),
-        ];
-        self.guarded_pages(base, Filter::Or(kinds))
-    }
-
-    fn guarded_pages(&self, base: &str, filter: Filter) -> Pages<'_, Guarded> {
+    /// All objects of the domain with their descriptors.
+    pub fn guarded_objects(&self) -> Pages<'_, Guarded> {
         self.pages(Query {
-            base: base.to_owned(),
+            base: self.domain().dn.clone(),
             scope: Scope::Subtree,
-            filter,
+            filter: Filter::Present("objectClass"),
             attributes: GUARDED,
             extended_dn: false,
-            read: |entry, _| guarded(entry),
+            read: |entry, _| Ok(guarded(entry)),
         })
     }
 
@@ -165,10 +152,11 @@ impl Identity {
     }
 }
 
-fn guarded(entry: &Entry) -> Result<Guarded, Error> {
-    Ok(Guarded {
+fn guarded(entry: &Entry) -> Guarded {
+    Guarded {
         dn: entry.dn.clone(),
+        kind: Kind::of(entry),
         descriptor: entry.value(DESCRIPTOR).map(<[u8]>::to_vec),
         is_protected: entry.number("adminCount") > 0,
-    })
+    }
 }

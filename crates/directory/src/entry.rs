@@ -12,6 +12,47 @@ pub(crate) struct Entry {
     attributes: Vec<(String, Vec<Vec<u8>>)>,
 }
 
+/// Some of an attribute's values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Range<'e> {
+    /// The values.
+    pub(crate) values: &'e [Vec<u8>],
+    /// The place of the first of them.
+    pub(crate) start: usize,
+    /// The start of the next range; none after the last. It is never before this one's end.
+    pub(crate) next: Option<usize>,
+}
+
+impl<'e> Range<'e> {
+    /// All the values that there are.
+    pub(crate) fn whole(values: &'e [Vec<u8>]) -> Self {
+        Self {
+            values,
+            start: 0,
+            next: None,
+        }
+    }
+
+    fn read(range: &str, values: &'e [Vec<u8>]) -> Option<Self> {
+        let (start, end) = range.split_once('-')?;
+        let start = start.parse().ok()?;
+        let next = match end {
+            "*" => None,
+            end => Some(
+                end.parse()
+                    .ok()
+                    .filter(|end: &usize| *end >= start)?
+                    .checked_add(1)?,
+            ),
+        };
+        Some(Self {
+            values,
+            start,
+            next,
+        })
+    }
+}
+
 impl Entry {
     pub(crate) fn new(dn: String, attributes: Vec<(String, Vec<Vec<u8>>)>) -> Self {
         Self { dn, attributes }
@@ -25,19 +66,14 @@ impl Entry {
             .map_or(&[], |(_, values)| values)
     }
 
-    /// Where values come in ranges (MS-ADTS 3.1.1.3.1.3.3): the values of this range and the start
-    /// of the next, or `None` after the last.
-    pub(crate) fn range(&self, name: &str) -> Option<(&[Vec<u8>], Option<usize>)> {
+    /// Where values come in ranges (MS-ADTS 3.1.1.3.1.3.3): the one that came.
+    pub(crate) fn range(&self, name: &str) -> Option<Result<Range<'_>, Error>> {
         self.attributes.iter().find_map(|(found, values)| {
-            let (found, range) = found.split_once(";range=")?;
-            if !found.eq_ignore_ascii_case(name) {
-                return None;
-            }
-            let (_, end) = range.split_once('-')?;
-            Some((
-                values.as_slice(),
-                end.parse::<usize>().ok().map(|end| end + 1),
-            ))
+            let (found, option) = found.split_once(';')?;
+            let (kind, range) = option.split_at_checked("range=".len())?;
+            let is_it = found.eq_ignore_ascii_case(name) && kind.eq_ignore_ascii_case("range=");
+            let malformed = Error::Malformed("a range of values that is none");
+            is_it.then(|| Range::read(range, values).ok_or(malformed))
         })
     }
 

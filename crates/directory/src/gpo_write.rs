@@ -13,7 +13,7 @@ use crate::{
     filter::Filter,
     gpo::{braced, search},
     message::{Change, Request, Scope},
-    search::{Query, success},
+    search::{ENTRY_EXISTS, NO_SUCH_OBJECT, Query, VALUE_EXISTS, success},
 };
 
 /// Who can be a member of a group or be named in a filter.
@@ -30,9 +30,6 @@ pub struct Principal {
 }
 
 const PRINCIPAL: &[&str] = &["objectSid", "sAMAccountName", "objectClass"];
-const NO_SUCH_OBJECT: u32 = 32;
-const VALUE_EXISTS: u32 = 20;
-const ENTRY_EXISTS: u32 = 68;
 /// A global security group (MS-ADTS 2.2.12), as the signed number it is.
 const GLOBAL_SECURITY: &str = "-2147483646";
 

@@ -22,6 +22,7 @@ mod ffi;
 mod filter;
 mod gpo;
 mod gpo_write;
+mod groups;
 mod keys;
 mod locate;
 mod message;
@@ -30,10 +31,11 @@ mod seal;
 mod search;
 mod trust;
 
-pub use accounts::{By, Changed, Computer, Group, Kind, Protection, User};
+pub use accounts::{By, Changed, Computer, Kind, Protection, User};
 pub use authorities::{Authorities, DomainController};
 pub use descriptors::{Guarded, Identity, Property};
 pub use gpo_write::Principal;
+pub use groups::Group;
 pub use keys::{KeyHolder, KeyValue};
 pub use locate::{Locator, Need};
 pub use search::{Directory, Domain};
@@ -80,7 +82,15 @@ pub enum Error {
     Missing(&'static str),
 }
 
+/// insufficientAccessRights.
+const INSUFFICIENT_ACCESS: u32 = 50;
+
 impl Error {
+    /// Whether a right is missing that an administrator can give.
+    pub fn is_of_rights(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if *code == INSUFFICIENT_ACCESS)
+    }
+
     /// Whether the connection is of no more use.
     pub fn is_broken(&self) -> bool {
         matches!(

@@ -68,6 +68,8 @@ const PING: Duration = Duration::from_millis(1000);
 const PING_MORE: Duration = Duration::from_millis(400);
 /// A datagram may be lost.
 const PING_AGAIN: Duration = Duration::from_millis(300);
+/// How long one may take until it is bound: it may answer pings, and hang in the bind.
+const CONTROLLER: Duration = Duration::from_secs(10);
 /// How long what DNS said is believed.
 const REMEMBERED: Duration = Duration::from_secs(15 * 60);
 
@@ -153,7 +155,8 @@ impl Locator {
         for candidate in ordered {
             let answered = |(at, _): &(usize, Answer)| candidates.get(*at) == Some(candidate);
             let is_pinged = answers.iter().any(answered);
-            match self.try_one(candidate, is_pinged).await {
+            let tried = self.try_one(candidate, is_pinged);
+            match in_time(&candidate.host, CONTROLLER, tried).await {
                 Ok(directory) => {
                     let since = Instant::now();
                     let known = Known {
@@ -195,6 +198,15 @@ impl Locator {
             expected: self.realm.to_ascii_lowercase(),
         }
     }
+}
+
+async fn in_time<T>(
+    host: &str,
+    limit: Duration,
+    tried: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let late = |_| Error::Unreachable(format!("{host}: not bound in time"));
+    timeout(limit, tried).await.map_err(late)?
 }
 
 /// The error that says more of two: what a controller said, rather than that one is silent.

@@ -45,7 +45,10 @@ pub struct Domain {
     pub lockout_s: Option<i64>,
 }
 
-const NO_SUCH_OBJECT: u32 = 32;
+/// Result codes (RFC 4511 4.1.9): attributeOrValueExists, noSuchObject, entryAlreadyExists.
+pub(crate) const VALUE_EXISTS: u32 = 20;
+pub(crate) const NO_SUCH_OBJECT: u32 = 32;
+pub(crate) const ENTRY_EXISTS: u32 = 68;
 
 impl Directory {
     /// Connects to a domain controller of `realm`, this `host` or the best that DNS names, with
@@ -227,20 +230,13 @@ pub(crate) struct Query<T> {
 pub struct Pages<'d, T> {
     directory: &'d Directory,
     query: Query<T>,
-    is_paged: bool,
+    /// One page has room for all that is there, otherwise: Samba looks anew for each entry of a page.
+    pub(crate) is_paged: bool,
     /// None after the last page.
     cookie: Option<Vec<u8>>,
 }
 
 impl<T> Pages<'_, T> {
-    /// One page has room for all that is there: Samba looks anew for each entry of a page.
-    pub(crate) fn at_once(self) -> Self {
-        Self {
-            is_paged: false,
-            ..self
-        }
-    }
-
     /// The next page; `None` after the last. An entry that is not understood is left out and
     /// named in the log.
     pub async fn next(&mut self) -> Result<Option<VecDeque<T>>, Error> {

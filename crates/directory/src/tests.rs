@@ -1,6 +1,6 @@
 use crate::{
     Domain, Protection, User,
-    accounts::{changes, full_protection, is_privileged},
+    accounts::{changes, claimants_filter, full_protection, is_privileged},
     ber::{INTEGER, Reader, Writer, split},
     dns::{self, Service},
     entry::Entry,
@@ -229,14 +229,7 @@ fn an_account_ends_and_is_locked_out_by_the_clock_of_its_directory() {
             lockout_s: crate::accounts::duration_s(lockout),
             ..corp()
         };
-        let sid = "S-1-5-21-1-2-3-1104".parse::<model::Sid>().unwrap();
-        let attributes = vec![
-            ("objectGUID".to_owned(), vec![vec![1; 16]]),
-            ("objectSid".to_owned(), vec![sid.to_bytes()]),
-            ("sAMAccountName".to_owned(), vec![b"alice".to_vec()]),
-            (name.to_owned(), vec![value.into_bytes()]),
-        ];
-        let entry = Entry::new("CN=Alice,DC=corp,DC=test".to_owned(), attributes);
+        let entry = entry(&[(name, &[value.as_bytes()])]);
         let user = User::read(&entry, &domain).unwrap();
         let seconds = |time: Option<model::UnixTime>| time.map(|time| time.0 - 1_800_000_000);
         (seconds(user.expires), seconds(user.locked_until))
@@ -282,60 +275,112 @@ fn corp() -> Domain {
     }
 }
 
+/// A user's entry; what is in `set` stands for what an ordinary one has, or is not there at all.
+fn entry(set: &[(&str, &[&[u8]])]) -> Entry {
+    let sid = |text: &str| text.parse::<model::Sid>().unwrap().to_bytes();
+    let (own, users) = (sid("S-1-5-21-1-2-3-1104"), sid("S-1-5-21-1-2-3-513"));
+    let ordinary: [(&str, &[&[u8]]); 6] = [
+        ("objectGUID", &[&[1; 16]]),
+        ("objectSid", &[&own]),
+        ("objectClass", &[b"top", b"person", b"user"]),
+        ("sAMAccountName", &[b"alice"]),
+        ("userAccountControl", &[b"512"]),
+        ("tokenGroups", &[&users]),
+    ];
+    let is_set = |name: &str| set.iter().any(|(found, _)| *found == name);
+    let kept = ordinary.iter().filter(|(name, _)| !is_set(name));
+    let all = kept.chain(set.iter().filter(|(_, values)| !values.is_empty()));
+    let owned = all.map(|(name, values)| {
+        let values = values.iter().map(|value| value.to_vec());
+        ((*name).to_owned(), values.collect())
+    });
+    Entry::new("CN=Alice,DC=corp,DC=test".to_owned(), owned.collect())
+}
+
+fn protection(set: &[(&str, &[&[u8]])]) -> Option<Protection> {
+    let entry = entry(set);
+    full_protection(&entry, &User::read(&entry, &corp()).unwrap())
+}
+
 #[test]
 fn a_user_whose_groups_or_flags_are_hidden_is_not_taken_for_an_ordinary_one() {
-    let sid = |text: &str| text.parse::<model::Sid>().unwrap().to_bytes();
-    let domain = corp();
-    let protection = |more: &[(&str, &[u8])]| {
-        let mut attributes = vec![
-            ("objectGUID", vec![1; 16]),
-            ("objectSid", sid("S-1-5-21-1-2-3-1104")),
-            ("sAMAccountName", b"alice".to_vec()),
-        ];
-        attributes.extend(more.iter().map(|(name, value)| (*name, value.to_vec())));
-        let attributes = attributes.into_iter();
-        let entry = Entry::new(
-            "CN=Alice,DC=corp,DC=test".to_owned(),
-            attributes
-                .map(|(name, value)| (name.to_owned(), vec![value]))
-                .collect(),
-        );
-        full_protection(&entry, &User::read(&entry, &domain).unwrap())
-    };
-    let (flags, users) = (
-        ("userAccountControl", b"512".as_slice()),
-        "S-1-5-21-1-2-3-513",
-    );
-    let (users, admins) = (sid(users), sid("S-1-5-21-1-2-3-512"));
-    assert_eq!(protection(&[flags, ("tokenGroups", &users)]), None);
     let hidden = Some(Protection::Unreadable);
-    assert_eq!(protection(&[flags]), hidden);
-    assert_eq!(protection(&[("tokenGroups", &users)]), hidden);
-    assert_eq!(protection(&[]), hidden);
-    assert_eq!(
-        protection(&[("tokenGroups", &admins)]),
-        Some(Protection::PrivilegedGroup)
+    let (groups, flags) = (
+        ("tokenGroups", [].as_slice()),
+        ("userAccountControl", [].as_slice()),
     );
+    assert_eq!(protection(&[groups]), hidden);
+    assert_eq!(protection(&[flags]), hidden);
+    assert_eq!(protection(&[groups, flags]), hidden);
+}
+
+#[test]
+fn each_kind_of_account_that_gets_no_keys_is_told_from_an_ordinary_one() {
+    use Protection::{AdminCount, Computer, PrivilegedGroup, Trust, WellKnown};
+    let flags = |bits: u32| (bits as i32).to_string();
+    let sid = |text: &str| text.parse::<model::Sid>().unwrap().to_bytes();
+    let (users, others) = (sid("S-1-5-21-1-2-3-513"), sid("S-1-5-21-1-2-3-1200"));
+    let one = |name, value: &[u8]| protection(&[(name, &[value])]);
+    for (flag, expected) in [
+        (0, None),
+        (0x2, None),
+        (0x1_0000, None),
+        (0x800, Some(Trust)),
+        (0x1000, Some(Computer)),
+        (0x2000, Some(Computer)),
+        (0x0400_0000, Some(Computer)),
+        (0x8000_2000, Some(Computer)),
+    ] {
+        let text = flags(0x200 | flag);
+        let found = one("userAccountControl", text.as_bytes());
+        assert_eq!(found, expected, "{flag:#x}");
+    }
+    let classes: [&[u8]; 4] = [b"top", b"person", b"user", b"Computer"];
+    assert_eq!(protection(&[("objectClass", &classes)]), Some(Computer));
+    for (name, expected) in [
+        ("krbtgt", Some(WellKnown)),
+        ("KrbTGT_2711", Some(WellKnown)),
+        ("krbtg", None),
+        ("my-krbtgt", None),
+    ] {
+        assert_eq!(one("sAMAccountName", name.as_bytes()), expected, "{name}");
+    }
+    for (rid, expected) in [
+        (500, Some(WellKnown)),
+        (501, None),
+        (502, Some(WellKnown)),
+        (1500, None),
+    ] {
+        let found = one("objectSid", &sid(&format!("S-1-5-21-1-2-3-{rid}")));
+        assert_eq!(found, expected, "{rid}");
+    }
+    for (count, expected) in [
+        ("0", None),
+        ("1", Some(AdminCount)),
+        ("2", Some(AdminCount)),
+    ] {
+        assert_eq!(one("adminCount", count.as_bytes()), expected, "{count}");
+    }
+    for rid in [498, 512, 516, 518, 519, 520, 521, 526, 527] {
+        let group = sid(&format!("S-1-5-21-7-8-9-{rid}"));
+        let groups: [&[u8]; 3] = [&users, &group, &others];
+        let found = protection(&[("tokenGroups", &groups)]);
+        assert_eq!(found, Some(PrivilegedGroup), "{rid}");
+    }
+    for rid in [544, 548, 549, 550, 551, 552] {
+        let found = one("tokenGroups", &sid(&format!("S-1-5-32-{rid}")));
+        assert_eq!(found, Some(PrivilegedGroup), "{rid}");
+    }
+    let ordinary: [&[u8]; 3] = [&users, &others, &sid("S-1-5-32-545")];
+    assert_eq!(protection(&[("tokenGroups", &ordinary)]), None);
 }
 
 #[test]
 fn a_users_anchor_mail_and_hours_are_read_as_they_are_set() {
-    let domain = corp();
+    let mail: (&str, &[&[u8]]) = ("mail", &[b"mail@corp.test"]);
     let read = |more: &[(&str, &[&[u8]])]| {
-        let sid = "S-1-5-21-1-2-3-1104".parse::<model::Sid>().unwrap();
-        let mut attributes = vec![
-            ("objectGUID".to_owned(), vec![vec![1; 16]]),
-            ("objectSid".to_owned(), vec![sid.to_bytes()]),
-            ("sAMAccountName".to_owned(), vec![b"alice".to_vec()]),
-            ("mail".to_owned(), vec![b"mail@corp.test".to_vec()]),
-        ];
-        let values = |values: &[&[u8]]| values.iter().map(|value| value.to_vec()).collect();
-        attributes.extend(
-            more.iter()
-                .map(|(name, of)| ((*name).to_owned(), values(of))),
-        );
-        let entry = Entry::new("CN=Alice,DC=corp,DC=test".to_owned(), attributes);
-        User::read(&entry, &domain).unwrap()
+        let entry = entry(&[&[mail], more].concat());
+        User::read(&entry, &corp()).unwrap()
     };
     let plain = read(&[]);
     assert_eq!(plain.source_anchor, [1; 16]);
@@ -400,4 +445,20 @@ fn few_changes_are_asked_for_by_their_numbers_and_many_all_at_once() {
         ),
         "{all:?}"
     );
+}
+
+#[test]
+fn a_name_is_claimed_by_whoever_has_it_as_a_principal_name_without_a_realm_too() {
+    let bytes = ber(|out| claimants_filter("alice", "corp.test").write(out));
+    let expected = ber(|out| {
+        let any = [
+            Filter::Or(vec![
+                Filter::equal("sAMAccountName", "alice"),
+                Filter::equal("userPrincipalName", "alice@corp.test"),
+            ]),
+            Filter::equal("userPrincipalName", "alice"),
+        ];
+        Filter::Or(any.to_vec()).write(out);
+    });
+    assert_eq!(bytes, expected);
 }

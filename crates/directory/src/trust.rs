@@ -9,7 +9,7 @@ use crate::{
     authorities::Authorities,
     filter::Filter,
     message::{Change, Request, Scope, Search},
-    search::success,
+    search::{ENTRY_EXISTS, success},
 };
 
 /// Where the server is and how to recognise it (MS-ADTS 6.1.1.2.4.1 names the place).
@@ -28,7 +28,6 @@ pub struct ServicePoint {
 const KEYWORD: &str = "latchkey";
 const KEYWORDS: &str = "keywords";
 const BINDING: &str = "serviceBindingInformation";
-const EXISTS: u32 = 68;
 
 impl Directory {
     /// The service connection point; `None` where nobody has published one.
@@ -71,7 +70,7 @@ impl Directory {
                 ],
             ))
             .await?;
-        if created.code != EXISTS {
+        if created.code != ENTRY_EXISTS {
             return success(created).map(drop);
         }
         let changes = [

@@ -10,7 +10,10 @@ use directory::{Directory, Locator, Need};
 use kerberos::Context;
 use model::UnixTime;
 use openssl::asn1::Asn1Time;
-use tokio::{sync::Mutex, task::spawn_blocking};
+use tokio::{
+    sync::{Mutex, RwLock, RwLockReadGuard},
+    task::spawn_blocking,
+};
 
 use crate::{config::Config, hardening::CACHE, keys::now};
 
@@ -30,11 +33,40 @@ pub struct Door {
     current: Mutex<Option<Arc<Directory>>>,
 }
 
-/// Guards the process's one ticket cache: it is empty for a moment while it is filled. Since when it is
-/// full, so that a connection that broke is made anew without a KDC: the one that died was often asked
-/// first.
+/// Guards the process's one ticket cache: it is empty for a moment while it is filled, so that nobody may
+/// read it then, and many may otherwise. Since when it is full, so that a connection that broke is made
+/// anew without a KDC: the one that died was often asked first.
 #[derive(Default)]
-pub struct Tickets(Mutex<Option<Instant>>);
+pub struct Tickets(RwLock<Option<Instant>>);
+
+impl Tickets {
+    /// The cache stays as it is for as long as the answer is held.
+    pub async fn reading(&self) -> RwLockReadGuard<'_, Option<Instant>> {
+        self.0.read().await
+    }
+
+    /// Fills the cache where that was long ago, and answers what `fill` did.
+    async fn renew<T, E>(&self, fill: impl Future<Output = Result<T, E>>) -> Result<Option<T>, E> {
+        let is_fresh =
+            |since: &Option<Instant>| since.is_some_and(|since| since.elapsed() < TICKETS_FOR);
+        // Whoever only looks does not wait until another one's controller has answered.
+        if is_fresh(&*self.reading().await) {
+            return Ok(None);
+        }
+        let mut since = self.0.write().await;
+        if is_fresh(&since) {
+            return Ok(None);
+        }
+        *since = None;
+        let filled = fill.await?;
+        *since = Some(Instant::now());
+        Ok(Some(filled))
+    }
+
+    async fn forget(&self) {
+        *self.0.write().await = None;
+    }
+}
 
 impl Door {
     /// A door that is not open yet. Doors of one process share `tickets`.
@@ -69,14 +101,9 @@ impl Door {
         connect_by(&locator, &self.config, &self.tickets).await
     }
 
-    /// Uses the connection, so that the domain controller does not close it as idle, and gives it up
-    /// where it broke meanwhile: the next one who needs it finds it good, and at once.
-    pub async fn keep_alive(&self) -> Result<(), directory::Error> {
-        let answer = self.open().await?.highest_usn().await;
-        if let Err(error) = &answer {
-            self.forget_if_broken(error).await;
-        }
-        answer.map(drop)
+    /// The tickets that the connection is made with.
+    pub fn tickets(&self) -> &Tickets {
+        &self.tickets
     }
 
     /// Gives a connection up if `error` says that it is of no more use.
@@ -107,26 +134,22 @@ async fn connect_by(
     config: &Config,
     tickets: &Tickets,
 ) -> Result<Directory, directory::Error> {
-    let mut since = tickets.0.lock().await;
-    let is_fresh = !since.is_some_and(|since| since.elapsed() < TICKETS_FOR);
-    let mut skewed = None;
-    if is_fresh {
-        *since = None;
-        skewed = fill(config).await?;
-        *since = Some(Instant::now());
-    }
-    let directory = match locator.connect().await {
+    let filled = tickets.renew(fill(config)).await?;
+    let is_fresh = filled.is_some();
+    let reading = tickets.reading().await;
+    let connected = locator.connect().await;
+    drop(reading);
+    let directory = match connected {
         Ok(directory) => directory,
         Err(error) => {
             use directory::Error::{Kerberos, Refused};
             if matches!(error, Kerberos(_) | Refused { .. }) {
                 // Perhaps it was the tickets: the next one begins with new ones.
-                *since = None;
+                tickets.forget().await;
             }
-            return Err(named(error, skewed));
+            return Err(named(error, filled.flatten()));
         }
     };
-    drop(since);
     if is_fresh {
         collect(&directory, &config.realm).await;
     }
@@ -205,6 +228,20 @@ fn skew(there: Option<UnixTime>, here: UnixTime) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn whoever_waits_for_a_controller_keeps_nobody_from_tickets_that_are_there() {
+        let tickets = Tickets::default();
+        let fill = async || Ok::<_, ()>(7);
+        assert_eq!(tickets.renew(fill()).await, Ok(Some(7)));
+        let waiting = tickets.reading().await;
+        assert_eq!(tickets.renew(fill()).await, Ok(None));
+        drop((waiting, tickets.reading().await));
+        tickets.forget().await;
+        let failing = async { Err::<u8, _>("no KDC") };
+        assert_eq!(tickets.renew(failing).await, Err("no KDC"));
+        assert_eq!(tickets.renew(fill()).await, Ok(Some(7)));
+    }
 
     #[test]
     fn clocks_that_are_too_far_apart_are_named_with_both_times() {

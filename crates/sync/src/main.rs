@@ -106,7 +106,7 @@ fn main() -> ExitCode {
         },
         Err(error) if error.is::<permissions::Incomplete>() => {
             let _ = write!(std::io::stdout(), "{error}");
-            ExitCode::FAILURE
+            ExitCode::from(permissions::INCOMPLETE)
         }
         Err(error) if error.is::<scheduling::Unfinished>() => {
             let _ = write!(std::io::stdout(), "{error}");

@@ -16,7 +16,10 @@ use policy::{
 use sysvol::{Sysvol, policies::Cache};
 use tokio::{sync::Mutex, task::spawn_blocking};
 
-use crate::{config::Config, door::Door};
+use crate::{
+    config::Config,
+    door::{Door, Tickets},
+};
 
 /// What reads and evaluates policies.
 pub struct Policies {
@@ -58,7 +61,10 @@ impl Policies {
             .cache
             .lock()
             .await
-            .read(&inputs.wanted(), sysvol(directory.dc()))
+            .read(
+                &inputs.wanted(),
+                sysvol(directory.dc(), self.door.tickets()),
+            )
             .await?
             .files;
         let evaluation = gpo::evaluate(&inputs, &files);
@@ -99,14 +105,17 @@ fn every_link_is_seen(inputs: &Inputs) -> anyhow::Result<()> {
 }
 
 /// A session as the agent's account, whose ticket the directory's connection left.
-async fn sysvol(dc: &str) -> anyhow::Result<Sysvol> {
+async fn sysvol(dc: &str, tickets: &Tickets) -> anyhow::Result<Sysvol> {
     let service = format!("cifs/{dc}");
+    let reading = tickets.reading().await;
     let ticket = spawn_blocking(move || {
         kerberos::Context::new()?
             .service_ticket(&service)?
             .marshal()
     });
-    Ok(Sysvol::connect(dc, &ticket.await??).await?)
+    let ticket = ticket.await??;
+    drop(reading);
+    Ok(Sysvol::connect(dc, &ticket).await?)
 }
 
 #[cfg(test)]

@@ -76,3 +76,15 @@ fn a_controller_of_another_domain_is_refused_by_name() {
     let said = "c is a domain controller of other.test, not of corp.test";
     assert_eq!(why.to_string(), said);
 }
+
+#[tokio::test]
+async fn a_controller_that_hangs_in_the_bind_is_left_in_time() {
+    let hangs = std::future::pending::<Result<(), Error>>();
+    let left = in_time("dc", Duration::from_millis(1), hangs).await;
+    assert!(
+        matches!(&left, Err(Error::Unreachable(why)) if why.starts_with("dc: ")),
+        "{left:?}"
+    );
+    let bound = in_time("dc", CONTROLLER, async { Ok(1) }).await;
+    assert!(matches!(bound, Ok(1)), "{bound:?}");
+}

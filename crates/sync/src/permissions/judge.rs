@@ -1,14 +1,18 @@
 //! What descriptors let the agent's account do, against what it needs: pure.
 
-use directory::Property;
+use directory::{Kind, Property};
 use model::{Guid, Sid};
 use policy::gpo::descriptor::{
     ALLOW, ALLOW_OBJECT, Ace, Acl, CONTAINER_INHERIT, CONTROL_ACCESS, Descriptor, INHERIT_ONLY,
     INHERITED, LIST_CHILDREN, READ_PROPERTY, WRITE_PROPERTY, allows,
 };
 
-/// The class `user` in descriptors.
+/// The classes of accounts in descriptors.
 const USER_CLASS: &str = "bf967aba-0de6-11d0-a285-00aa003049e2";
+const COMPUTER_CLASS: &str = "bf967a86-0de6-11d0-a285-00aa003049e2";
+const GROUP_CLASS: &str = "bf967a9c-0de6-11d0-a285-00aa003049e2";
+/// May read the descriptor (READ_CONTROL).
+const READ_DESCRIPTOR: u32 = 0x0002_0000;
 /// Rights by which a whole domain is read with its secrets (MS-ADTS 5.1.3.2.1), and passwords are set.
 const EXTENDED: [(&str, &str); 4] = [
     ("1131f6aa-9c07-11d1-f79f-00c04fc2dcd2", "replicate changes"),
@@ -50,6 +54,8 @@ pub(super) struct Judge {
 pub(super) enum Place {
     /// In one of the units that the configuration names, or below.
     Scope,
+    /// A user in one of these units.
+    User,
     /// What protected accounts get their descriptor from.
     AdminSdHolder,
     /// The top of the domain.
@@ -85,11 +91,27 @@ impl Judge {
         }
     }
 
-    /// An entry that lets the account read an attribute of users.
-    pub(super) fn reading(&self, property: &Property) -> Ace {
+    /// The same, on one user.
+    pub(super) fn wanted_of_one(&self) -> Ace {
         Ace {
-            mask: READ_PROPERTY,
-            object_type: Some(property.id),
+            flags: 0,
+            inherited_type: None,
+            ..self.wanted()
+        }
+    }
+
+    /// An entry that lets the account read an attribute of accounts of a kind, or without one their
+    /// descriptors.
+    pub(super) fn reading(&self, kind: Kind, property: Option<&Property>) -> Ace {
+        let class = match kind {
+            Kind::User => USER_CLASS,
+            Kind::Computer => COMPUTER_CLASS,
+            Kind::Group => GROUP_CLASS,
+        };
+        Ace {
+            mask: property.map_or(READ_DESCRIPTOR, |_| READ_PROPERTY),
+            object_type: property.map(|property| property.id),
+            inherited_type: class.parse().ok(),
             ..self.wanted()
         }
     }
@@ -159,6 +181,7 @@ impl Judge {
         }
         if rights == WRITE_PROPERTY && ace.object_type == Some(self.keys.id) {
             return match place {
+                Place::User => None,
                 Place::Scope if ace.inherited_type == user_class() => None,
                 Place::Scope => Some("writes keys of computers too, not of users alone".to_owned()),
                 Place::AdminSdHolder => Some("writes keys of protected accounts".to_owned()),
@@ -199,4 +222,4 @@ fn user_class() -> Option<Guid> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

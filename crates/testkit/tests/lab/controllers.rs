@@ -1,10 +1,12 @@
 //! More than one domain controller: one that stops, and one that may not be written to.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use testkit::company::Company;
+use testkit::crowd::Crowd;
 use testkit::lab::address::{address, full_name};
 use testkit::lab::{Host, Lab, Options, Profile};
 use testkit::wait::{until, until_some};
@@ -13,6 +15,9 @@ use crate::name;
 
 const PIN: &str = "271828459045";
 const LOG: &str = "/var/log/latchkey-sync.log";
+/// Enough keys that some are written, some are not, and one is being written.
+const CROWD: usize = 200;
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How long the agent may be without a domain controller while another one runs.
 const FAILOVER: Duration = Duration::from_secs(5);
 
@@ -271,4 +276,86 @@ fn a_read_only_domain_controller_is_named_and_never_written_to() -> Result<()> {
         Ok(())
     })?;
     all_have_forgotten(company)
+}
+
+/// The key values of the crowd at a controller, sorted.
+fn crowd_keys(company: &Company, controller: &str) -> Result<Vec<String>> {
+    let base = "OU=Crowd,OU=Staff,DC=corp,DC=latchkey,DC=test";
+    let found = company.lab.host(controller)?.sh(&format!(
+        "ldbsearch -H /var/lib/samba/private/sam.ldb -b {base} msDS-KeyCredentialLink"
+    ))?;
+    let unfolded = found.replace("\n ", "");
+    let values = unfolded.lines();
+    let values = values.filter_map(|line| line.strip_prefix("msDS-KeyCredentialLink: "));
+    let mut values: Vec<String> = values.map(str::to_owned).collect();
+    values.sort_unstable();
+    Ok(values)
+}
+
+fn reaches(crowd: &Crowd, state: &str) -> Result<()> {
+    until_some(state, PATIENCE, || {
+        let states = crowd.states()?;
+        ensure!(states[state] == CROWD, "{states}");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_domain_controller_that_stops_in_the_middle_of_an_export_costs_no_key_and_doubles_none()
+-> Result<()> {
+    let (_turn, company) = company();
+    let (lab, server) = (&company.lab, company.server()?);
+    let crowd = Crowd::gather(company, CROWD, Profile::Debug)?;
+    lab.replicate("dc", "dc2")?;
+    let from = log(&server, 0)?.len();
+    crowd.configure()?;
+    crowd.is_known(PATIENCE)?;
+    let serving = connected(&server, from)?;
+    let other = if serving == "dc" { "dc2" } else { "dc" };
+    // What is written at one of them is not at the other when that one stops.
+    apart(company, "add")?;
+    let from = log(&server, 0)?.len();
+    crowd.tell(crowd.keys(0, CROWD, false)?)?;
+    until("the first keys", PATIENCE, || {
+        log(&server, from).is_ok_and(|log| log.contains("change carried out"))
+    })?;
+    let stopped = lab.host(&serving)?;
+    end_samba(&stopped)?;
+    let states = crowd.states()?;
+    ensure!(
+        states["confirmed"] != CROWD,
+        "all was done before: {states}"
+    );
+    let confirmed = reaches(&crowd, "confirmed");
+    apart(company, "del")?;
+    lab.start_samba(&serving)?;
+    confirmed?;
+    ensure!(connected(&server, from)? == other);
+
+    for (from, to) in [(&*serving, other), (other, &*serving)] {
+        lab.replicate(from, to)?;
+    }
+    let keys = crowd_keys(company, other)?;
+    let holders: BTreeSet<&str> = keys
+        .iter()
+        .filter_map(|key| key.rsplit(':').next())
+        .collect();
+    ensure!(
+        keys.len() == CROWD && holders.len() == CROWD,
+        "{} keys of {} users",
+        keys.len(),
+        holders.len()
+    );
+    ensure!(crowd_keys(company, &serving)? == keys, "they differ");
+    let states = crowd.states()?;
+    ensure!(states["confirmed"] == CROWD, "{states}");
+
+    crowd.remove_all()?;
+    reaches(&crowd, "removed")?;
+    lab.replicate(other, &serving)?;
+    for controller in [&*serving, other] {
+        let left = crowd_keys(company, controller)?.len();
+        ensure!(left == 0, "{controller} has {left} keys still");
+    }
+    Ok(())
 }

@@ -209,6 +209,7 @@ fn a_server_that_was_taken_over_gets_no_key_into_the_directory() -> Result<()> {
     let verdicts = until_some("the agent's verdicts", deadline, || hostile.verdicts());
     let after = all_keys(company);
     hostile.change_store("forget")?;
+    company.on_controller("samba-tool user delete grace")?;
     let expected: Vec<&str> = hostile.lies.iter().map(|&(_, code)| code).collect();
     assert_eq!(verdicts?, expected);
     assert_eq!(after?, before);
@@ -242,7 +243,13 @@ fn tell_all(
         "bad_user_proof",
     )?;
     // With the key and a person, for accounts that get none.
+    company.on_controller("samba-tool user create grace --random-password --userou=OU=Staff")?;
+    let mark = "dn: CN=grace,OU=Staff,DC=corp,DC=latchkey,DC=test\nchangetype: modify\n\
+                add: adminCount\nadminCount: 1\n";
+    let call = company.controller()?.command(&["ldbmodify", "-H", SAM]);
+    call.stdin(mark).ok()?;
     for (name, code) in [
+        ("grace", "protected_account"),
         ("dave", "out_of_scope"),
         ("Administrator", "out_of_scope"),
         ("DC$", "unknown_user"),

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use testkit::company::Company;
-use testkit::lab::{Lab, Options, Profile};
+use testkit::company::{Company, REALM};
+use testkit::lab::{AGENT_KEYTAB, Lab, Options, Profile, target_folder};
 use testkit::wait::{pass, until, until_some};
 
 use crate::name;
@@ -140,6 +140,26 @@ fn a_group_of_more_members_than_a_page_holds_comes_up_whole() -> Result<()> {
         ensure!(count == CROWD, "{count} of {CROWD}");
         Ok(())
     })
+}
+
+#[test]
+fn a_group_whose_members_come_in_ranges_has_each_of_them_once() -> Result<()> {
+    let (_turn, company) = office();
+    let server = company.server()?;
+    let program = target_folder().join("debug/examples/members");
+    let program = std::fs::read(&program)
+        .with_context(|| format!("{} (cargo build --examples)", program.display()))?;
+    server.write_file("/usr/local/sbin/members", program, 0o755)?;
+    let told = server.sh(&format!(
+        "export KRB5CCNAME=FILE:/run/members.ccache; kinit -k -t {AGENT_KEYTAB} svc-latchkey && \
+         members --realm {REALM} --group Everybody --step 500"
+    ))?;
+    let mut members: Vec<&str> = told.lines().collect();
+    ensure!(members.len() == CROWD, "{} of {CROWD}", members.len());
+    members.sort_unstable();
+    members.dedup();
+    ensure!(members.len() == CROWD, "{} once", members.len());
+    Ok(())
 }
 
 #[test]

@@ -124,12 +124,12 @@ fn a_right_that_was_taken_is_named_with_its_entry_and_given_back_by_grant() -> R
     stage.dsacl("delete", STAFF, &stage.ace())?;
     let (status, report) = stage.check()?;
     let missing = &report["missing"][0];
-    ensure!(status == 1 && missing["ou"] == STAFF, "{report}");
+    ensure!(status == 3 && missing["ou"] == STAFF, "{report}");
     ensure!(missing["ace"] == stage.ace().as_str(), "{report}");
     ensure!(missing["accounts"].as_u64() >= Some(3), "{report}");
     let said = stage.ask(&["check"])?;
     ensure!(
-        said.status == 1 && said.stdout.contains("permissions grant"),
+        said.status == 3 && said.stdout.contains("permissions grant"),
         "{}",
         said.text()
     );
@@ -143,7 +143,7 @@ fn a_right_that_was_taken_is_named_with_its_entry_and_given_back_by_grant() -> R
         would.contains("would add") && would.contains(&stage.ace()),
         "{would}"
     );
-    ensure!(stage.check()?.0 == 1);
+    ensure!(stage.check()?.0 == 3);
     let before = stage
         .dc
         .sh(&format!("samba-tool dsacl get -H {SAM} --objectdn={STAFF}"))?;
@@ -181,6 +181,10 @@ fn every_right_beyond_the_one_is_named_where_it_is_given() -> Result<()> {
     let sid = &stage.sid;
     let holder = format!("CN=AdminSDHolder,CN=System,{DOMAIN}");
     let others = format!("OU=Others,{DOMAIN}");
+    let admins = format!("CN=Domain Admins,CN=Users,{DOMAIN}");
+    let administrator = format!("CN=Administrator,CN=Users,{DOMAIN}");
+    let controller = format!("CN=DC,OU=Domain Controllers,{DOMAIN}");
+    let full = format!("(A;;CCDCLCSWRPWPDTLOCRSDRCWDWO;;;{sid})");
     let secrets = "1131f6ad-9c07-11d1-f79f-00c04fc2dcd2";
     let excess = [
         (DOMAIN, stage.ace(), "every account"),
@@ -197,6 +201,9 @@ fn every_right_beyond_the_one_is_named_where_it_is_given() -> Result<()> {
         (&others, stage.ace(), "outside the agent's scope"),
         (STAFF, format!("(A;CI;WDWO;;;{sid})"), "WRITE_DAC"),
         (STAFF, format!("(OA;CI;WP;{KEYS};;{sid})"), "computers too"),
+        (&admins, full.clone(), "write attributes"),
+        (&administrator, full.clone(), "WRITE_DAC"),
+        (&controller, full, "every extended right"),
     ];
     for (dn, ace, _) in &excess {
         stage.dsacl("set", dn, ace)?;
@@ -240,7 +247,7 @@ fn a_unit_that_takes_no_entries_from_above_is_named() -> Result<()> {
     stage.dc.command(&["python3", "-c", BLOCK, "off"]).ok()?;
     let (status, report) = checked?;
     let blocked = &report["blocked"][0];
-    ensure!(status == 1, "{report}");
+    ensure!(status == 3, "{report}");
     ensure!(
         blocked["dn"] == format!("OU=Walled,{STAFF}").as_str(),
         "{report}"

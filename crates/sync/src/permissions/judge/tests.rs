@@ -16,7 +16,7 @@ fn property(name: &str, id: u8, set: Option<u8>) -> Property {
     }
 }
 
-fn judge() -> Judge {
+pub(in super::super) fn judge() -> Judge {
     Judge {
         token: vec![sid(AGENT), sid(GROUP), sid(EVERYONE)],
         own: vec![sid(AGENT), sid(GROUP)],
@@ -25,7 +25,7 @@ fn judge() -> Judge {
     }
 }
 
-fn with(aces: Vec<Ace>) -> Descriptor {
+pub(in super::super) fn with(aces: Vec<Ace>) -> Descriptor {
     Descriptor {
         control: 0x8004,
         owner: Some(sid("S-1-5-32-544")),
@@ -111,7 +111,7 @@ fn an_attribute_is_read_by_itself_its_set_or_all() {
         let ace = Ace {
             object_type: object.map(Guid::from_le_bytes),
             sid: sid(EVERYONE),
-            ..judge.reading(&name)
+            ..judge.reading(Kind::User, Some(&name))
         };
         assert!(judge.may_read(&on(&ace), &name), "{object:?}");
     }
