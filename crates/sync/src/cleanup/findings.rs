@@ -29,6 +29,8 @@ pub enum Kind {
     /// The directory has no computer that is its device. Keys of other products are too: those of
     /// Windows Hello for Business on devices that are joined to Entra ID only, for example.
     Orphan,
+    /// It is such as the agent writes, and neither the agent nor the server knows of it.
+    Unregistered,
 }
 
 /// One value.
@@ -59,6 +61,7 @@ impl fmt::Display for Finding {
             Kind::Weak => "is weak: its private key can be computed",
             Kind::Duplicate => "is there once more, and newer",
             Kind::Orphan => "is of a device that the directory does not have",
+            Kind::Unregistered => "is in no registration of the server",
         };
         let whose = if self.ours { "ours" } else { "not ours" };
         let key = self.key.as_deref().unwrap_or("?");
@@ -87,10 +90,12 @@ pub(super) fn of(
             let material = credential.and_then(KeyCredential::material);
             let key = material.map(|material| hex(&sha256(material)));
             let device = credential.and_then(KeyCredential::device);
-            let ours = key
-                .as_deref()
-                .zip(device)
-                .is_some_and(|(key, device)| written.has(user.guid, key, device));
+            let has_our_form = credential.is_some_and(KeyCredential::is_for_user);
+            let is_written = || {
+                let key = key.as_deref().zip(device);
+                key.is_some_and(|(key, device)| written.has(user.guid, key, device))
+            };
+            let ours = has_our_form && is_written();
             let is_weak = || {
                 let public = credential.and_then(KeyCredential::public_key);
                 public.is_some_and(|public| public.has_roca_fingerprint())
@@ -122,6 +127,8 @@ pub(super) fn of(
                 Kind::Duplicate
             } else if is_orphan() {
                 Kind::Orphan
+            } else if has_our_form && !ours {
+                Kind::Unregistered
             } else {
                 continue;
             };
@@ -224,10 +231,29 @@ mod tests {
             .collect()
     }
 
+    fn written(byte: u8, device: Guid) -> Written {
+        let mut written = Written::default();
+        written.put(guid(1), Key::new(&key(byte).key_id(), device, 1), "dc");
+        written
+    }
+
     #[test]
     fn what_is_as_it_should_be_is_no_finding() {
+        let made = Filetime(5);
+        let value = KeyCredential::for_user(&key(2), guid(9), made, made);
+        let foreign = KeyCredential::from_entries(value.entries().iter().rev().cloned().collect());
+        let blobs = [blob(1, guid(9), 5), foreign.encode()];
+        let written = written(1, guid(9));
+        assert_eq!(kinds(holder(None, &blobs), &written, false), []);
+    }
+
+    #[test]
+    fn a_value_such_as_the_agent_writes_that_nobody_registered_is_told() {
         let blobs = [blob(1, guid(9), 5), blob(2, guid(9), 5)];
-        assert_eq!(kinds(holder(None, &blobs), &Written::default(), false), []);
+        assert_eq!(
+            kinds(holder(None, &blobs), &written(1, guid(9)), false),
+            [(Kind::Unregistered, blobs[1].clone(), false)]
+        );
     }
 
     #[test]
@@ -235,16 +261,15 @@ mod tests {
         // 256 is after 255, though its first byte on the wire is lower.
         let blobs = [blob(1, guid(9), 256), blob(1, guid(9), 255)];
         assert_eq!(
-            kinds(holder(None, &blobs), &Written::default(), false),
-            [(Kind::Duplicate, blobs[1].clone(), false)]
+            kinds(holder(None, &blobs), &written(1, guid(9)), false),
+            [(Kind::Duplicate, blobs[1].clone(), true)]
         );
     }
 
     #[test]
     fn a_value_without_a_computer_is_an_orphan_unless_its_device_may_be_the_server_s() {
         let blobs = [blob(1, guid(8), 5)];
-        let mut written = Written::default();
-        written.put(guid(1), Key::new(&key(1).key_id(), guid(8), 1), "dc");
+        let written = written(1, guid(8));
         assert_eq!(
             kinds(holder(None, &blobs), &written, false),
             [(Kind::Orphan, blobs[0].clone(), true)]
