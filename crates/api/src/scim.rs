@@ -145,6 +145,9 @@ pub struct DirectoryFields {
     /// Until when a user is locked out by wrong passwords, where AD has locked it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locked_until: Option<UnixTime>,
+    /// The hours of the week in which a user may sign in, if not in all: base64 of logonHours, 21 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logon_hours: Option<String>,
     /// What a user is known by wherever its object goes: base64 of mS-DS-ConsistencyGuid, or of
     /// objectGUID where that is not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]

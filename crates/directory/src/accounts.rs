@@ -1,6 +1,6 @@
 //! Users, groups and computers as the directory has them.
 
-use model::{Filetime, Guid, Sid, UnixTime};
+use model::{Filetime, Guid, LogonHours, Sid, UnixTime};
 
 use crate::{
     Directory, Domain, Error,
@@ -54,9 +54,8 @@ pub struct User {
     pub locked_until: Option<UnixTime>,
     /// Another password must be chosen at the next sign-in.
     pub must_change: bool,
-    /// The hours of the week in which it may sign in, a bit each from Sunday 0:00 UTC; none: all
-    /// (MS-ADA1 2.376).
-    pub hours: Option<[u8; 21]>,
+    /// The hours of the week in which it may sign in; none: all.
+    pub hours: Option<LogonHours>,
     /// Why no key may be written to it, if so; group membership is looked at only where
     /// [`Directory::keys`] read the user.
     pub protection: Option<Protection>,
@@ -430,14 +429,7 @@ impl Directory {
 impl User {
     /// Whether the account may sign in at this hour.
     pub fn is_within_hours(&self, now: UnixTime) -> bool {
-        const HOUR_S: i64 = 3600;
-        // The first of January 1970 was a Thursday.
-        let hour = (now.0.div_euclid(HOUR_S) + 4 * 24).rem_euclid(7 * 24) as usize;
-        self.hours.is_none_or(|hours| {
-            hours
-                .get(hour / 8)
-                .is_some_and(|byte| byte >> (hour % 8) & 1 == 1)
-        })
+        self.hours.is_none_or(|hours| hours.allow(now))
     }
 
     pub(crate) fn read(entry: &Entry, domain: &Domain) -> Result<Self, Error> {
@@ -459,7 +451,7 @@ impl User {
             must_change: entry.text("pwdLastSet") == Some("0"),
             hours: entry
                 .value("logonHours")
-                .and_then(|hours| hours.try_into().ok()),
+                .and_then(|hours| Some(LogonHours(hours.try_into().ok()?))),
             protection: protection(entry, control, &sid, &account),
             usn: entry.number("uSNChanged"),
             sid,

@@ -11,7 +11,7 @@ mod time;
 pub use guid::Guid;
 pub use secret::Secret;
 pub use sid::Sid;
-pub use time::{Filetime, UnixTime};
+pub use time::{Filetime, LogonHours, UnixTime};
 
 /// SHA-256 of `bytes`.
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {

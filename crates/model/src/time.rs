@@ -33,6 +33,22 @@ impl UnixTime {
     }
 }
 
+/// The hours of the week in which an account may sign in, a bit each from Sunday 0:00 UTC (logonHours,
+/// MS-ADA1 2.376).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LogonHours(pub [u8; 21]);
+
+impl LogonHours {
+    /// Whether this hour is one of them.
+    pub fn allow(&self, now: UnixTime) -> bool {
+        const HOUR_S: i64 = 3600;
+        // The first of January 1970 was a Thursday.
+        let hour = (now.0.div_euclid(HOUR_S) + 4 * 24).rem_euclid(7 * 24) as usize;
+        let byte = self.0.get(hour / 8);
+        byte.is_some_and(|byte| byte >> (hour % 8) & 1 == 1)
+    }
+}
+
 /// 100 ns steps since 1601-01-01 UTC (MS-DTYP 2.3.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Filetime(pub u64);
@@ -54,6 +70,20 @@ impl From<Filetime> for UnixTime {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_hour_of_the_week_is_found_in_every_week() {
+        let mut hours = [0; 21];
+        hours[12] = 0b10;
+        // Thursday, from one to two o'clock.
+        for (second, is_allowed) in [(3599, false), (3600, true), (7199, true), (7200, false)] {
+            let week = 7 * 24 * 3600;
+            for second in [second, second + week, second - week] {
+                let allowed = LogonHours(hours).allow(UnixTime(second));
+                assert_eq!(allowed, is_allowed, "{second}");
+            }
+        }
+    }
 
     #[test]
     fn a_directorys_time_is_read_to_the_second() {

@@ -255,8 +255,16 @@ fn closed(user: &User, now: UnixTime) -> Option<Closed> {
     if !may_be_used(user, now) {
         return Some(Closed::Disabled);
     }
-    let is_locked = user.locked_until.is_some_and(|until| now < until);
-    is_locked.then_some(Closed::Locked)
+    if user.locked_until.is_some_and(|until| now < until) {
+        return Some(Closed::Locked);
+    }
+    let is_open = user.logon_hours.is_none_or(|hours| hours.allow(now));
+    (!is_open).then_some(Closed::OutsideHours)
+}
+
+/// The refusal of a user who may not sign in now, whatever the proof.
+pub(crate) fn expect_open(user: &User, now: UnixTime) -> Result<(), Refusal> {
+    closed(user, now).map_or(Ok(()), |why| Err(why.refusal()))
 }
 
 /// The account of a name, where the password is its and it may be used.

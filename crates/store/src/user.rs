@@ -4,7 +4,7 @@
 //! when on its tokens count. One of the server's own has a password here and no SID, so that
 //! nothing about it ever reaches AD.
 
-use model::{Guid, Sid, UnixTime};
+use model::{Guid, LogonHours, Sid, UnixTime};
 
 use crate::{
     Audit, Error, Listing, Page, Result, Store, group, key, policies,
@@ -51,6 +51,8 @@ pub struct User {
     pub account_expires: Option<UnixTime>,
     /// Until then the directory lets nobody in as this user (lockoutTime and the domain's duration).
     pub locked_until: Option<UnixTime>,
+    /// When the directory lets the user sign in; none: at any hour.
+    pub logon_hours: Option<LogonHours>,
     /// What was issued before is worth nothing. An agent does not change it.
     pub tokens_valid_from: UnixTime,
 }
@@ -120,6 +122,7 @@ pub(crate) fn user(row: &Row) -> Result<User> {
         active: row.get("active")?,
         account_expires: row.get("account_expires")?,
         locked_until: row.get("locked_until")?,
+        logon_hours: row.get("logon_hours")?,
         tokens_valid_from: row.get("tokens_valid_from")?,
     })
 }
@@ -172,6 +175,7 @@ fn columns(tenant: Guid, user: &User) -> Vec<Field> {
         active: user.active,
         account_expires: user.account_expires,
         locked_until: user.locked_until,
+        logon_hours: user.logon_hours,
         tokens_valid_from: user.tokens_valid_from,
     }
     .to_vec()

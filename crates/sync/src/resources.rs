@@ -17,6 +17,7 @@ pub(crate) fn user(user: &User) -> scim::User {
         directory: DirectoryFields {
             account_expires: user.expires,
             locked_until: user.locked_until,
+            logon_hours: user.hours.map(|hours| STANDARD.encode(hours.0)),
             source_anchor: Some(STANDARD.encode(&user.source_anchor)),
             ..fields(&user.sid, &user.account, &user.dn)
         },
@@ -55,6 +56,7 @@ fn fields(sid: &Sid, account: &str, dn: &str) -> DirectoryFields {
         dn: dn.to_owned(),
         account_expires: None,
         locked_until: None,
+        logon_hours: None,
         source_anchor: None,
     }
 }

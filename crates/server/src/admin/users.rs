@@ -10,6 +10,7 @@ use axum::{
     http::StatusCode,
     routing::{delete, get, post, put},
 };
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use model::{Guid, Secret, UnixTime};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -80,6 +81,7 @@ fn told(user: &User) -> Value {
         },
         "expires": user.account_expires.map(rfc3339),
         "locked_until": user.locked_until.map(rfc3339),
+        "logon_hours": user.logon_hours.map(|hours| STANDARD.encode(hours.0)),
         "sid": user.sid(),
         "guid": user.guid,
         "dn": user.dn(),
@@ -166,6 +168,7 @@ async fn create(
         active: true,
         account_expires: None,
         locked_until: None,
+        logon_hours: None,
         source_anchor: None,
         tokens_valid_from: now,
     };

@@ -21,6 +21,7 @@ use super::{
     token::Form,
 };
 use crate::{
+    accounts::expect_open,
     app::App,
     device_proof::{self, Statement},
     error::Refusal,
@@ -203,6 +204,7 @@ async fn by_key(
         mfa_time: Some(now),
     };
     let subject = kept.stand_by(app, facts).await?;
+    expect_open(&subject.user, now)?;
     if !said.iss.eq_ignore_ascii_case(&subject.user.upn) {
         return Err(refused());
     }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use api::scim;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use model::{Guid, Sid, UnixTime};
+use model::{Guid, LogonHours, Sid, UnixTime};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use store::{Agent, Computer, DirectoryChange, Domain, Group, GroupKind, User, UserKind, Withheld};
@@ -138,11 +138,20 @@ pub(super) fn user(
         active: user.active,
         account_expires: directory.account_expires,
         locked_until: directory.locked_until,
+        logon_hours: hours(directory.logon_hours)?,
         source_anchor: directory
             .source_anchor
             .filter(|anchor| *anchor != STANDARD.encode(guid.to_le_bytes())),
         tokens_valid_from: UnixTime(0),
     }))
+}
+
+fn hours(text: Option<String>) -> Result<Option<LogonHours>, Reason> {
+    let Some(text) = text else { return Ok(None) };
+    let bytes = STANDARD.decode(text).ok();
+    let hours = bytes.and_then(|bytes| bytes.try_into().ok());
+    let hours = hours.ok_or("the logon hours are not 21 bytes in base64")?;
+    Ok(Some(LogonHours(hours)))
 }
 
 /// A group may be one of the built-in domain, whose SID is every domain's.

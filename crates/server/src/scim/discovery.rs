@@ -126,6 +126,7 @@ const SCHEMAS: [(&str, &str, &[Attribute]); 4] = [
             ("dn", "string", false, true),
             ("accountExpires", "integer", false, false),
             ("lockedUntil", "integer", false, false),
+            ("logonHours", "binary", false, false),
             ("sourceAnchor", "string", false, false),
         ],
     ),

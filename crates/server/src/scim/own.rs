@@ -103,6 +103,7 @@ pub(super) async fn create_user(app: &App, client: &str, data: Value) -> Result<
         active: true,
         account_expires: None,
         locked_until: None,
+        logon_hours: None,
         source_anchor: None,
         tokens_valid_from: app.clock.now(),
     });

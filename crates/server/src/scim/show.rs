@@ -50,6 +50,7 @@ pub(super) fn user(user: &User) -> Value {
             "dn": dn,
             "accountExpires": seconds(user.account_expires),
             "lockedUntil": seconds(user.locked_until),
+            "logonHours": user.logon_hours.map(|hours| STANDARD.encode(hours.0)),
             "sourceAnchor": user.anchor(),
         });
         add_directory(&mut fields, user.guid, directory);

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Alice as the agent brings her, under a name of the test's.
-fn alice(upn: &str, sam: &str, active: bool) -> Value {
+pub(crate) fn alice(upn: &str, sam: &str, active: bool) -> Value {
     json!([{ "method": "PUT", "path": format!("/Users/{}", guid(11)), "data": {
         "externalId": guid(11),
         "userName": upn,
@@ -170,6 +170,7 @@ async fn who_has_expired_is_refused_where_the_disabled_are_and_who_is_locked_out
     let shown = server.get(&path, &agent.token(&server).await).await.good();
     let directory = &shown["urn:latchkey:scim:1.0:Directory"];
     assert_eq!(directory["accountExpires"], 1_900_000_000);
+    assert_eq!(directory["logonHours"], Value::Null);
     assert_eq!(shown["emails"][0]["value"], "alice@mail.example");
 }
 

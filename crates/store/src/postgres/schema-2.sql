@@ -115,6 +115,7 @@ CREATE TABLE users (
     active            BIGINT NOT NULL,
     account_expires   BIGINT,
     locked_until      BIGINT,
+    logon_hours       BYTEA,
     tokens_valid_from BIGINT NOT NULL,
     PRIMARY KEY (tenant, guid)
 );

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use model::{Guid, Sid, UnixTime};
+use model::{Guid, LogonHours, Sid, UnixTime};
 
 /// What a database holds in one place.
 #[derive(Clone)]
@@ -202,6 +202,18 @@ impl Arg for UnixTime {
 impl Column for UnixTime {
     fn read(value: &Value) -> Option<Self> {
         i64::read(value).map(Self)
+    }
+}
+
+impl Arg for LogonHours {
+    fn value(&self) -> Value {
+        self.0.value()
+    }
+}
+
+impl Column for LogonHours {
+    fn read(value: &Value) -> Option<Self> {
+        Column::read(value).map(Self)
     }
 }
 

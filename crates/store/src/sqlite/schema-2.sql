@@ -23,11 +23,12 @@ CREATE TABLE users_2 (
     active            INTEGER NOT NULL,
     account_expires   INTEGER,
     locked_until      INTEGER,
+    logon_hours       BLOB,
     tokens_valid_from INTEGER NOT NULL,
     PRIMARY KEY (tenant, guid)
 ) STRICT, WITHOUT ROWID;
 INSERT INTO users_2 SELECT tenant, guid, domain, sid, sam, lower_case(sam), dn, upn, upn_key,
-    display_name, NULL, NULL, NULL, active, NULL, NULL, 0 FROM users;
+    display_name, NULL, NULL, NULL, active, NULL, NULL, NULL, 0 FROM users;
 DROP TABLE users;
 ALTER TABLE users_2 RENAME TO users;
 -- Not unique: while names move from one user to another, both may have it for a moment.

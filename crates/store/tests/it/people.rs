@@ -49,6 +49,7 @@ pub(crate) fn synced(byte: u8, domain: Guid, upn: &str) -> User {
         active: true,
         account_expires: Some(NOW.plus(1000)),
         locked_until: None,
+        logon_hours: None,
         source_anchor: None,
         tokens_valid_from: model::UnixTime(0),
     }

@@ -312,6 +312,7 @@ async fn fill(folder: &Path, tenant: Guid, apps: Vec<App>, computers: Vec<Comput
             active: true,
             account_expires: None,
             locked_until: None,
+            logon_hours: None,
             source_anchor: None,
             tokens_valid_from: UnixTime(0),
         };

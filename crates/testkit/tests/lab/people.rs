@@ -79,10 +79,16 @@ fn when_an_account_ends_and_that_it_is_locked_out_comes_up_with_it() -> Result<(
     // Thirty minutes, as Samba locks out unless somebody says otherwise.
     set("replace: lockoutTime\\nlockoutTime: 135443736000000000")?;
     shown("locked_until", &json!("2030-03-16T14:30:00Z"))?;
-    set("replace: accountExpires\\naccountExpires: 0\\n-\\n\
-         replace: lockoutTime\\nlockoutTime: 0\\n-\\nreplace: mail")?;
+    let weekdays = "AAAAAP8DAP8DAP8DAP8DAP8DAAAA";
+    set(&format!("replace: logonHours\\nlogonHours:: {weekdays}"))?;
+    shown("logon_hours", &json!(weekdays))?;
+    set(
+        "replace: logonHours\\n-\\nreplace: accountExpires\\naccountExpires: 0\\n-\\n\
+         replace: lockoutTime\\nlockoutTime: 0\\n-\\nreplace: mail",
+    )?;
     shown("expires", &Value::Null)?;
     shown("locked_until", &Value::Null)?;
+    shown("logon_hours", &Value::Null)?;
     shown("mail", &Value::Null)
 }
 

@@ -75,6 +75,7 @@ pub(crate) async fn people(server: &TestServer) {
             active: true,
             account_expires: None,
             locked_until: None,
+            logon_hours: None,
             source_anchor: None,
             tokens_valid_from: UnixTime(0),
         };

@@ -1,7 +1,10 @@
 //! Primary refresh tokens: how a device gets one, and what it gets with it.
 
 use api::{REGISTRATION_AUDIENCE, oauth::GRANT_JWT_BEARER};
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use model::{Secret, sha256};
 use openssl::{
     encrypt::Decrypter,
@@ -16,6 +19,7 @@ use super::{
     people::{self, DORA, PASSWORD, PORTAL, allow, audit, base64, claims, dora, portal, put_app},
 };
 use crate::{
+    accounts::alice,
     parties::{ALICE, Agent, Device, assertion, guid, rand, ready, rsa1},
     server::{Answer, TestServer, rsa_key},
 };
@@ -432,6 +436,18 @@ async fn a_users_key_signs_its_user_in_on_the_device_that_made_it() {
         assertion(&key, &[7; 32], &said(ALICE).await),
     ] {
         assert_eq!(show(wrong).await.number(), 50129);
+    }
+    // Nor one at an hour in which AD does not let the user in.
+    for (hours, number) in [([0; 21], 80012), ([0xff; 21], 0)] {
+        let mut bulk = alice(ALICE, "alice", true);
+        let directory = &mut bulk[0]["data"]["urn:latchkey:scim:1.0:Directory"];
+        directory["logonHours"] = json!(STANDARD.encode(hours));
+        agent.bulk(&server, bulk).await.good();
+        let shown = show(assertion(&key, &kid, &said(ALICE).await)).await;
+        match number {
+            0 => drop(shown.good()),
+            number => assert_eq!(shown.number(), number),
+        }
     }
     // And a key that was deleted signs nobody in.
     let path = format!("/keys/{}", registered["kid"].as_str().unwrap());
