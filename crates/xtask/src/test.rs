@@ -73,7 +73,7 @@ const STAGES: [(&str, &[&str]); 6] = [
             "--test",
             "lab",
             "--",
-            "--test-threads=5",
+            "--test-threads=6",
         ],
     ),
 ];
