@@ -76,6 +76,8 @@ pub(crate) async fn deliver(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let asked = asked(query.as_deref())?;
+    // Before the device is looked at: one that is switched off right after that is news.
+    let mut patience = Patience::new(app.store.watch_policies(), asked.wait);
     let device = Box::pin(access::device(&app, &headers)).await?.id;
     // Its own bytes: the header's are a part of all that came, which would stay as long.
     let had = headers
@@ -83,7 +85,6 @@ pub(crate) async fn deliver(
         .map(|had| had.as_bytes().to_owned());
     let takes_gzip = takes_gzip(&headers);
     drop((query, headers));
-    let mut patience = Patience::new(app.store.watch_policies(), asked.wait);
     let mut seen = None;
     loop {
         let news = news(&app, &mut seen, device, &asked.users);
