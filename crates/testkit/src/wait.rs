@@ -7,7 +7,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
+/// The least time between two looks.
 const PAUSE: Duration = Duration::from_millis(25);
+
+/// The most. A look that takes long, because it starts programs, comes less often: what is waited for
+/// needs the machine too.
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// Waits until `condition` holds.
 ///
@@ -32,6 +37,7 @@ pub fn until_some<T, E: std::fmt::Display>(
 ) -> Result<T> {
     let start = Instant::now();
     loop {
+        let begun = Instant::now();
         let failure = match attempt() {
             Ok(value) => return Ok(value),
             Err(failure) => failure,
@@ -39,7 +45,7 @@ pub fn until_some<T, E: std::fmt::Display>(
         if start.elapsed() >= deadline {
             bail!("waited {deadline:?} for {what}; last: {failure}");
         }
-        pass(PAUSE);
+        pass(begun.elapsed().clamp(PAUSE, LONGEST_PAUSE));
     }
 }
 

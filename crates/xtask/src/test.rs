@@ -73,7 +73,7 @@ const STAGES: [(&str, &[&str]); 6] = [
             "--test",
             "lab",
             "--",
-            "--test-threads=6",
+            "--test-threads=5",
         ],
     ),
 ];
