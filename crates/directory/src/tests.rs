@@ -263,7 +263,7 @@ fn an_account_ends_and_is_locked_out_by_the_clock_of_its_directory() {
 }
 
 /// A domain whose accounts are locked out by nothing.
-fn corp() -> Domain {
+pub(crate) fn corp() -> Domain {
     Domain {
         guid: model::Guid::from_le_bytes([1; 16]),
         sid: "S-1-5-21-1-2-3".parse().unwrap(),

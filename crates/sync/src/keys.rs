@@ -60,11 +60,9 @@ use crate::{
     written::{self, Written},
 };
 
-/// Result codes that say "not now" (RFC 4511 appendix A): operationsError, busy, unavailable.
+/// Result codes that say "not now" (RFC 4511 appendix A): operationsError, timeLimitExceeded,
+/// adminLimitExceeded, busy, unavailable, other.
 const NOT_NOW: [u32; 6] = [1, 3, 11, 51, 52, 80];
-
-/// insufficientAccessRights.
-const INSUFFICIENT_ACCESS: u32 = 50;
 
 /// The most changes of a page, and results of a report.
 const PAGE: usize = 100;
@@ -600,10 +598,7 @@ impl From<directory::Error> for Failure {
     fn from(error: directory::Error) -> Self {
         match &error {
             // An administrator took it and can give it back: what waits must not be lost until then.
-            directory::Error::Refused {
-                code: INSUFFICIENT_ACCESS,
-                ..
-            } => Self::Later(anyhow::Error::from(error).context(
+            _ if error.is_of_rights() => Self::Later(anyhow::Error::from(error).context(
                 "the agent's account may not write there: `latchkey-sync permissions check` names \
                  the right that is missing",
             )),

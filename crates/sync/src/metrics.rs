@@ -216,16 +216,20 @@ mod tests {
     use super::*;
     use crate::{pending::Action, testing::Parts};
 
-    #[test]
-    fn the_file_says_what_was_counted() {
-        let parts = Parts::new("metrics", "");
-        let metrics = Metrics {
+    fn metrics(parts: &Parts) -> Metrics {
+        Metrics {
             counters: Arc::default(),
             desk: Arc::new(Desk::open(parts.folder.clone(), false).unwrap()),
             lease: Lease::held(),
             pending: Arc::default(),
             folder: parts.folder.clone(),
-        };
+        }
+    }
+
+    #[test]
+    fn the_file_says_what_was_counted() {
+        let parts = Parts::new("metrics", "");
+        let metrics = metrics(&parts);
         let mut alarms = Alarms::default();
         alarms.raise("refused", 1, "alice".to_owned(), now());
         alarms.keep(&parts.folder, now()).unwrap();
@@ -259,13 +263,7 @@ mod tests {
     #[tokio::test]
     async fn an_agent_that_ends_leaves_no_numbers() {
         let parts = Parts::new("metrics-end", "");
-        let metrics = Metrics {
-            counters: Arc::default(),
-            desk: Arc::new(Desk::open(parts.folder.clone(), false).unwrap()),
-            lease: Lease::held(),
-            pending: Arc::default(),
-            folder: parts.folder.clone(),
-        };
+        let metrics = metrics(&parts);
         let runtime = std::env::temp_dir().join(format!("latchkey-prom-{}", std::process::id()));
         fs::create_dir_all(&runtime).unwrap();
         let file = runtime.join("metrics.prom");

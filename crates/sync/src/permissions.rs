@@ -16,7 +16,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use directory::{Directory, Guarded, Kind};
+use directory::{Directory, Guarded, Identity, Kind};
 use policy::gpo::descriptor::{self, Descriptor};
 
 use self::{
@@ -88,8 +88,23 @@ pub async fn run(config: Config, verb: Verb) -> anyhow::Result<String> {
     }
 }
 
-async fn judge(config: &Config, directory: &Directory) -> anyhow::Result<(Judge, Vec<Excess>)> {
-    let identity = directory.identity(&config.account).await?;
+async fn judge(identity: Identity, directory: &Directory) -> anyhow::Result<Judge> {
+    let keys = directory.properties(&[KEYS]).await?.pop();
+    let keys = keys.context("the schema has no msDS-KeyCredentialLink: it is older than 2016's")?;
+    Ok(Judge {
+        token: identity.token(),
+        own: [&[identity.sid.clone()][..], &identity.groups].concat(),
+        sid: identity.sid,
+        keys,
+    })
+}
+
+/// The groups that make the account an administrator.
+async fn memberships(
+    config: &Config,
+    identity: &Identity,
+    directory: &Directory,
+) -> anyhow::Result<Vec<Excess>> {
     let mut excessive = Vec::new();
     for group in identity.privileged_groups() {
         let name = directory.principal_of(group).await?;
@@ -101,28 +116,23 @@ async fn judge(config: &Config, directory: &Directory) -> anyhow::Result<(Judge,
             ace: None,
         });
     }
-    let keys = directory.properties(&[KEYS]).await?.pop();
-    let keys = keys.context("the schema has no msDS-KeyCredentialLink: it is older than 2016's")?;
-    let judge = Judge {
-        token: identity.token(),
-        own: [&[identity.sid.clone()][..], &identity.groups].concat(),
-        sid: identity.sid,
-        keys,
-    };
-    Ok((judge, excessive))
+    Ok(excessive)
 }
 
 /// Whether the agent's account may read the keys of the object with this DN, so that what it does not
 /// see is not there.
 pub async fn sees_keys(config: &Config, directory: &Directory, dn: &str) -> anyhow::Result<bool> {
-    let (judge, _) = judge(config, directory).await?;
+    let identity = directory.identity(&config.account).await?;
+    let judge = judge(identity, directory).await?;
     let object = directory.guarded(dn).await?;
     let descriptor = object.as_ref().map(parsed).transpose()?.flatten();
     Ok(descriptor.is_some_and(|descriptor| judge.may_read(&descriptor, &judge.keys)))
 }
 
 async fn check(config: &Config, directory: &Directory) -> anyhow::Result<Report> {
-    let (judge, excessive) = judge(config, directory).await?;
+    let identity = directory.identity(&config.account).await?;
+    let excessive = memberships(config, &identity, directory).await?;
+    let judge = judge(identity, directory).await?;
     let domain = directory.domain();
     let mut report = Report {
         account: format!("{}\\{}", domain.netbios_name, config.account),

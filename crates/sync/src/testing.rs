@@ -3,6 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use client::{Agent, AgentIdentity, Client};
+use directory::User;
 use model::Guid;
 use openssl::{
     asn1::Asn1Time,
@@ -17,6 +18,27 @@ use crate::{
     door::{Door, Tickets},
     state::Folder,
 };
+
+/// Alice, of whom AD says nothing out of the ordinary.
+pub(crate) fn alice() -> User {
+    User {
+        guid: Guid::from_le_bytes([1; 16]),
+        sid: "S-1-5-21-1-2-3-1104".parse().unwrap(),
+        dn: "CN=Alice,OU=Staff,DC=corp,DC=test".to_owned(),
+        account: "alice".to_owned(),
+        principal: "alice@corp.test".to_owned(),
+        display_name: "Alice".to_owned(),
+        mail: None,
+        source_anchor: vec![1; 16],
+        enabled: true,
+        expires: None,
+        locked_until: None,
+        must_change: false,
+        hours: None,
+        protection: None,
+        usn: 1,
+    }
+}
 
 /// An agent's parts, and a folder that goes with the test.
 pub(crate) struct Parts {

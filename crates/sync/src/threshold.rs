@@ -295,9 +295,8 @@ struct Shown {
 pub fn run(config: &Config, verb: Verb) -> anyhow::Result<String> {
     let folder = Folder::open(&config.state)?;
     let mut threshold = Threshold::read(&folder)?;
-    let is_json = matches!(verb, Verb::Show { json: true });
     match verb {
-        Verb::Show { .. } => return show(&folder, threshold, is_json),
+        Verb::Show { json } => return show(&folder, threshold, json),
         Verb::Set(new) => {
             if let Some(Most(objects)) = new.objects {
                 threshold.objects = objects;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::tests::corp;
 
 /// What a domain controller answers about a group: an attribute and so many members from a place on.
 fn answer(attribute: &str, from: usize, count: usize) -> Entry {
@@ -24,16 +25,7 @@ fn member(n: usize) -> Guid {
 }
 
 fn group(first: &Entry) -> Result<Group, Error> {
-    let domain = Domain {
-        guid: member(0),
-        sid: "S-1-5-21-1-2-3".parse().unwrap(),
-        dns_name: "corp.test".to_owned(),
-        netbios_name: "CORP".to_owned(),
-        dn: "DC=corp,DC=test".to_owned(),
-        configuration: "CN=Configuration,DC=corp,DC=test".to_owned(),
-        lockout_s: None,
-    };
-    Group::read(first, &domain)
+    Group::read(first, &corp())
 }
 
 fn take(group: &mut Group, attribute: &str, from: usize, count: usize) -> Result<(), Error> {

@@ -16,7 +16,7 @@ use openssl::{
 };
 
 use super::*;
-use crate::scope::Dn;
+use crate::{scope::Dn, testing::alice};
 
 const NOW: UnixTime = UnixTime(1_800_000_000);
 
@@ -119,23 +119,7 @@ impl Case {
         };
         change.evidence.as_mut().unwrap().device_sig = sign(&device_key, &change);
         Self {
-            user: Some(User {
-                guid: change.user.anchor,
-                sid: user_sid(),
-                dn: "CN=Alice,OU=Staff,DC=corp,DC=test".to_owned(),
-                account: "alice".to_owned(),
-                principal: "alice@corp.test".to_owned(),
-                display_name: "Alice".to_owned(),
-                mail: None,
-                source_anchor: vec![1; 16],
-                enabled: true,
-                expires: None,
-                locked_until: None,
-                must_change: false,
-                hours: None,
-                protection: None,
-                usn: 1,
-            }),
+            user: Some(alice()),
             user_keys: 0,
             device: Some(Computer {
                 guid: device_guid(),

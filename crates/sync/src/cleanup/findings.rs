@@ -180,7 +180,7 @@ mod tests {
     use model::Filetime;
 
     use super::*;
-    use crate::written::Key;
+    use crate::{testing::alice, written::Key};
 
     fn guid(byte: u8) -> Guid {
         Guid::from_le_bytes([byte; 16])
@@ -190,21 +190,8 @@ mod tests {
         let value = |blob: &Vec<u8>| KeyValue { blob: blob.clone() };
         KeyHolder {
             user: User {
-                guid: guid(1),
-                sid: "S-1-5-21-1-2-3-1104".parse().unwrap(),
-                dn: "CN=a,OU=Staff,DC=t".to_owned(),
-                account: "a".to_owned(),
-                principal: "a@t".to_owned(),
-                display_name: "a".to_owned(),
-                mail: None,
-                source_anchor: vec![1; 16],
-                enabled: true,
-                expires: None,
-                locked_until: None,
-                must_change: false,
-                hours: None,
                 protection,
-                usn: 1,
+                ..alice()
             },
             values: blobs.iter().map(value).collect(),
         }

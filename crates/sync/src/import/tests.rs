@@ -1,5 +1,10 @@
 use super::*;
-use crate::{alarms, history::DELETION_THRESHOLD, testing::Parts, threshold::Deletions};
+use crate::{
+    alarms,
+    history::DELETION_THRESHOLD,
+    testing::{Parts, alice},
+    threshold::Deletions,
+};
 
 #[tokio::test]
 async fn an_account_longer_than_a_request_does_not_keep_the_others_out() {
@@ -9,21 +14,8 @@ async fn an_account_longer_than_a_request_does_not_keep_the_others_out() {
     let folder = parts.folder.clone();
     let mut import = Import::new(config, parts.door(), agent, folder, writes).unwrap();
     let mut user = User {
-        guid: Guid::from_le_bytes([1; 16]),
-        sid: "S-1-5-21-1-2-3-1104".parse().unwrap(),
-        dn: "CN=Alice,OU=Staff,DC=corp,DC=test".to_owned(),
-        account: "alice".to_owned(),
-        principal: "alice@corp.test".to_owned(),
         display_name: "a".repeat(api::MAX_BULK_BODY),
-        mail: None,
-        source_anchor: vec![1; 16],
-        enabled: true,
-        expires: None,
-        locked_until: None,
-        must_change: false,
-        hours: None,
-        protection: None,
-        usn: 1,
+        ..alice()
     };
     import.put_user(&user).await.unwrap();
     assert_eq!(import.courier.held.ids(), [user.guid]);

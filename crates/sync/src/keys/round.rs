@@ -497,17 +497,15 @@ async fn carry_out(directory: &Directory, lease: &Lease, step: &Step) -> Result<
         Step::Done(_) => {}
         Step::Add(user, blob) => {
             lease.check()?;
-            match directory.add_key(user, blob).await {
-                Ok(()) => {}
-                Err(error) => return Err(moved_or(directory, user, error).await),
+            if let Err(error) = directory.add_key(user, blob).await {
+                return Err(moved_or(directory, user, error).await);
             }
         }
         Step::Remove(user, values) => {
             for value in values {
                 lease.check()?;
-                match directory.delete_key(user, value).await {
-                    Ok(()) => {}
-                    Err(error) => return Err(moved_or(directory, user, error).await),
+                if let Err(error) = directory.delete_key(user, value).await {
+                    return Err(moved_or(directory, user, error).await);
                 }
             }
         }

@@ -1,8 +1,11 @@
-use directory::User;
 use protocol::{Operation, Statement};
 
 use super::*;
-use crate::{alarms, testing::Parts, written::Key};
+use crate::{
+    alarms,
+    testing::{Parts, alice},
+    written::Key,
+};
 
 pub(super) const NOW: UnixTime = UnixTime(1_800_000_000);
 
@@ -116,26 +119,6 @@ async fn too_many_removals_are_stopped_and_are_one_alarm_while_the_server_does_n
     assert_eq!(kept.alarms[DELETION_THRESHOLD].count, 1);
 }
 
-pub(super) fn user() -> User {
-    User {
-        guid: Guid::from_le_bytes([1; 16]),
-        sid: "S-1-5-21-1-2-3-1104".parse().unwrap(),
-        dn: "CN=Alice,OU=Staff,DC=corp,DC=test".to_owned(),
-        account: "alice".to_owned(),
-        principal: "alice@corp.test".to_owned(),
-        display_name: "Alice".to_owned(),
-        mail: None,
-        source_anchor: vec![1; 16],
-        enabled: true,
-        expires: None,
-        locked_until: None,
-        must_change: false,
-        hours: None,
-        protection: None,
-        usn: 1,
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn more_keys_than_anybody_takes_out_are_not_lost_at_once() {
     let parts = Parts::new("losses", "");
@@ -146,8 +129,11 @@ async fn more_keys_than_anybody_takes_out_are_not_lost_at_once() {
         let mut id = [0; 32];
         id[..2].copy_from_slice(&n.to_le_bytes());
         keys.written
-            .put(user().guid, Key::new(&id, device, 1), "dc");
-        losing.push((user(), keys.written.of(user().guid).last().unwrap().clone()));
+            .put(alice().guid, Key::new(&id, device, 1), "dc");
+        losing.push((
+            alice(),
+            keys.written.of(alice().guid).last().unwrap().clone(),
+        ));
     }
     let mut outcome = Outcome::default();
     // The server would be told, and there is none.

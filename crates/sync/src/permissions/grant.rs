@@ -19,7 +19,8 @@ pub(super) async fn grant(
 ) -> anyhow::Result<String> {
     let locator = Locator::new(&config.realm, config.dc.as_deref(), Need::Write);
     let directory = locator.connect().await?;
-    let (judge, _) = judge(config, &directory).await?;
+    let identity = directory.identity(&config.account).await?;
+    let judge = judge(identity, &directory).await?;
     let wanted = judge.wanted();
     let mut said = String::new();
     for ou in config.scope.bases() {

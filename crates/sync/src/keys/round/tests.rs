@@ -1,8 +1,8 @@
 use super::{
-    super::tests::{NOW, change, start, user},
+    super::tests::{NOW, change, start},
     *,
 };
-use crate::testing::Parts;
+use crate::testing::{Parts, alice};
 
 /// How many values the removal of a key takes out where these are.
 fn removal(values: &[&KeyCredential], is_blind: bool) -> Result<usize, Failure> {
@@ -12,7 +12,7 @@ fn removal(values: &[&KeyCredential], is_blind: bool) -> Result<usize, Failure> 
         blob: value.encode(),
     });
     let holder = KeyHolder {
-        user: user(),
+        user: alice(),
         values: values.collect(),
     };
     let sight = Sight {
@@ -38,7 +38,7 @@ fn a_removal_takes_out_only_what_the_agent_writes() {
     let device = Guid::from_le_bytes([9; 16]);
     let time = Filetime::from(NOW);
     let ours = KeyCredential::for_user(&public(), device, time, time);
-    let others = KeyCredential::for_user(&public(), user().guid, time, time);
+    let others = KeyCredential::for_user(&public(), alice().guid, time, time);
     let reordered = KeyCredential::from_entries(ours.entries().iter().rev().cloned().collect());
     assert_eq!(removal(&[&others, &ours, &ours], false).ok(), Some(2));
     assert_eq!(removal(&[&others], false).ok(), Some(0));
